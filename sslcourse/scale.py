@@ -1,0 +1,96 @@
+"""Scales: one notebook, four sizes. `begin` seeds a run, says what it will use and returns the scale.
+
+dry   one step of everything, for tests of structure; no result means anything
+tiny  generated data, always the CPU, at most a minute: the default
+small a subset of real data, a laptop, at most a quarter of an hour
+full  the data sets and models of the literature, one GPU
+"""
+
+import os
+import random
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from sslcourse import weeks
+
+NAMES = ("dry", "tiny", "small", "full")
+_ABSENT = object()
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What a run is made with. week is an id such as "week04"; max_steps is 1 at dry, else None (no limit)."""
+
+    name: str
+    week: str
+    seed: int
+    device: torch.device
+
+    @property
+    def max_steps(self) -> int | None:
+        return 1 if self.name == "dry" else None
+
+    def pick(self, *, tiny, small, full, dry=_ABSENT):
+        """The value for this scale; dry is as tiny unless given."""
+        values = {"dry": tiny if dry is _ABSENT else dry, "tiny": tiny, "small": small, "full": full}
+        return values[self.name]
+
+    def generator(self, offset: int = 0, device: torch.device | str = "cpu") -> torch.Generator:
+        """A torch.Generator on `device`, seeded with the seed of this run plus `offset`."""
+        return torch.Generator(device).manual_seed(self.seed + offset)
+
+
+def begin(week: int | str, scale: str | None = None, seed: int | None = None) -> Scale:
+    """Start a notebook: seed everything, forget which references an earlier run fell back on, print one line.
+
+    week: 4, "week04" or "week04_simclr". scale: dry, tiny, small or full; else SSLCOURSE_SCALE, else tiny.
+    seed: else SSLCOURSE_SEED, else 0. Raises ValueError for an unknown week or scale, or a seed that is no whole number.
+    """
+    row = weeks.find(week)
+    name = scale or os.environ.get("SSLCOURSE_SCALE") or "tiny"
+    if name not in NAMES:
+        raise ValueError(f"There is no scale {name!r}; choose one of {', '.join(NAMES)}.")
+    if seed is None:
+        seed = _whole_number("SSLCOURSE_SEED", os.environ.get("SSLCOURSE_SEED") or "0")
+
+    # NumPy's legacy generator takes 32 bits; scikit-learn falls back on it where no random_state is given.
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+    from sslcourse.check import fallback  # here, since the checks need the scale's names
+
+    fallback.forget()
+    chosen = Scale(name, row.id, seed, _device(name))
+    data = ", ".join(row.data.get(name, ())) or "generated data"
+    print(f"{row.id} at scale {name} on {_describe(chosen.device)}, {data}, seed {seed}: {_duration(row.minutes[name])}.")
+    return chosen
+
+
+def _whole_number(variable: str, text: str) -> int:
+    if not text.strip().isdigit():
+        raise ValueError(f"{variable} is {text!r}; it should be a whole number from 0 on.")
+    return int(text)
+
+
+def _device(name: str) -> torch.device:
+    """tiny is always the CPU, so that everybody sees the same numbers; larger scales take the best device there is."""
+    if name in ("dry", "tiny"):
+        return torch.device("cpu")
+    if wanted := os.environ.get("SSLCOURSE_DEVICE"):
+        return torch.device(wanted)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _describe(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
+
+
+def _duration(minutes: float) -> str:
+    if minutes < 1:
+        return "some seconds"
+    return "about a minute" if minutes == 1 else f"about {minutes:.0f} minutes"

@@ -1,0 +1,45 @@
+"""The notebooks of the course: one table that `begin`, the command line and the builder all read."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Week:
+    """One notebook. data: the real data sets that a scale needs; minutes: what to expect on that scale's machine."""
+
+    id: str
+    notebook: str
+    title: str
+    data: dict[str, tuple[str, ...]]
+    minutes: dict[str, float]
+
+
+WEEKS = {
+    week.id: week
+    for week in (
+        Week(
+            "week01",
+            "week01_autoencoders",
+            "Autoencoders and linear probing",
+            data={"small": ("cifar10",), "full": ("stl10",)},
+            minutes={"dry": 0.3, "tiny": 1, "small": 8, "full": 60},
+        ),
+        Week(
+            "week04",
+            "week04_simclr",
+            "SimCLR: learning by comparing two views",
+            data={"small": ("cifar10",), "full": ("cifar10",)},
+            minutes={"dry": 0.3, "tiny": 1, "small": 12, "full": 90},
+        ),
+    )
+}
+
+
+def find(week: int | str) -> Week:
+    """The row of a week given as 4, "4", "week04" or "week04_simclr". Raises ValueError for a week that is not there."""
+    text = str(week)
+    key = f"week{int(text):02d}" if text.isdigit() else text
+    for row in WEEKS.values():
+        if key in (row.id, row.notebook):
+            return row
+    raise ValueError(f"There is no week {week!r} in this release; choose one of {', '.join(WEEKS)}.")
