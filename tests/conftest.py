@@ -1,0 +1,28 @@
+"""Tests run offline, on the CPU and without a screen; those that need real data say so where it is missing."""
+
+import os
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("SSLCOURSE_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+for variable in ("SSLCOURSE_SCALE", "SSLCOURSE_SEED", "SSLCOURSE_STRICT", "SSLCOURSE_RECORD", "NBGRADER_EXECUTION"):
+    os.environ.pop(variable, None)
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what needs real data where there is none, with the reason and the way to get it."""
+    if os.environ.get("SSLCOURSE_DATA"):
+        return
+    missing = pytest.mark.skip(reason="needs real data: set SSLCOURSE_DATA to the folder that holds it (data/README.md)")
+    for item in items:
+        if "real_data" in item.keywords:
+            item.add_marker(missing)
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Every test starts from the same random state, whatever ran before it."""
+    torch.manual_seed(0)

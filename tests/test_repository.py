@@ -1,0 +1,98 @@
+"""The repository keeps its own rules: documented signatures, pinned dependencies, links, and a set-up that explains itself."""
+
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import sslcourse
+
+ROOT = Path(__file__).parents[1]
+
+
+def documented_signatures():
+    """(module, name, names of parameters) for every call written in CONTRIBUTING.md that is not marked (later)."""
+    module, found = None, []
+    for line in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines():
+        if heading := re.match(r"### `(sslcourse[\w.]*)`", line):
+            module = heading[1]
+        if module is None or not line.startswith("- ") or "on the command line" in line:
+            continue
+        # What follows the first "`: " explains; what is marked (later), before or behind it, is not there yet.
+        for code in re.findall(r"`([^`]+)`(?! \*\(later\)\*)", re.split(r"(?<=`): ", line)[0]):
+            call = re.match(r"(\w+)\((.*?)\)(?: ->.*)?$", code)
+            if call and not line.startswith("- *(later)*"):
+                inside = re.sub(r"\([^()]*\)|\[[^\[\]]*\]", "", call[2])
+                names = [part.split("=")[0].split(":")[0].strip().split(" ")[0] for part in inside.split(",")]
+                found.append((module, call[1], [name for name in names if name not in ("", "*")]))
+    return found
+
+
+def test_the_list_of_signatures_is_long():
+    assert len(documented_signatures()) > 35
+
+
+@pytest.mark.parametrize("module, name, parameters", documented_signatures(), ids=lambda value: str(value)[:40])
+def test_every_documented_signature_is_the_real_one(module, name, parameters):
+    thing = getattr(importlib.import_module(module), name)
+    if inspect.isclass(thing) and issubclass(thing, Exception):
+        return
+    real = [str(parameter).split(":")[0].split("=")[0].strip() for parameter in inspect.signature(thing).parameters.values()]
+    assert parameters == real, f"{module}.{name}"
+
+
+def test_constraints_are_exact_and_cover_every_dependency():
+    lines = (ROOT / "constraints.txt").read_text().split("\n")[:-1]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
+    pinned = {re.sub(r"[-_.]+", "-", line.split("==")[0]).lower() for line in lines}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + sum(project["optional-dependencies"].values(), [])
+    names = {re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", line)[0]).lower() for line in wanted}
+    assert names - {"sslcourse"} <= pinned
+
+
+def test_every_dependency_has_its_reason_beside_it():
+    for line in (ROOT / "pyproject.toml").read_text().splitlines():
+        if re.match(r'    "[^"]+>=[^"]+",', line):
+            assert re.search(r",\s+# \w+", line), f"no reason: {line}"
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "data/README.md"])
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (ROOT / page).parent.joinpath(target).exists(), f"{page}: {target}"
+
+
+def test_readme_names_every_week():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for week in sslcourse.WEEKS.values():
+        assert week.title in text and f"notebooks/{week.notebook}.ipynb" in text
+
+
+def make(python: str, tmp_path: Path) -> subprocess.CompletedProcess:
+    command = ["make", "-s", "-C", str(ROOT), "setup", f"PYTHON={python}", f"VENV={tmp_path / 'venv'}"]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-ins for python are shell scripts")
+@pytest.mark.parametrize(
+    "script, sentence",
+    [
+        ("exit 1", "missing or older than Python 3.11"),
+        ('case "$*" in *venv*) exit 1;; esac; exit 0', "cannot make a virtual environment"),
+    ],
+)
+def test_a_python_that_will_not_do_gets_one_sentence(script, sentence, tmp_path):
+    stand_in = tmp_path / "python"
+    stand_in.write_text(f"#!/bin/sh\n{script}\n")
+    stand_in.chmod(0o755)
+    result = make(str(stand_in), tmp_path)
+    assert result.returncode != 0
+    said = [line for line in result.stderr.splitlines() if not line.startswith("make")]
+    assert len(said) == 1 and sentence in said[0] and "make PYTHON=" in said[0]

@@ -1,0 +1,82 @@
+"""Scales: what begin prints, seeds and refuses."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import sslcourse
+from sslcourse import weeks
+from sslcourse.check import fallback
+
+
+def test_begin_seeds_and_prints_one_line(capsys):
+    sslcourse.begin(4, seed=3)
+    first = torch.rand(3), np.random.rand(3)
+    sslcourse.begin("week04_simclr", seed=3)
+    assert torch.equal(first[0], torch.rand(3)) and np.array_equal(first[1], np.random.rand(3))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and lines[0] == lines[1]
+    assert all(word in lines[0] for word in ("week04", "tiny", "CPU", "generated data", "seed 3", "minute"))
+
+
+def test_begin_reads_the_environment_and_arguments_win(monkeypatch):
+    monkeypatch.setenv("SSLCOURSE_SCALE", "dry")
+    monkeypatch.setenv("SSLCOURSE_SEED", "7")
+    scale = sslcourse.begin(1)
+    assert (scale.name, scale.seed, scale.max_steps) == ("dry", 7, 1)
+    scale = sslcourse.begin(1, scale="tiny", seed=1)
+    assert (scale.name, scale.seed, scale.max_steps) == ("tiny", 1, None)
+
+
+def test_pick_takes_tiny_at_dry_unless_told_otherwise():
+    dry = sslcourse.begin(1, scale="dry")
+    assert dry.pick(tiny=1, small=2, full=3) == 1
+    assert dry.pick(tiny=1, small=2, full=3, dry=None) is None
+    assert sslcourse.begin(1, scale="small").pick(tiny=1, small=2, full=3) == 2
+
+
+def test_generator_is_that_of_the_seed_plus_offset():
+    scale = sslcourse.begin(1, seed=5)
+    expected = torch.rand(4, generator=torch.Generator().manual_seed(7))
+    assert torch.equal(torch.rand(4, generator=scale.generator(2)), expected)
+
+
+def test_begin_forgets_earlier_references():
+    fallback.remember("nt_xent")
+    sslcourse.begin(4)
+    assert fallback.references_used() == ()
+
+
+@pytest.mark.parametrize("wrong", [{"week": 99}, {"week": "simclr"}, {"week": 4, "scale": "huge"}])
+def test_unknown_names_get_one_sentence(wrong):
+    with pytest.raises(ValueError, match=r"choose one of .+\.$"):
+        sslcourse.begin(**wrong)
+
+
+def test_a_seed_that_is_no_number_gets_one_sentence(monkeypatch):
+    monkeypatch.setenv("SSLCOURSE_SEED", "one")
+    with pytest.raises(ValueError, match="SSLCOURSE_SEED is 'one'"):
+        sslcourse.begin(4)
+
+
+def test_every_week_is_found_by_number_id_and_notebook():
+    for row in sslcourse.WEEKS.values():
+        assert weeks.find(row.id) is row and weeks.find(row.notebook) is row
+    assert weeks.find(4) is weeks.find("4") is weeks.find("week04")
+
+
+def test_import_is_light():
+    heavy = ("matplotlib", "sklearn", "scipy", "transformers", "datasets", "timm", "torchvision", "medmnist", "open_clip")
+    code = f"import sys, sslcourse; print([m for m in {heavy} if m in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert loaded.strip() == "[]"
+
+
+def test_solution_names_what_is_missing():
+    with pytest.raises(ValueError, match="no exercise named 'nothing'"):
+        sslcourse.solution("week04", "nothing")
+    with pytest.raises(ImportError, match="handed out without the solutions of week99"):
+        sslcourse.solution("week99", "nothing")
