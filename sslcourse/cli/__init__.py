@@ -1,1 +1,153 @@
-""
+"""The command line: `sslcourse run | lab | build | check-env | prefetch | release`.
+
+Each command is one module, imported when it is called, so that a machine which lacks what one of them needs can use the
+others. What a user can mend is a Refusal: one sentence on stderr, exit code 2, no traceback.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+OLDEST_PYTHON = (3, 11)
+
+
+class Refusal(Exception):
+    """What was wrong, what was expected, what to do: one sentence for the person at the command line."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command. Returns 0, or 1 for findings and failures, or 2 for a request that cannot be met."""
+    options = _parser().parse_args(arguments)
+    try:
+        if sys.version_info < OLDEST_PYTHON:
+            raise Refusal(too_old(sys.version_info[:2]))
+        return options.command(options)
+    except Refusal as refusal:
+        print(f"sslcourse: {refusal}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("sslcourse: interrupted.", file=sys.stderr)
+        return 130
+
+
+def too_old(python: tuple[int, int]) -> str:
+    """What to say of a Python below OLDEST_PYTHON."""
+    return (
+        f"Python {python[0]}.{python[1]} is too old; the course needs {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or newer."
+    )
+
+
+def checkout() -> Path:
+    """The folder of the course that the working directory is in. Raises Refusal outside."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "sslcourse" / "__init__.py").is_file() and (folder / "notebooks").is_dir():
+            return folder
+    raise Refusal(f"{here} is not inside a copy of the course; go to the folder that holds notebooks/ and sslcourse/.")
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with its complaints as one sentence."""
+
+    def error(self, message: str):
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help.\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="sslcourse", description="The self-supervised learning course.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    run = commands.add_parser("run", help="execute the solved notebooks; figures and results go to runs/")
+    run.add_argument("weeks", nargs="*", type=_week, metavar="WEEK", help="such as 4 or week04; all when none is named")
+    run.add_argument("--scale", type=_scale, default="tiny", help="dry, tiny (default), small or full")
+    run.add_argument("--record", action="store_true", help="write what comes out to sslcourse/expected/")
+    run.add_argument("--seeds", type=_seed, nargs="+", metavar="N", help="with --record (default 0 1 2)")
+    run.add_argument("--sweeps", action="store_true", help="with --record: compute and record the sweeps only")
+    run.set_defaults(command=_run)
+
+    lab = commands.add_parser("lab", help="open a notebook in a copy of your own")
+    lab.add_argument("week", type=_week, metavar="WEEK", help="for example 4 or week04")
+    lab.add_argument("--no-open", action="store_true", help="make the copy, do not start JupyterLab")
+    lab.set_defaults(command=_lab)
+
+    build = commands.add_parser("build", help="make notebooks and solution modules from the source scripts")
+    build.add_argument("weeks", nargs="*", type=_week, metavar="WEEK", help="such as week04; all when none is named")
+    build.add_argument("--check", action="store_true", help="only compare, and name what does not fit the sources")
+    build.add_argument("--no-execute", action="store_true", help="leave stale notebooks stale; --check says so")
+    build.add_argument("--force", action="store_true", help="run fresh notebooks too, as after a change in the library")
+    build.set_defaults(command=_build)
+
+    check_env = commands.add_parser("check-env", help="describe this machine, for an issue")
+    check_env.set_defaults(command=_check_env)
+
+    prefetch = commands.add_parser("prefetch", help="fetch the data that notebooks need, ahead of a class")
+    prefetch.add_argument("weeks", nargs="+", type=_week, metavar="WEEK")
+    prefetch.add_argument("--scale", type=_scale, required=True, help="small or full; dry and tiny need no data")
+    prefetch.set_defaults(command=_prefetch)
+
+    release = commands.add_parser("release", help="make a hand-out for students, without solutions")
+    release.add_argument("weeks", nargs="*", type=_week, metavar="WEEK", help="whose solutions to leave out; else all")
+    release.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="a new folder")
+    release.set_defaults(command=_release)
+    return parser
+
+
+def _week(text: str) -> str:
+    """ "week04" for "4"; names are compared with what is there by the command itself."""
+    return f"week{int(text):02d}" if text.isdigit() else text
+
+
+def _scale(text: str) -> str:
+    from sslcourse.scale import NAMES
+
+    if text not in NAMES:
+        raise argparse.ArgumentTypeError(f"there is no scale {text!r}; choose one of {', '.join(NAMES)}")
+    return text
+
+
+def _seed(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"a seed is a whole number from 0 on, not {text!r}")
+    return int(text)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from sslcourse.cli import record, run
+
+    if options.record:
+        return record.record(checkout(), options.weeks, options.scale, options.seeds or [0, 1, 2], options.sweeps)
+    if options.seeds or options.sweeps:
+        raise Refusal("--seeds and --sweeps belong to --record; for a run with another seed set SSLCOURSE_SEED.")
+    return run.run(checkout(), options.weeks, options.scale)
+
+
+def _lab(options: argparse.Namespace) -> int:
+    from sslcourse.cli import lab
+
+    return lab.lab(checkout(), options.week, open_browser=not options.no_open)
+
+
+def _build(options: argparse.Namespace) -> int:
+    from sslcourse.cli import build, compare
+
+    if options.check:
+        return compare.report(checkout(), options.weeks)
+    return build.build(checkout(), options.weeks, execute=not options.no_execute, force=options.force)
+
+
+def _check_env(options: argparse.Namespace) -> int:
+    from sslcourse.cli import check_env
+
+    return check_env.check_env()
+
+
+def _prefetch(options: argparse.Namespace) -> int:
+    from sslcourse.cli import prefetch
+
+    return prefetch.prefetch(options.weeks, options.scale)
+
+
+def _release(options: argparse.Namespace) -> int:
+    from sslcourse.cli import release
+
+    return release.release(checkout(), options.weeks, options.to)

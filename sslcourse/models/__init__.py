@@ -1,1 +1,12 @@
-""
+"""Networks. Every backbone maps images (N, C, H, W), uint8 or float in [0, 1], to features (N, D) and has
+`.num_features` = D.
+
+Normalisation is the first layer of every backbone and stands nowhere else.
+"""
+
+from sslcourse.models.autoencoder import conv_decoder, conv_encoder
+from sslcourse.models.backbones import backbone
+from sslcourse.models.heads import projection_head
+from sslcourse.models.normalise import Normalise
+
+__all__ = ["Normalise", "backbone", "conv_decoder", "conv_encoder", "projection_head"]

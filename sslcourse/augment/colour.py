@@ -1,0 +1,137 @@
+"""Colour jitter, greyscale and solarisation, with random numbers of their own for every image.
+
+Brightness, contrast and saturation blend an image with something duller (black, its mean grey, its own grey version),
+cut to [0, 1]. Each is an affine map of the colour of a pixel, out = A x + b, so that one batched product with a 3 x 3
+matrix per image does all of them, whichever an image asks for. Hue turns the colour circle of HSV and keeps the largest
+and the smallest of the three channels. On images of one channel saturation, hue and greyscale change nothing, as there
+is no colour.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from sslcourse.augment.transform import Transform, check_probability, chosen, uniform
+
+GREY = (0.2989, 0.587, 0.114)  # luma of ITU-R 601, rounded as torchvision rounds it
+BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
+
+
+class ColourJitter(Transform):
+    """With probability p change brightness, contrast, saturation and hue of an image, in an order of its own.
+
+    brightness, contrast, saturation: a factor uniform in [max(0, 1 - value), 1 + value] each. hue: a shift uniform in
+    [-hue, hue], in turns of the colour circle, at most 0.5. Distributions as in torchvision's ColorJitter, with factors
+    and order drawn per image. Raises ValueError for a negative value, a hue above 0.5 or a p outside 0 to 1.
+    """
+
+    def __init__(
+        self,
+        brightness: float = 0.4,
+        contrast: float = 0.4,
+        saturation: float = 0.4,
+        hue: float = 0.1,
+        p: float = 0.8,
+    ):
+        for name, value in {"brightness": brightness, "contrast": contrast, "saturation": saturation}.items():
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name} = {value} is no strength of a jitter; it should be 0 (none) or more.")
+        if not 0 <= hue <= 0.5:
+            raise ValueError(f"hue = {hue} is no strength of a jitter; it should be from 0 (none) to 0.5.")
+        self.ranges = [(max(0.0, 1 - value), 1 + value) for value in (brightness, contrast, saturation)] + [(-hue, hue)]
+        self.p = check_probability(p)
+
+    def apply(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+        n = len(x)
+        jittered = torch.rand(n, 1, generator=generator, device=x.device) < self.p
+        order = torch.rand(n, 4, generator=generator, device=x.device).argsort(dim=1)  # (N, turn): a step
+        value = torch.stack([uniform(n, *limits, x, generator) for limits in self.ranges], dim=1).gather(1, order)
+
+        # In each turn every image takes the step that is next in its own order. Those that are left alone, or whose
+        # step is hue, are blended with a factor of 1: cheaper than taking the others out and putting them back.
+        turn_colours = jittered & (order == HUE)
+        matrix, mean_weight = blending(order, value.where(jittered & (order != HUE), 1), x)
+        for turn in range(4):
+            x = blend(x, matrix[:, turn], mean_weight[:, turn])
+            where = turn_colours[:, turn].nonzero().squeeze(1)
+            x.index_copy_(0, where, turn_hue(x.index_select(0, where), value[where, turn]))
+        return x
+
+
+class RandomGreyscale(Transform):
+    """Turn each image grey with probability p, in three equal channels. Raises ValueError for a p outside 0 to 1."""
+
+    def __init__(self, p: float = 0.2):
+        self.p = check_probability(p)
+
+    def apply(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+        where = chosen(len(x), self.p, x, generator)
+        return x.index_copy_(0, where, greyscale(x.index_select(0, where)))
+
+
+class Solarise(Transform):
+    """With probability p invert all values of an image from the threshold on.
+
+    Raises ValueError for a threshold or a p outside 0 to 1.
+    """
+
+    def __init__(self, threshold: float = 0.5, p: float = 0.2):
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"threshold = {threshold} is no pixel value; it should be from 0 (black) to 1.")
+        self.threshold = threshold
+        self.p = check_probability(p)
+
+    def apply(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+        where = chosen(len(x), self.p, x, generator)
+        bright = x.index_select(0, where)
+        return x.index_copy_(0, where, torch.where(bright >= self.threshold, 1 - bright, bright))
+
+
+def greyscale(x: Tensor) -> Tensor:
+    """The luma of each pixel in all channels; images of one channel are grey already."""
+    if x.shape[1] == 1:
+        return x
+    r, g, b = x.split(1, dim=1)
+    return (r * GREY[0]).add_(g, alpha=GREY[1]).add_(b, alpha=GREY[2]).expand_as(x)
+
+
+def blending(step: Tensor, factor: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """factor c + (1 - factor) dull, as what `blend` needs: matrices (..., C, C), weights of the mean colour (..., C).
+
+    step, factor: any equal shape. What is dull is black where step is BRIGHTNESS, the mean grey of the image where it
+    is CONTRAST, the grey version of each pixel where it is SATURATION. A factor of 1 changes nothing.
+    """
+    luma = x.new_tensor(GREY if x.shape[1] == 3 else (1.0,))  # (C,)
+    lose = (1 - factor)[..., None] * luma  # (..., C)
+    matrix = factor[..., None, None] * torch.eye(len(luma), device=x.device)
+    matrix = matrix + (lose * (step == SATURATION)[..., None])[..., None, :]
+    return matrix, lose * (step == CONTRAST)[..., None]
+
+
+def blend(x: Tensor, matrix: Tensor, mean_weight: Tensor) -> Tensor:
+    """Every colour c of image n becomes matrix[n] c + mean_weight[n] . (mean colour of the image), cut to [0, 1]."""
+    colours = x.flatten(2)  # (N, C, H W)
+    offset = (colours.mean(dim=2) * mean_weight).sum(dim=1)[:, None, None]
+    return torch.bmm(matrix, colours).add_(offset).clamp_(0, 1).view(x.shape)
+
+
+def turn_hue(x: Tensor, shift: Tensor) -> Tensor:
+    """Turn the colour circle by shift (N,), -0.5 to 0.5 turns, keeping value and saturation (HSV)."""
+    if x.shape[1] == 1:
+        return x
+    r, g, b = x.unbind(dim=1)  # (N, H, W) each
+    high = torch.maximum(torch.maximum(r, g), b)
+    low = torch.minimum(torch.minimum(r, g), b)
+    chroma = high - low
+
+    # How far from red, in sixths of a turn: with channels stretched to [0, 1] it is 1 - r + g + b in all six sectors
+    # of the circle, towards green or towards blue, the textbook's cases in one line. Grey pixels have no hue: whatever
+    # comes out for them is multiplied by a chroma of 0.
+    from_red = (g + b).sub_(r).add_(chroma).sub_(low).div_(chroma.clamp(min=1e-9))  # 0 to 3
+    hue = from_red.copysign_(g - b).div_(6).add_(shift[:, None, None] + 1).frac_()  # in turns, 0 to 1
+
+    # Around the circle each channel is a trapezium: two sixths at `high`, two at `low`, a slope on either side.
+    centre, slope, top = x.new_tensor([[1 / 2, 1 / 3, 2 / 3], [6, -6, -6], [-1, 2, 2]])[:, :, None, None]  # (3, 1, 1)
+    out = (hue[:, None] - centre).abs_().mul_(slope).add_(top).clamp_(0, 1)  # (N, 3, H, W)
+    return out.mul_(chroma[:, None]).add_(low[:, None])

@@ -1,0 +1,166 @@
+"""Week 1: a pass of plain gradient descent and a linear probe in float64, and the mistakes that have a name."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sslcourse.check.compare import Mistake
+
+# --- train_epoch, for the model y = gain * x + offset
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass: each batch's size, its loss before its update and after, and the weights at the end."""
+
+    sizes: list[int]
+    losses: list[float]
+    late: list[float]
+    weights: Tensor
+
+    @property
+    def mean(self) -> float:
+        """The mean loss per image."""
+        return sum(loss * size for loss, size in zip(self.losses, self.sizes, strict=True)) / sum(self.sizes)
+
+
+def train_epoch(
+    batches: Sequence[Tensor],
+    start: Tensor,
+    lr: float,
+    *,
+    targets: Sequence[Tensor] | None = None,
+    keep_gradients: bool = False,
+    distance: Callable = torch.square,
+    divisor: Callable = Tensor.numel,
+) -> Epoch:
+    """Gradient descent over these batches in this order; right with the defaults.
+
+    start: gain and offset, which minimise the mean of (gain x + offset - x)^2. The keywords make the named mistakes:
+    other targets, gradients that add up, another distance, another number to divide the sum of a batch by.
+    """
+    weights = start.double().requires_grad_()
+    gradient, losses, late = torch.zeros(2, dtype=torch.float64), [], []
+    for x, target in zip(batches, batches if targets is None else targets, strict=True):
+        x, target = x.double(), target.double()
+
+        def loss_of(x: Tensor = x, target: Tensor = target) -> Tensor:
+            return distance(weights[0] * x + weights[1] - target).sum() / divisor(x)  # noqa: B023 - called right below
+
+        losses.append(loss_of().item())
+        gradient = torch.autograd.grad(loss_of(), weights)[0] + (gradient if keep_gradients else 0)
+        with torch.no_grad():
+            weights -= lr * gradient
+        late.append(loss_of().item())
+    return Epoch([len(x) for x in batches], losses, late, weights.detach())
+
+
+STEP_MISTAKES = {
+    "the gradients are not reset: without zero_grad, each step adds up those of all earlier batches.": {
+        "keep_gradients": True
+    },
+    "the squared errors are summed: take the mean over all values of a batch.": {"divisor": lambda x: 1},
+    "the squared errors of an image are summed: take the mean over all values.": {"divisor": len},
+    "the absolute error stands where the squared error should.": {"distance": torch.abs},
+}
+RETURN_MISTAKES = {
+    "in the result a smaller last batch is weighted like a full one: weight each loss with the number of its images.": (
+        lambda epoch: sum(epoch.losses) / len(epoch.losses)
+    ),
+    "in the result each loss is taken after its update: take the one that the step was made from.": (
+        lambda epoch: Epoch(epoch.sizes, epoch.late, [], epoch.weights).mean
+    ),
+    "the result is the loss of the last batch: take the mean over the whole pass.": lambda epoch: epoch.losses[-1],
+    "the result is a sum over the images: divide by their number.": lambda epoch: epoch.mean * sum(epoch.sizes),
+    "the result is a sum over the batches: take the mean per image.": lambda epoch: sum(epoch.losses),
+    "the result is divided by the number of batches: the sum over images is divided by the number of images.": (
+        lambda epoch: epoch.mean * sum(epoch.sizes) / len(epoch.sizes)
+    ),
+    "the result is divided by the number of images, but was summed over batches: weight each loss with its images.": (
+        lambda epoch: sum(epoch.losses) / sum(epoch.sizes)
+    ),
+}
+
+
+# --- linear_probe
+
+
+def logistic_regression(x: Tensor, y: Tensor, classes: int, C: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Weights (D, K) and intercepts (K,) that minimise |W|^2 / 2 + C * the summed cross-entropy, by Newton's method."""
+    x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)  # (N, D + 1): the last column is for the intercepts
+    w = torch.zeros(x.shape[1], classes, dtype=x.dtype)
+    penalty = torch.ones_like(w)
+    penalty[-1] = 1e-9  # none on the intercepts but for what makes them unique
+    for _ in range(50):
+        p = (x @ w).softmax(dim=1)  # (N, K)
+        slope = penalty * w + C * x.T @ (p - F.one_hot(y, classes))
+        spread = p.diag_embed() - p[:, :, None] * p[:, None, :]  # (N, K, K)
+        curvature = C * torch.einsum("nd,ne,nkl->dkel", x, x, spread).reshape(w.numel(), w.numel())
+        w -= torch.linalg.solve(curvature + penalty.flatten().diag(), slope.flatten()).view_as(w)
+        if slope.abs().max() < 1e-8:
+            break
+    return w[:-1], w[-1]
+
+
+def linear_probe(
+    train_x: Tensor,
+    train_y: Tensor,
+    test_x: Tensor,
+    test_y: Tensor,
+    *,
+    statistics: str = "train",
+    fit_on: str = "train",
+    score_on: str = "test",
+    C: float = 1.0,
+) -> float:
+    """The accuracy of a linear probe; right with the defaults. statistics: train, test, both, none, or each its own."""
+    sets = {"train": (train_x.double(), train_y), "test": (test_x.double(), test_y)}
+    sets["both"] = tuple(torch.cat(parts) for parts in zip(*sets.values(), strict=True))
+
+    def standardised(which: str) -> Tensor:
+        x = sets[which][0]
+        if statistics == "none":
+            return x
+        source = sets[which if statistics == "own" else statistics][0]
+        return (x - source.mean(dim=0)) / source.std(dim=0, correction=0)
+
+    weights, intercepts = logistic_regression(standardised(fit_on), sets[fit_on][1], int(sets["both"][1].max()) + 1, C)
+    answers = (standardised(score_on) @ weights + intercepts).argmax(dim=1)
+    return float((answers == sets[score_on][1]).double().mean())
+
+
+LINEAR_PROBE_MISTAKES = (
+    Mistake(
+        "the features are not standardised: subtract the mean of the training set, divide by its standard deviation.",
+        (partial(linear_probe, statistics="none"),),
+    ),
+    Mistake(
+        "statistics of the test set are used for standardising: mean and standard deviation come from train_x alone.",
+        tuple(partial(linear_probe, statistics=of) for of in ("own", "both", "test")),
+    ),
+    Mistake(
+        "the probe is fitted on the test set: fit on train_x and train_y alone.",
+        (
+            partial(linear_probe, fit_on="test"),
+            partial(linear_probe, fit_on="both"),
+            partial(linear_probe, fit_on="test", statistics="own"),
+            partial(linear_probe, fit_on="both", statistics="both"),
+        ),
+    ),
+    Mistake(
+        "the accuracy is that on the training set: score the probe on the test set.",
+        (partial(linear_probe, score_on="train"),),
+    ),
+    Mistake("a percentage is returned: the accuracy lies in [0, 1].", (lambda *case: 100 * linear_probe(*case),)),
+    Mistake(
+        "the error rate is returned: the accuracy is the share that is right.", (lambda *case: 1 - linear_probe(*case),)
+    ),
+    Mistake(
+        "the number of right answers is returned: divide by the number of test samples.",
+        (lambda *case: len(case[3]) * linear_probe(*case),),
+    ),
+)

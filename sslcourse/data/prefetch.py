@@ -1,0 +1,27 @@
+"""Fetch ahead of a class without network what a notebook needs."""
+
+from pathlib import Path
+
+from sslcourse import scale as scales
+from sslcourse import weeks
+from sslcourse.data.load import ensure, find_source
+
+
+def prefetch(week: int | str, scale: str) -> list[Path]:
+    """Fetch and verify the data sets of a week at a scale; returns the folders that hold them, [] if all is generated.
+
+    Raises ValueError for an unknown week or scale, DataMissing where a set cannot be fetched, DataCorrupted where a
+    file that is there is not what it should be.
+    """
+    row = weeks.find(week)
+    if scale not in scales.NAMES:
+        raise ValueError(f"There is no scale {scale!r}; choose one of {', '.join(scales.NAMES)}.")
+    folders = []
+    for name in row.data.get(scale, ()):
+        wanted = find_source(name)
+        for part in wanted.parts:
+            ensure(wanted, part)
+            for file in wanted.files(part):
+                wanted.verified(part, file)
+        folders.append(wanted.folder)
+    return folders

@@ -1,0 +1,110 @@
+"""From images to features: of an encoder, or of named layers within a model. Computed once, on the CPU, in order."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from sslcourse.data import as_float
+
+
+def extract_features(
+    encoder: Callable[[torch.Tensor], torch.Tensor],
+    images: torch.Tensor,
+    batch_size: int = 256,
+    device: torch.device | str | None = None,
+) -> torch.Tensor:
+    """Features of all images in order, float32 (N, D) on the CPU; no gradients, eval mode, each part's mode restored.
+
+    encoder: a module or a plain function of float images (n, C, H, W) in [0, 1] that returns (n, D).
+    images: uint8 or float in [0, 1]; device: else that of the encoder's parameters, else that of the images.
+    Raises ValueError for an empty set and for an encoder that returns anything but (n, D).
+    """
+    rows = []
+    with _evaluating(encoder):
+        for batch in _batches(encoder, images, batch_size, device):
+            h = encoder(batch)  # (n, D)
+            if not isinstance(h, torch.Tensor) or h.dim() != 2 or len(h) != len(batch):
+                found = f"shape {tuple(h.shape)}" if isinstance(h, torch.Tensor) else type(h).__name__
+                raise ValueError(
+                    f"The encoder returned {found} for {len(batch)} images; expected ({len(batch)}, D): pool or "
+                    "flatten what it returns."
+                )
+            rows.append(h.float().cpu())
+    return torch.cat(rows)
+
+
+def layer_features(
+    model: nn.Module, images: torch.Tensor, layers: Sequence[str], batch_size: int = 256
+) -> dict[str, torch.Tensor]:
+    """Outputs of named layers, {name: float32 (N, D) on the CPU}, in one pass in eval mode.
+
+    layers: names as in `model.named_modules()`. Maps (N, C, H, W) are averaged over space, sequences (N, L, D) over
+    positions. Raises ValueError for a layer that the model lacks or does not call, and for outputs of other shapes.
+    """
+    parts = dict(model.named_modules())
+    if unknown := [name for name in layers if name not in parts]:
+        raise ValueError(f"The model has no layer {unknown[0]!r}; it has {', '.join(name for name in parts if name)}.")
+    rows: dict[str, list[torch.Tensor]] = {name: [] for name in layers}
+    latest: dict[str, torch.Tensor] = {}
+
+    def remember(name: str) -> Callable:
+        def hook(module, inputs, output):
+            latest[name] = _pooled(output[0] if isinstance(output, tuple) else output, name)
+
+        return hook
+
+    hooks = [parts[name].register_forward_hook(remember(name)) for name in layers]
+    try:
+        with _evaluating(model):
+            for batch in _batches(model, images, batch_size, None):
+                latest.clear()
+                model(batch)
+                if unused := [name for name in layers if name not in latest]:
+                    raise ValueError(f"The model has a layer {unused[0]!r} but does not call it in its forward pass.")
+                for name, value in latest.items():
+                    rows[name].append(value)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {name: torch.cat(values) for name, values in rows.items()}
+
+
+def _pooled(output: torch.Tensor, name: str) -> torch.Tensor:
+    if not isinstance(output, torch.Tensor) or output.dim() not in (2, 3, 4):
+        found = f"shape {tuple(output.shape)}" if isinstance(output, torch.Tensor) else type(output).__name__
+        raise ValueError(f"Layer {name!r} returned {found}; expected (N, D), (N, L, D) or (N, C, H, W).")
+    if output.dim() == 4:
+        output = output.mean(dim=(2, 3))  # (N, C)
+    elif output.dim() == 3:
+        output = output.mean(dim=1)  # (N, D)
+    # A copy: a layer after this one may change its input in place.
+    return output.to("cpu", torch.float32, copy=True)
+
+
+def _batches(encoder, images: torch.Tensor, batch_size: int, device) -> Iterator[torch.Tensor]:
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; it should be at least 1.")
+    if len(images) == 0:
+        raise ValueError("There are no images to extract features from.")
+    if device is None:
+        parameter = next(encoder.parameters(), None) if isinstance(encoder, nn.Module) else None
+        device = images.device if parameter is None else parameter.device
+    for batch in images.split(batch_size):
+        yield as_float(batch.to(device))  # (n, C, H, W)
+
+
+@contextmanager
+def _evaluating(model) -> Iterator[None]:
+    """Eval mode and no gradients inside; afterwards, also after an error, every part is in the mode it was in."""
+    parts = list(model.modules()) if isinstance(model, nn.Module) else []
+    modes = [part.training for part in parts]
+    try:
+        if parts:
+            model.eval()
+        with torch.no_grad():
+            yield
+    finally:
+        for part, mode in zip(parts, modes, strict=True):
+            part.training = mode

@@ -1,0 +1,131 @@
+"""Nearest neighbours, exact and in chunks, and the classifier that votes among them.
+
+References: Wu et al. 2018, "Unsupervised feature learning via non-parametric instance discrimination", for the
+weighted vote; Caron et al. 2021, "Emerging properties in self-supervised vision transformers", for k = 20 and
+temperature 0.07.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sslcourse.evaluate import inputs
+
+SPARE = 2  # Euclidean candidates beyond k that are measured again
+
+
+def knn_accuracy(
+    train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor, k: int = 20, temperature: float = 0.07
+) -> float:
+    """Share of test samples whose k nearest training samples vote for their class.
+
+    A neighbour of cosine similarity s votes with weight exp(s / temperature); of equal votes the smaller class wins.
+    train_x (N, D), train_y (N,), test_x (M, D), test_y (M,). Raises ValueError for k > N and for features or labels
+    that do not fit together.
+    """
+    train_x, train_y, test_x, test_y = inputs.labelled_sets(train_x, train_y, test_x, test_y)
+    if not temperature > 0:
+        raise ValueError(f"The temperature should be greater than 0, but it is {temperature}.")
+    scores, indices = nearest_neighbours(test_x, train_x, k)  # (M, k), falling
+
+    # Relative to the nearest one, so that exp does not overflow at a small temperature. The classes that occur are
+    # numbered anew: their ids may be large.
+    weights = ((scores - scores[:, :1]) / temperature).exp()  # (M, k)
+    classes, numbers = train_y.to(indices.device).unique(return_inverse=True)
+    votes = weights.new_zeros(len(scores), len(classes)).scatter_add_(1, numbers[indices], weights)  # (M, K)
+    return (classes[votes.argmax(dim=1)] == test_y.to(classes.device)).double().mean().item()
+
+
+def nearest_neighbours(
+    queries: Tensor,
+    bank: Tensor | None = None,
+    k: int = 10,
+    metric: str = "cosine",
+    exclude_self: bool | None = None,
+    chunk: int = 1024,
+) -> tuple[Tensor, Tensor]:
+    """The k nearest rows of `bank` (M, D) to each query, by comparison with all: (scores (N, k), indices (N, k)).
+
+    queries (N, D); bank None: the queries among themselves. metric: "cosine": scores are similarities, falling, from
+    float32 products; "euclidean": distances, rising, of the rows as given, summed in float64. exclude_self: row i of
+    the bank is no neighbour of query i; by default just when bank is None. Equally near ones come in any order. Memory
+    grows with chunk * M, not with N * M; scores have the dtype of the queries.
+    Raises ValueError for more neighbours than there are candidates, an unknown metric and unfit input.
+    """
+    queries = inputs.features(queries, "queries")
+    alone = bank is None if exclude_self is None else exclude_self
+    bank = queries if bank is None else inputs.features(bank, "bank")
+    inputs.same_width(queries, bank, "queries", "bank")
+    if alone:
+        inputs.same_length(queries, bank, "queries", "bank")
+    if metric not in ("cosine", "euclidean"):
+        raise ValueError(f"There is no metric {metric!r}; choose cosine or euclidean.")
+    if not 1 <= k <= len(bank) - alone:
+        raise ValueError(f"k is {k}, but a query has {len(bank) - alone} candidates; k should lie between 1 and that.")
+    if chunk < 1:
+        raise ValueError(f"chunk is {chunk}; it should be at least 1.")
+
+    search = (_Cosine if metric == "cosine" else _Euclidean)(queries, bank)
+    found = [search.nearest(rows, k, alone) for rows in torch.arange(len(queries), device=queries.device).split(chunk)]
+    scores, indices = (torch.cat(part) for part in zip(*found, strict=True))
+    return scores.to(queries.dtype), indices
+
+
+class _Cosine:
+    def __init__(self, queries: Tensor, bank: Tensor) -> None:
+        self.queries = F.normalize(queries, dim=1).float()
+        self.bank = self.queries if bank is queries else F.normalize(bank, dim=1).float()
+        self.scores = self.bank.new_empty(0)
+
+    def nearest(self, rows: Tensor, k: int, alone: bool) -> tuple[Tensor, Tensor]:
+        # Every chunk's scores go to the same memory: asking the system for new pages costs as much as finding the best.
+        self.scores = self.scores.resize_(len(rows), len(self.bank))
+        torch.mm(self.queries[rows], self.bank.T, out=self.scores)  # (n, M)
+        if alone:
+            self.scores.scatter_(1, rows[:, None], float("-inf"))
+        return self.scores.topk(k, dim=1)
+
+
+class _Euclidean:
+    """Float32 products choose k + SPARE candidates, their differences to the query rank them.
+
+    The nearest of a query q has the largest q.b - |b|^2 / 2. Without the mean taken off, both terms would be large
+    and nearly equal and float32 would lose the neighbours. Where its rounding could still have lost one, the row is
+    searched again in float64: so the result does not depend on luck.
+    """
+
+    def __init__(self, queries: Tensor, bank: Tensor, dtype: torch.dtype = torch.float32) -> None:
+        self.raw_queries, self.raw_bank, self.again = queries, bank, None
+        centre = bank.double().mean(dim=0)
+        b = bank.double() - centre
+        q = b if bank is queries else queries.double() - centre
+        # One scale for all, so that squares neither overflow nor vanish in float32.
+        self.scale = 1 / b.norm(dim=1).max().clamp_min(torch.finfo(torch.float32).tiny)
+        self.bank, self.queries = (b * self.scale).to(dtype), (q * self.scale).to(dtype)
+        self.half = (b * self.scale).square().sum(dim=1).div(2).to(dtype)  # (M,)
+        self.rounding = (b.shape[1] + 8) * torch.finfo(dtype).eps / 2
+        self.scores = self.bank.new_empty(0)
+
+    def nearest(self, rows: Tensor, k: int, alone: bool) -> tuple[Tensor, Tensor]:
+        q, others = self.queries[rows], len(self.bank) - alone
+        self.scores = self.scores.resize_(len(rows), len(self.bank))
+        torch.addmm(self.half, q, self.bank.T, beta=-1, out=self.scores)  # (n, M)
+        if alone:
+            self.scores.scatter_(1, rows[:, None], float("-inf"))
+        scores, candidates = self.scores.topk(min(k + SPARE, others), dim=1)  # falling
+
+        difference = self.raw_bank[candidates].sub_(self.raw_queries[rows][:, None])  # (n, k + SPARE, D)
+        distances = torch.linalg.vector_norm(difference, dim=2, dtype=torch.float64)  # (n, k + SPARE)
+        distances, order = distances.sort(dim=1)
+        distances, indices = distances[:, :k], candidates.gather(1, order[:, :k])
+        if q.dtype == torch.float64 or scores.shape[1] == others:
+            return distances, indices
+
+        # Nobody who is no candidate scores more than the last candidate plus the rounding error of both.
+        norm = q.double().square().sum(dim=1)  # (n,)
+        last = (norm - (distances[:, -1] * self.scale).square()) / 2
+        unsure = last < scores[:, -1] + self.rounding * (norm.sqrt() + 0.5)
+        if unsure.any():
+            self.again = self.again or _Euclidean(self.raw_queries, self.raw_bank, torch.float64)
+            distances[unsure], indices[unsure] = self.again.nearest(rows[unsure], k, alone)
+        return distances, indices

@@ -1,0 +1,105 @@
+"""The linear probe: how much of the labels can a linear classifier read off frozen features?
+
+References: Alain and Bengio 2017, "Understanding intermediate layers using linear classifier probes".
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from sslcourse.evaluate import inputs
+from sslcourse.evaluate.interval import wilson_interval
+
+
+class Probe(NamedTuple):
+    """Test accuracy and its 95 % Wilson interval (low, high); the C chosen, and the validation accuracy that did so."""
+
+    accuracy: float
+    low: float
+    high: float
+    C: float
+    val_accuracy: float
+
+
+def linear_probe(
+    train_x: torch.Tensor,
+    train_y: torch.Tensor,
+    test_x: torch.Tensor,
+    test_y: torch.Tensor,
+    *,
+    Cs: Sequence[float] = (0.01, 0.1, 1.0, 10.0),
+    val_fraction: float = 0.2,
+    seed: int = 0,
+) -> Probe:
+    """Multinomial logistic regression on standardised features; the test set is used once, at the end.
+
+    train_x (N, D), train_y (N,), test_x (M, D), test_y (M,). C, the inverse strength of the L2 penalty, is chosen on a
+    val_fraction of each class of the training set, the smaller of equals; then the whole training set is fitted with
+    it. Features are standardised with the statistics of the samples that are fitted. With a single C nothing is set
+    aside, and val_accuracy is NaN: do so with one label a class. The interval covers the choice of the test samples,
+    not that of seeds. Raises ValueError or TypeError for features or labels that do not fit together.
+    """
+    sets = inputs.labelled_sets(train_x, train_y, test_x, test_y)
+    train_x, train_y, test_x, test_y = (part.cpu() for part in sets)  # where scikit-learn works
+    if not Cs or not all(C > 0 for C in Cs):
+        raise ValueError(f"Cs should hold at least one number, all greater than 0, but it is {tuple(Cs)}.")
+    Cs = sorted(Cs)
+
+    # From the smallest C up: a classifier starts where the one before ended, and the larger C has to be better to win.
+    chosen, val_accuracy, start = Cs[0], float("nan"), None
+    if len(Cs) > 1:
+        val = _validation_part(train_y, val_fraction, seed)
+        fitted, val_accuracy = _Standardised(train_x[~val], train_y[~val]), -1.0
+        for C in Cs:
+            fitted.fit(C)
+            if (accuracy := fitted.accuracy(train_x[val], train_y[val])) > val_accuracy:
+                chosen, val_accuracy, start = C, accuracy, fitted.weights()
+
+    final = _Standardised(train_x, train_y)
+    final.fit(chosen, start)
+    accuracy = final.accuracy(test_x, test_y)
+    return Probe(accuracy, *wilson_interval(accuracy, len(test_y)), chosen, val_accuracy)
+
+
+class _Standardised:
+    """scikit-learn's logistic regression on one training set, standardised with its own statistics."""
+
+    def __init__(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.preprocessing import StandardScaler
+
+        self.scaler = StandardScaler().fit(x.double().numpy())  # a constant feature becomes 0
+        self.x, self.y = self.scaler.transform(x.double().numpy()), y.numpy()
+        # Newton's method with conjugate gradients: 5 to 10 steps, where L-BFGS needs hundreds on correlated features.
+        self.model = LogisticRegression(solver="newton-cg", max_iter=10_000, warm_start=True)
+
+    def fit(self, C: float, start: tuple | None = None) -> None:
+        """The optimum is one; to start near it (else at the last fit) only saves time."""
+        if start:
+            self.model.coef_, self.model.intercept_ = start
+        self.model.set_params(C=C).fit(self.x, self.y)
+
+    def weights(self) -> tuple:
+        return self.model.coef_.copy(), self.model.intercept_.copy()
+
+    def accuracy(self, x: torch.Tensor, y: torch.Tensor) -> float:
+        return float((self.model.predict(self.scaler.transform(x.double().numpy())) == y.numpy()).mean())
+
+
+def _validation_part(y: torch.Tensor, fraction: float, seed: int) -> torch.Tensor:
+    """Bool (N,): the same share of each class, at least one sample, drawn with a seed of its own."""
+    if not 0 < fraction < 1:
+        raise ValueError(f"val_fraction lies in (0, 1), but it is {fraction}.")
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.zeros(len(y), dtype=torch.bool)
+    for label in y.unique():
+        members = (y == label).nonzero().squeeze(1)
+        if len(members) < 2:
+            raise ValueError(
+                f"train_y holds the class {int(label)} once; choosing among several Cs needs two samples of every "
+                "class, so give a single C: Cs=(1.0,)."
+            )
+        count = min(max(1, round(fraction * len(members))), len(members) - 1)
+        chosen[members[torch.randperm(len(members), generator=generator)[:count]]] = True
+    return chosen

@@ -1,0 +1,91 @@
+"""Backbones: images (N, C, H, W) in, features (N, D) out, `.num_features` = D.
+
+`conv4` learns in seconds on two CPU cores, `resnet18` is what the literature trains on CIFAR, and any model of timm is
+there for larger scales.
+"""
+
+import difflib
+
+from torch import Tensor, nn
+
+from sslcourse.models.normalise import standard
+
+WIDTHS = (32, 64, 96, 96)  # of the stages of conv4: 158,000 parameters, most of the work at 8 x 8 pixels and below
+
+
+def backbone(name: str, in_channels: int = 3, image_size: int = 32) -> nn.Module:
+    """A backbone with random weights: `conv4`, `resnet18` with the stem for small images, or any name that timm knows.
+
+    Its layers are drawn from torch's global generator: the same torch.manual_seed gives the same weights.
+    Raises ValueError for an unknown name or in_channels or image_size below 1.
+    """
+    if in_channels < 1 or image_size < 1:
+        raise ValueError(f"No backbone takes {in_channels} channels of {image_size} pixels; both should be at least 1.")
+    if name == "conv4":
+        return Conv4(in_channels)
+    if name == "resnet18":
+        return _resnet18(in_channels)
+    return _timm(name, in_channels, image_size)
+
+
+class Conv4(nn.Module):
+    """Four 3x3 convolutions with stride 2, batch norm and ReLU each, then the mean over space; any image size."""
+
+    def __init__(self, in_channels: int = 3, widths: tuple[int, ...] = WIDTHS):
+        super().__init__()
+        self.num_features = widths[-1]
+        self.normalise = standard(in_channels)
+        self.stage1 = _stage(in_channels, widths[0])  # names of their own, for probes per layer
+        self.stage2 = _stage(widths[0], widths[1])
+        self.stage3 = _stage(widths[1], widths[2])
+        self.stage4 = _stage(widths[2], widths[3])
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.normalise(images)  # (N, C, H, W)
+        x = self.stage4(self.stage3(self.stage2(self.stage1(x))))  # (N, D, H / 16, W / 16)
+        return x.mean(dim=(2, 3))  # (N, D)
+
+
+def _stage(in_channels: int, out_channels: int) -> nn.Sequential:
+    # No bias: batch norm would take it away again.
+    convolution = nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=2, padding=1, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
+
+
+class Normalised(nn.Module):
+    """A network of another library behind our normalisation; the network itself is `.net`."""
+
+    def __init__(self, net: nn.Module, in_channels: int, num_features: int):
+        super().__init__()
+        self.normalise = standard(in_channels)
+        self.net = net
+        self.num_features = num_features
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.net(self.normalise(images))  # (N, D)
+
+
+def _resnet18(in_channels: int) -> nn.Module:
+    """ResNet-18 with the stem of He et al. 2016 for CIFAR: stride 2 and a max-pool would leave 1 x 1 of 32 x 32."""
+    from torchvision.models import resnet18
+
+    net = resnet18(weights=None)
+    net.conv1 = nn.Conv2d(in_channels, 64, kernel_size=3, padding=1, bias=False)
+    nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")  # as torchvision does the others
+    net.maxpool = nn.Identity()
+    net.fc = nn.Identity()
+    return Normalised(net, in_channels, 512)
+
+
+def _timm(name: str, in_channels: int, image_size: int) -> nn.Module:
+    import timm
+
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, ["conv4", "resnet18", *timm.list_models()], n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "take conv4, resnet18 or one of timm.list_models()."
+        raise ValueError(f"There is no backbone {name!r}; {hint}")
+    try:
+        net = timm.create_model(name, num_classes=0, in_chans=in_channels, img_size=image_size)
+    except TypeError:  # convolutional networks take any size and have no such argument
+        net = timm.create_model(name, num_classes=0, in_chans=in_channels)
+    return Normalised(net, in_channels, net.num_features)

@@ -1,0 +1,43 @@
+"""Normalisation as a layer: a model that carries its own constants cannot be fed images normalised otherwise."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from sslcourse.data.images import as_float
+
+MEAN, STD = 0.45, 0.25  # of a natural image, roughly: one pair for all data sets, so that features can be compared
+
+
+class Normalise(nn.Module):
+    """(images - mean) / std per channel; images uint8 or float in [0, 1], (N, C, H, W), come back as float32.
+
+    mean, std: one number per channel. They are buffers, so they move and are saved with the model. Raises ValueError
+    for a std that is not positive, for more means than stds, and for images of another shape.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]):
+        super().__init__()
+        mean, std = (torch.as_tensor(value, dtype=torch.float32).reshape(-1, 1, 1) for value in (mean, std))
+        if len(mean) != len(std):
+            raise ValueError(f"There are {len(mean)} means but {len(std)} standard deviations; give as many.")
+        if not (std > 0).all():
+            raise ValueError(f"The standard deviations {std.flatten().tolist()} should all be above 0.")
+        self.register_buffer("mean", mean)  # (C, 1, 1)
+        self.register_buffer("std", std)
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.dim() != 4 or images.shape[1] != len(self.mean):
+            shape = tuple(images.shape)
+            raise ValueError(f"The model got images of shape {shape}; it takes (N, {len(self.mean)}, H, W).")
+        x = (as_float(images).float() - self.mean) / self.std
+
+        # Channels last in memory (the shape stays): convolutions on CPUs with AVX and on tensor cores are faster so,
+        # and the layers that follow keep what the first one gets.
+        return x.contiguous(memory_format=torch.channels_last)
+
+
+def standard(in_channels: int) -> Normalise:
+    """The first layer of every model here: the same MEAN and STD for each of `in_channels` channels."""
+    return Normalise([MEAN] * in_channels, [STD] * in_channels)

@@ -1,0 +1,51 @@
+"""Results side by side, with the interval that their test sample allows."""
+
+from sslcourse.plot.style import BLUE, COLOURS, draw_levels, new_figure, styled
+
+
+@styled
+def bars(
+    values: dict[str, float],
+    intervals: dict[str, tuple[float, float]] | None = None,
+    levels: dict[str, float] | None = None,
+    ylabel: str = "",
+    title: str | None = None,
+):
+    """One bar for each name, its value written above it.
+
+    intervals: (low, high) for some or all of the names, e.g. evaluate.wilson_interval, drawn as whiskers.
+    levels: known values as dashed lines, such as {"chance": 0.1}.
+    """
+    if not values:
+        raise ValueError('There is nothing to draw: give at least one value, such as {"raw pixels": 0.22}.')
+    intervals = intervals or {}
+    if unknown := set(intervals) - set(values):
+        raise ValueError(f"There are intervals for {sorted(unknown)}, which have no bar; the bars are {list(values)}.")
+    figure = new_figure(max(6.0, 1.35 * len(values) + 1.5), 4.4)
+    ax = figure.subplots()
+    for n, (name, value) in enumerate(values.items()):
+        low, high = intervals.get(name, (value, value))
+        if not low <= value <= high:
+            raise ValueError(f"The interval of {name!r}, ({low:.3f}, {high:.3f}), does not hold its value {value:.3f}.")
+        ax.bar(n, value, width=0.65, color=BLUE if len(values) > len(COLOURS) else COLOURS[n])
+        if name in intervals:
+            ax.errorbar(n, value, yerr=[[value - low], [high - value]], color="black", capsize=6, linewidth=1.5)
+        ax.annotate(f"{value:.2f}", (n, high), (0, 5), textcoords="offset points", ha="center", va="bottom")
+    ax.margins(y=0.12)
+    ax.set_xticks(range(len(values)), [_two_lines(name) for name in values])
+    ax.tick_params(axis="x", length=0)
+    ax.grid(True, axis="y")
+    draw_levels(ax, levels)
+    ax.set_ylabel(ylabel)
+    if title:
+        ax.set_title(title)
+    return figure
+
+
+def _two_lines(name: str) -> str:
+    """Break a long name at the blank nearest to its middle."""
+    blanks = [n for n, letter in enumerate(name) if letter == " "]
+    if len(name) <= 12 or not blanks:
+        return name
+    middle = min(blanks, key=lambda n: abs(n - len(name) / 2))
+    return name[:middle] + "\n" + name[middle + 1 :]

@@ -1,0 +1,59 @@
+"""A map of a feature space in two dimensions.
+
+A t-SNE map keeps who is near whom; the sizes of its clusters and the distances between them mean nothing.
+
+References: van der Maaten and Hinton 2008, "Visualizing data using t-SNE"; Kobak and Berens 2019, "The art of using
+t-SNE for single-cell transcriptomics" (why the start should be PCA rather than random).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from sslcourse.plot.style import COLOURS, MARKERS, new_figure, styled
+
+_MOST = 1500  # points: more take longer than they show
+
+
+@styled
+def embedding(features, labels, class_names: Sequence[str], title: str | None = None, seed: int = 0):
+    """t-SNE of standardised features, started from PCA, coloured by class.
+
+    features: (N, D); labels: (N,) numbers into class_names. Of more than 1,500 points a random 1,500 are drawn.
+    Classes differ in marker as well as in colour.
+    """
+    from sklearn.manifold import TSNE
+
+    x = torch.as_tensor(features).detach().cpu().double().flatten(1).numpy()
+    y = torch.as_tensor(labels).cpu().numpy()
+    if len(x) != len(y):
+        raise ValueError(f"There are {len(x)} features for {len(y)} labels; they must be equally many.")
+    if len(x) < 5:
+        raise ValueError(f"A map needs at least 5 points, not {len(x)}.")
+    if y.min() < 0 or y.max() >= len(class_names):
+        raise ValueError(f"Labels run from {y.min()} to {y.max()}, and there are {len(class_names)} class names.")
+    if not np.isfinite(x).all():
+        raise ValueError("Some features are not finite numbers; look at them before drawing a map.")
+
+    # Constant features (a dead unit) stay at 0 instead of dividing by zero.
+    chosen = np.random.default_rng(seed).permutation(len(x))[:_MOST]
+    x, y = x[chosen], y[chosen]
+    spread = x.std(axis=0)
+    x = (x - x.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    collapsed = not spread.any()
+    start = "random" if collapsed or x.shape[1] < 2 else "pca"
+    perplexity = min(30.0, (len(x) - 1) / 3)
+    points = TSNE(init=start, perplexity=perplexity, random_state=seed).fit_transform(x)  # (N, 2)
+
+    figure = new_figure(8.2, 5.6)
+    ax = figure.subplots()
+    for n, name in enumerate(class_names):
+        here = points[y == n]
+        marker, colour = MARKERS[n % len(MARKERS)], COLOURS[n % len(COLOURS)]
+        ax.scatter(here[:, 0], here[:, 1], s=22, marker=marker, color=colour, alpha=0.8, linewidths=0, label=name)
+    ax.set(xticks=[], yticks=[], aspect="equal")
+    ax.spines[:].set_visible(False)
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=1.6)
+    ax.set_title(title or "t-SNE of the features")
+    return figure

@@ -1,0 +1,122 @@
+"""Numbers against numbers: training curves, and recorded sweeps with the student's own point drawn in."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sslcourse.plot.style import COLOURS, MARKERS, draw_levels, new_figure, styled
+
+
+@styled
+def curves(
+    series: dict[str, Sequence],
+    x: Sequence | None = None,
+    levels: dict[str, float] | None = None,
+    xlabel: str = "",
+    ylabel: str = "",
+    title: str | None = None,
+    bands: dict[str, Sequence] | None = None,
+    log_x: bool = False,
+):
+    """Lines, one for each entry of `series`.
+
+    x: the common horizontal positions, 1, 2, 3, ... if not given (epochs). levels: known values, {"chance": 0.1}.
+    bands: half-widths around the lines of these names, such as one standard deviation.
+    """
+    figure = new_figure(8, 4.2)
+    ax = figure.subplots()
+    if not series:
+        raise ValueError('There is nothing to draw: give at least one series, such as {"loss": [2.3, 1.9]}.')
+    if unknown := set(bands or {}) - set(series):
+        raise ValueError(f"There are bands for {sorted(unknown)}, which are no series; the series are {list(series)}.")
+    for n, (name, values) in enumerate(series.items()):
+        values = _numbers(name, values)
+        across = np.arange(1, len(values) + 1) if x is None else _numbers("x", x)
+        if len(across) != len(values):
+            raise ValueError(f"{name!r} has {len(values)} values for {len(across)} positions in x; give one for each.")
+        colour, marker = COLOURS[n % len(COLOURS)], MARKERS[n % len(MARKERS)]
+        ax.plot(across, values, color=colour, marker=marker if len(values) <= 30 else None, label=name)
+        if bands and name in bands:
+            half = _numbers(name, bands[name])
+            ax.fill_between(across, values - half, values + half, color=colour, alpha=0.2, linewidth=0)
+    if log_x:
+        _powers(ax, across)
+    if x is None:
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    return _finish(figure, ax, levels, xlabel, ylabel, title, legend=len(series) > 1)
+
+
+@styled
+def sweep(
+    recorded,
+    xlabel: str = "",
+    ylabel: str = "",
+    levels: dict[str, float] | None = None,
+    log_x: bool = False,
+    title: str | None = None,
+):
+    """A recorded sweep: mean and standard deviation over the recorded seeds, and your own points as stars.
+
+    recorded: what check.sweep returns, or {"name": sweep, ...} to compare several over the same points. The points are
+    numbers, or names ("no crop"), which are drawn in their order without a line between them.
+    """
+    several = recorded if isinstance(recorded, dict) else {recorded.name: recorded}
+    if not several:
+        raise ValueError("There is no sweep to draw.")
+    first = next(iter(several.values()))
+    if other := [name for name, one in several.items() if list(one.points) != list(first.points)]:
+        raise ValueError(f"The sweep {other[0]!r} has other points than the first; give sweeps over equal points.")
+
+    # Own points may lie beside the recorded ones.
+    points = list(dict.fromkeys([*first.points, *(point for one in several.values() for point in one.own)]))
+    named = any(isinstance(point, str) for point in points)
+    positions = {point: n if named else point for n, point in enumerate(points)}
+    figure = new_figure(8, 4.4)
+    ax = figure.subplots()
+    for n, (name, one) in enumerate(several.items()):
+        colour = COLOURS[n % len(COLOURS)]
+        if np.isfinite(one.mean).any():  # a sweep that was never recorded comes with NaN
+            style = {"linestyle": "none" if named else "-", "marker": MARKERS[n % len(MARKERS)], "capsize": 4}
+            label = one.label if len(several) == 1 else f"{name}: mean and std"
+            ax.errorbar([positions[p] for p in one.points], one.mean, yerr=one.std, color=colour, label=label, **style)
+        if one.own:
+            stars = {"marker": "*", "markersize": 18, "markeredgecolor": "black", "linestyle": "none", "zorder": 5}
+            label = "yours" if len(several) == 1 else f"yours: {name}"
+            ax.plot([positions[p] for p in one.own], list(one.own.values()), color=colour, label=label, **stars)
+
+    if named:
+        ax.set_xticks(list(positions.values()), [str(point) for point in positions])
+        ax.set_xlim(-0.5, len(positions) - 0.5)
+    elif log_x and points:
+        _powers(ax, np.asarray(points, dtype=float))
+    if len(several) > 1 or not np.isfinite(first.mean).any():
+        # Where the numbers come from (date, scale, seeds) is said once, under the title.
+        title = f"{title}\n{first.label}" if title else first.label
+    return _finish(figure, ax, levels, xlabel, ylabel, title, legend=bool(ax.get_legend_handles_labels()[0]))
+
+
+def _finish(figure, ax, levels, xlabel, ylabel, title, legend):
+    ax.grid(True, axis="y")
+    draw_levels(ax, levels)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    if legend:
+        ax.legend()
+    if title:
+        ax.set_title(title)
+    return figure
+
+
+def _powers(ax, positions: np.ndarray) -> None:
+    """A logarithmic axis that names the values which were tried, not the powers of ten between them."""
+    if (positions <= 0).any():
+        raise ValueError("A logarithmic axis takes positive positions only; leave log_x out.")
+    ax.set_xscale("log")
+    ax.set_xticks(positions, [f"{position:g}" for position in positions])
+    ax.minorticks_off()
+
+
+def _numbers(name: str, values: Sequence) -> np.ndarray:
+    array = np.asarray([float(value) for value in values])
+    if not len(array):
+        raise ValueError(f"{name!r} is empty; there is nothing to draw.")
+    return array

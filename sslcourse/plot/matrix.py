@@ -1,0 +1,59 @@
+"""A matrix as colours: confusions, similarities, layer against layer."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from sslcourse.plot.style import new_figure, styled
+
+_WRITTEN = 12  # up to this many rows and columns the numbers stand in the cells
+
+
+@styled
+def heat_map(
+    matrix,
+    rows: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    label: str = "",
+    title: str | None = None,
+):
+    """A matrix with a colour bar named `label`; small ones have their numbers written into the cells.
+
+    matrix: (R, C). rows, columns: names along the left and the lower edge.
+    """
+    values = torch.as_tensor(matrix).detach().cpu().double().numpy()
+    if values.ndim != 2 or 0 in values.shape:
+        raise ValueError(f"A heat map draws a matrix of shape (rows, columns); this has shape {values.shape}.")
+    for names, size, what in ((rows, values.shape[0], "rows"), (columns, values.shape[1], "columns")):
+        if names is not None and len(names) != size:
+            raise ValueError(f"There are {len(names)} names for {size} {what}; give one each.")
+    written = max(values.shape) <= _WRITTEN
+    figure = new_figure(*((0.75 * values.shape[1] + 2.6, 0.55 * values.shape[0] + 1.6) if written else (6.4, 5.2)))
+    ax = figure.subplots()
+    picture = ax.imshow(values, aspect="auto" if written else "equal")
+    figure.colorbar(picture, ax=ax, label=label)
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+    for names, axis in ((rows, ax.yaxis), (columns, ax.xaxis)):
+        if names is not None:
+            axis.set_ticks(range(len(names)), [str(name) for name in names])
+        elif written:
+            axis.get_major_locator().set_params(integer=True)
+    if columns is not None and max(len(str(name)) for name in columns) > 5:
+        ax.tick_params(axis="x", rotation=45)
+    if written:
+        _write(ax, values, picture)
+    if title:
+        ax.set_title(title)
+    return figure
+
+
+def _write(ax, values: np.ndarray, picture) -> None:
+    """Numbers in black or white, whichever can be read on the cell's colour."""
+    whole = np.equal(np.mod(values, 1), 0).all()
+    for (row, column), value in np.ndenumerate(values):
+        red, green, blue, _ = picture.cmap(picture.norm(value))
+        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
+        text = f"{value:.0f}" if whole else f"{value:.2f}"
+        ax.text(column, row, text, ha="center", va="center", fontsize=10, color="white" if dark else "black")

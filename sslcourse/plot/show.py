@@ -1,0 +1,59 @@
+"""Display a figure with its alternative text, and say when a reference solution stood in for an exercise.
+
+The alternative text is in the output's metadata, {"image/png": {"alt": ...}}. nbconvert's `classic` template writes
+it into the page; its `lab` template (7.17) and JupyterLab (4.6) do not look there. It is the output's plain text, too.
+"""
+
+import base64
+import io
+import sys
+
+from sslcourse.check import fallback
+from sslcourse.plot.style import DPI, GREY
+
+
+def show(figure, alt: str) -> None:
+    """Display a figure in a notebook and close it; in a plain program only close it.
+
+    figure: a matplotlib Figure. alt: what it shows, for those who cannot see it; one or two sentences.
+    Where results rest on a reference solution, a line under the figure names it.
+    Raises TypeError for something that is no Figure, ValueError for an empty alternative text.
+    """
+    from matplotlib.figure import Figure
+
+    if not isinstance(figure, Figure):
+        raise TypeError(f"show takes a figure, such as plot.curves(...) returns, and got {_name(figure)}.")
+    if not isinstance(alt, str) or not alt.strip():
+        raise ValueError('A figure needs an alternative text: plot.show(figure, alt="what a reader should see in it").')
+    if notice := fallback.notice():
+        # Below the figure's edge, where nothing else is drawn; bbox_inches="tight" makes room for it.
+        figure.text(0.5, -0.01, notice, ha="center", va="top", fontsize=10, style="italic", color=GREY)
+    if _in_notebook():
+        _display(figure, alt.strip())
+    _close(figure)
+
+
+def _in_notebook() -> bool:
+    """Whether IPython runs us; IPython is not imported for asking."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and ipython.get_ipython() is not None
+
+
+def _display(figure, alt: str) -> None:
+    from IPython.display import display
+
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.1)
+    data = {"image/png": base64.b64encode(png.getvalue()).decode("ascii"), "text/plain": alt}
+    display(data, raw=True, metadata={"image/png": {"alt": alt}})
+
+
+def _close(figure) -> None:
+    """Free the pixels, and strike a figure that a student made with pyplot from pyplot's list."""
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close(figure)
+    figure.clear()
+
+
+def _name(thing) -> str:
+    return f"an object of type {type(thing).__name__}"

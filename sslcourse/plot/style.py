@@ -1,0 +1,74 @@
+"""One look for all figures: colours that colour-blind readers can tell apart, fonts that the last row can read.
+
+References: Okabe and Ito 2008, "Color Universal Design: how to make figures and presentations that are friendly to
+colourblind people" (the first eight colours); Tol 2021, "Colour schemes" (the last two, for data sets of ten classes).
+"""
+
+import functools
+from collections.abc import Callable
+
+# Ordered so that neighbours in a legend differ in lightness too: the figures survive a grey printer.
+BLUE, ORANGE, GREEN, PINK = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
+SKY, VERMILION, YELLOW, GREY = "#56B4E9", "#D55E00", "#F0E442", "#595959"
+COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, VERMILION, YELLOW, "#000000", "#332288", "#999933")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
+COLOUR_MAP = "cividis"
+
+DPI = 80  # an executed notebook has to stay under 600 KB
+RIGHT, WRONG = BLUE, VERMILION
+
+_STYLE = {
+    "figure.dpi": DPI,
+    "savefig.dpi": DPI,
+    "figure.constrained_layout.use": True,
+    "font.size": 12,
+    "axes.titlesize": 13,
+    "figure.titlesize": 14,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": "#DDDDDD",
+    "legend.frameon": False,
+    "lines.linewidth": 2.0,
+    "lines.markersize": 6,
+    "image.cmap": COLOUR_MAP,
+    "image.interpolation": "nearest",  # 32 pixels are 32 pixels: smoothing would invent detail
+}
+
+
+def styled(draw: Callable) -> Callable:
+    """Draw in the style of the course without touching the settings of whoever calls."""
+
+    @functools.wraps(draw)
+    def wrapped(*args, **kwargs):
+        import matplotlib
+
+        with matplotlib.rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return wrapped
+
+
+def new_figure(width: float, height: float):
+    """An empty Figure, in inches. Made without pyplot: nothing is left open, no window appears, any backend will do."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height))
+
+
+def draw_levels(ax, levels: dict[str, float] | None) -> None:
+    """Known values (chance, collapse, a baseline) as dashed horizontal lines, named at the right-hand margin."""
+    if not levels:
+        return
+    for value in levels.values():
+        ax.axhline(value, color=GREY, linestyle="--", linewidth=1.3, zorder=1.5)
+
+    # Two levels may nearly coincide: their names are pushed apart, the lines are not.
+    low, high = ax.get_ylim()
+    gap, lowest = 0.07 * (high - low), low
+    for name, value in sorted(levels.items(), key=lambda item: item[1]):
+        lowest = max(value, lowest)
+        ax.annotate(
+            name, (1.01, lowest), xycoords=ax.get_yaxis_transform(), color=GREY, va="center", ha="left", fontsize=11
+        )
+        lowest += gap

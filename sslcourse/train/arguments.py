@@ -1,0 +1,77 @@
+"""What `fit` asks of its arguments and of what the loss function returns; one sentence where it is not so."""
+
+import torch
+from torch import nn
+
+
+def check_numbers(*, whole: dict, positive: dict, warmup: float) -> None:
+    """None stands for "not limited" and passes."""
+    for name, value in whole.items():
+        if value is not None and not (isinstance(value, int) and value >= 1):
+            raise ValueError(f"{name} is {value!r}; it should be a whole number from 1 on.")
+    for name, value in positive.items():
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} is {value!r}; it should be greater than 0.")
+    if not 0 <= warmup <= 1:
+        raise ValueError(f"warmup is {warmup!r}; it is a share of all steps and should lie between 0 and 1.")
+
+
+def as_modules(modules) -> list[nn.Module]:
+    """One module, or several, as a list; one that is named twice, once."""
+    modules = [modules] if isinstance(modules, nn.Module) else list(dict.fromkeys(modules))
+    for module in modules:
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"modules should be a torch module or a list of them; it holds {type(module).__name__}.")
+    return modules
+
+
+def as_tensors(data) -> tuple[torch.Tensor, ...]:
+    """One tensor, or several of equal length, as a tuple."""
+    data = tuple(data) if isinstance(data, tuple | list) else (data,)
+    for tensor in data:
+        if not isinstance(tensor, torch.Tensor):
+            raise TypeError(f"data should be a tensor or a tuple of tensors; it holds {type(tensor).__name__}.")
+    lengths = [len(tensor) if tensor.dim() else 0 for tensor in data]
+    if len(set(lengths)) > 1:
+        raise ValueError(f"The tensors in data have {' and '.join(map(str, lengths))} rows; they should have as many.")
+    if not lengths or not lengths[0]:
+        raise ValueError("data is empty; there is nothing to train on.")
+    return data
+
+
+def as_optimizer(optimizer, modules: list[nn.Module], lr: float, weight_decay: float) -> torch.optim.Optimizer:
+    """The optimizer given, else AdamW over every parameter of the modules that requires a gradient."""
+    if optimizer is None:
+        parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+        parameters = list(dict.fromkeys(parameters))  # a parameter that two modules share, once
+        if not parameters:
+            raise ValueError("No parameter of modules requires a gradient; there is nothing to train.")
+        # Fused: one call for all parameters, which counts for small networks.
+        fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
+        return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, fused=fused)
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(f"optimizer should be a torch optimizer or None, not {type(optimizer).__name__}.")
+    return optimizer
+
+
+def as_loss(result) -> tuple[torch.Tensor, dict]:
+    """What a loss function returned, as (scalar with graph, numbers to log)."""
+    loss, numbers = result if isinstance(result, tuple) and len(result) == 2 else (result, {})
+    if not isinstance(loss, torch.Tensor):
+        raise TypeError(
+            f"loss_fn returned {type(loss).__name__}; expected a scalar tensor, or (scalar tensor, dict of numbers)."
+        )
+    if loss.dim() != 0:
+        raise ValueError(f"loss_fn returned shape {tuple(loss.shape)}; expected a scalar: take the mean of the batch.")
+    if not loss.requires_grad:
+        raise ValueError(
+            "loss_fn returned a tensor without a graph; did it use detach() or no_grad(), or frozen networks only?"
+        )
+    return loss, as_numbers(numbers, "loss_fn")
+
+
+def as_numbers(numbers, where: str) -> dict:
+    """What is to be logged: a dict, or None for nothing."""
+    if numbers is not None and not isinstance(numbers, dict):
+        raise TypeError(f"{where} should return a dict of numbers to log, not {type(numbers).__name__}.")
+    return numbers or {}

@@ -1,0 +1,214 @@
+"""One training loop for every method: what makes the method is its loss, and the rest stands here.
+
+    fit(lambda x: nt_xent(*(head(backbone(v)) for v in two_views(x, augment))), [backbone, head], images, epochs=20)
+
+The data lie on the device as whole tensors and a batch is taken by index, without a loader (after Keller Jordan's
+airbench). The learning rate rises during the warm-up, then falls to zero like a cosine, step by step (Loshchilov and
+Hutter 2017). On GPUs that have bfloat16 the networks run in it; they return float32 and the loss is computed in that.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from sslcourse.train import arguments
+from sslcourse.train.checkpoint import Checkpoint
+from sslcourse.train.history import History, Means, NotFinite
+from sslcourse.train.precision import has_bf16, networks_in_bf16
+from sslcourse.train.processes import Processes
+from sslcourse.train.progress import bar
+from sslcourse.train.schedule import learning_rate_share
+
+
+def fit(
+    loss_fn: Callable,
+    modules: nn.Module | Sequence[nn.Module],
+    data: torch.Tensor | Sequence[torch.Tensor],
+    *,
+    epochs: int,
+    batch_size: int = 256,
+    lr: float = 1e-3,
+    weight_decay: float = 0.0,
+    optimizer: torch.optim.Optimizer | None = None,
+    warmup: float = 0.1,
+    clip: float | None = None,
+    generator: torch.Generator | None = None,
+    device: torch.device | str = "cpu",
+    max_steps: int | None = None,
+    time_budget: float | None = None,
+    after_step: Callable[[int], None] | None = None,
+    on_epoch: Callable[[int], dict] | None = None,
+    checkpoint: str | Path | None = None,
+    progress: bool = True,
+    label: str = "training",
+) -> History:
+    """Minimise loss_fn over the parameters of `modules` that require gradients.
+
+    loss_fn(*batch) returns a scalar with its graph, or (scalar, {name: number to log}). A batch is the same rows of
+    every tensor in `data`, as they are: uint8 images stay uint8. Each epoch is one shuffled pass, in an order drawn
+    from `generator`. A smaller last batch is dropped, since contrastive losses depend on its size, unless it is the
+    only one.
+
+    modules: all that has state: networks, and also a queue or a teacher (without gradients, so not updated here). They
+        move to the device, are in train mode in every epoch and afterwards in the mode they were in before.
+    optimizer: else AdamW(lr, weight_decay); its learning rates are the peaks. warmup: share of all steps.
+    clip: the largest norm of the gradient. time_budget: seconds; the step that passes it is the last one, at whatever
+        learning rate it has: the schedule is made for all epochs (and for max_steps, where that is less).
+    after_step(step): called after every update. on_epoch(epoch): after every epoch, also one that max_steps or
+        time_budget cut short; it may evaluate, and returns numbers to log.
+    checkpoint: a file, written after every full epoch and gone on from where it exists. A training on the CPU, in one
+        process, then ends in exactly the state of one that was not cut off, if its random numbers come from torch's
+        global generator and from `generator`.
+    Under `accelerate launch` each process takes its slice of every batch; batch_size counts all of them together.
+
+    Interrupting the kernel ends the training and keeps the model. Raises NotFinite before an update with a loss (on the
+    CPU also a gradient) that is NaN or infinite: the model stays as it was after the step before. Raises ValueError or
+    TypeError for arguments that do not fit, OSError for a checkpoint that cannot be written.
+    """
+    arguments.check_numbers(
+        whole={"epochs": epochs, "batch_size": batch_size, "max_steps": max_steps},
+        positive={"lr": lr, "clip": clip, "time_budget": time_budget},
+        warmup=warmup,
+    )
+    modules, data = arguments.as_modules(modules), arguments.as_tensors(data)
+    processes = Processes(torch.device(device))
+    device = processes.device
+    for module in modules:
+        module.to(device)
+    data = tuple(tensor.to(device) for tensor in data)
+    optimizer = arguments.as_optimizer(optimizer, modules, lr, weight_decay)
+    generator = generator or torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+    processes.start_alike(modules, generator)
+
+    samples = len(data[0])
+    per_epoch = max(1, samples // batch_size)  # a set smaller than one batch is one batch
+    steps = min(epochs * per_epoch, max_steps or epochs * per_epoch)
+    warmup_steps = round(warmup * steps)
+
+    # Put back at the end: an optimizer used for a second training would else stay at the zero where the cosine ended.
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    modes = [(part, part.training) for module in modules for part in module.modules()]
+
+    history, file = History(), None
+    if checkpoint is not None:
+        plan = {"epochs": epochs, "batch_size": batch_size, "samples": samples, "steps": steps, "lr": peaks}
+        file = Checkpoint(checkpoint, modules, optimizer, generator, plan, writes=processes.rank == 0)
+        history = file.resume()
+    begin = time.perf_counter() - history.seconds
+    deadline = time.perf_counter() + (time_budget or math.inf)
+    step = _Step(loss_fn, modules, data, optimizer, clip, processes, deadline)
+
+    line = bar(steps, history.steps, label, wanted=progress and processes.rank == 0)
+    losses, means = [], Means()
+    try:
+        with networks_in_bf16(modules, device, wanted=has_bf16(device)):
+            for epoch in range(len(history.loss), math.ceil(steps / per_epoch)):
+                for module in modules:
+                    module.train()
+                order = torch.randperm(samples, generator=generator, device=generator.device).to(device)
+                batches = order.split(batch_size)[: min(per_epoch, steps - history.steps)]
+                for index in batches:
+                    for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                        group["lr"] = peak * learning_rate_share(history.steps, steps, warmup_steps)
+                    loss, numbers, late = step(index, f"step {history.steps}, epoch {epoch}")
+                    losses.append(loss)
+                    means.add(numbers)
+                    if after_step:
+                        after_step(history.steps)
+                    history.steps += 1
+                    line.set_postfix_str(f"loss {loss:.4g}", refresh=False)
+                    line.update()
+                    if late:
+                        break
+
+                full = len(losses) == len(batches)
+                history.close_epoch(losses, means)
+                losses, means = [], Means()
+                if on_epoch:
+                    history.log(arguments.as_numbers(on_epoch(epoch), "on_epoch"))
+                history.seconds = time.perf_counter() - begin
+                if file and full:
+                    file.save(history)
+                if late and history.steps < steps:
+                    history.stopped = "time budget"
+                    break
+    except KeyboardInterrupt:
+        history.stopped = "interrupted"
+        if losses:
+            history.close_epoch(losses, means)
+    finally:
+        line.close()
+        optimizer.zero_grad()  # nobody's own backward() should add to what was left here
+        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+            group["lr"] = peak
+        for part, mode in modes:
+            part.training = mode
+
+    history.seconds = time.perf_counter() - begin
+    if progress and processes.rank == 0:
+        print(f"{label}: {history.summary()}")
+    return history
+
+
+class _Step:
+    """One update: forward, backward, and a look at loss and gradient before anything is changed."""
+
+    def __init__(self, loss_fn, modules, data, optimizer, clip, processes, deadline) -> None:
+        self.loss_fn, self.modules, self.data, self.optimizer = loss_fn, modules, data, optimizer
+        self.clip, self.processes, self.deadline = clip, processes, deadline
+        self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
+
+    def __call__(self, index: torch.Tensor, place: str) -> tuple[float, dict, bool]:
+        """The loss, what is logged, and whether the time is over. place: "step 3, epoch 0", for messages."""
+        # The forward pass changes batch-norm statistics before the loss is known; so they are kept until it is.
+        buffers = [{name: buffer.clone() for name, buffer in module.named_buffers()} for module in self.modules]
+        mine = self.processes.share(index)
+        loss, numbers = arguments.as_loss(self.loss_fn(*(tensor[mine] for tensor in self.data)))
+        reading = _Reading(loss)
+        self.optimizer.zero_grad()
+        loss.backward()
+
+        late = time.perf_counter() > self.deadline
+        if self.processes.count > 1:
+            loss, late = self.processes.average(loss, self.parameters, len(mine) / len(index), late)
+            reading = _Reading(loss)
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        if not gradients:
+            raise ValueError("The loss depends on no parameter that is trained; does it use the networks in modules?")
+
+        # The norm of the gradient is free on the CPU. A GPU would have to be waited for, at every step, so that there a
+        # bad gradient shows in the next loss.
+        value = reading.number()
+        norm = nn.utils.get_total_norm(gradients) if self.clip or not loss.is_cuda else None
+        if not math.isfinite(value) or not (loss.is_cuda or math.isfinite(norm)):
+            for module, kept in zip(self.modules, buffers, strict=True):
+                module.load_state_dict(kept, strict=False)
+            what = f"The loss is {value}" if not math.isfinite(value) else "The gradient is not finite"
+            raise NotFinite(
+                f"{what} at {place}; the model is as it was before this step. Try a smaller lr, a longer warmup or "
+                "clip=1.0, and look for a logarithm, root or division of zero in the loss."
+            )
+        if self.clip:
+            nn.utils.clip_grads_with_norm_(self.parameters, self.clip, norm)
+        self.optimizer.step()
+        return value, numbers, late
+
+
+class _Reading:
+    """The loss as a number without waiting: a GPU copies it while the backward pass is still being queued behind it."""
+
+    def __init__(self, loss: torch.Tensor) -> None:
+        self.value, self.copied = loss.detach(), None
+        if loss.is_cuda:
+            self.value = torch.empty((), dtype=loss.dtype, pin_memory=True).copy_(self.value, non_blocking=True)
+            self.copied = torch.cuda.Event()
+            self.copied.record()
+
+    def number(self) -> float:
+        if self.copied:
+            self.copied.synchronize()
+        return self.value.item()

@@ -1,0 +1,297 @@
+"""`sslcourse run`: the right interpreter, a page that works offline, failures that stop nothing, honest records."""
+
+import json
+import os
+import re
+import statistics
+import sys
+
+import nbformat
+import pytest
+from example_source import SOURCE, write_course
+
+from sslcourse.cli import Refusal, build, cells, kernel, main, page, record, run, source
+from sslcourse.cli.kernel import NotebookFailed, Usage
+
+NAME = "week98_example"
+
+
+def write_notebook(root, text=SOURCE, name=NAME):
+    """A solution notebook that has not been executed."""
+    write_course(root, text, name)
+    notebook = cells.solution_notebook(source.read(root / source.FOLDER / f"{name}.py"))
+    path = build.products(root, name).solution
+    path.parent.mkdir(exist_ok=True)
+    nbformat.write(notebook, path)
+    return path
+
+
+def notebook_of(*codes):
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code, id=f"c{i}") for i, code in enumerate(codes)])
+
+
+# --- the kernel
+
+
+def test_the_kernel_is_this_interpreter_in_the_folder_given(tmp_path, monkeypatch):
+    # A kernel called python3 that is something else altogether must not be taken.
+    spec = tmp_path / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    (spec / "kernel.json").write_text(json.dumps({"argv": ["/bin/false"], "display_name": "x", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    monkeypatch.setenv("SSLCOURSE_RECORD", "elsewhere")
+
+    seen = "import os, sys; print([sys.executable, os.getcwd(), *map(os.environ.get, names)])"
+    names = "names = ['SSLCOURSE_SCALE', 'SSLCOURSE_RECORD', 'MPLBACKEND']"
+    fill = "import numpy; block = numpy.ones(2**26); del block"  # 512 MB for a moment
+    notebook = notebook_of(names, seen, fill)
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "x"}
+    usage = kernel.execute(notebook, tmp_path, {"SSLCOURSE_SCALE": "dry", "SSLCOURSE_RECORD": None})
+
+    executable, folder, scale, recorded, backend = eval(notebook.cells[1].outputs[0].text)
+    assert (executable, folder, scale, recorded) == (sys.executable, os.path.realpath(tmp_path), "dry", None)
+    assert backend != "Agg"
+    assert 512 < usage.peak_memory_mb < 900 and 0 < usage.seconds < 60
+    assert len(notebook.cells) == 3
+
+
+def test_an_error_is_named_with_its_cell_and_the_earlier_outputs_stay(tmp_path):
+    notebook = notebook_of("print('before')", "{}['key']", "print('after')")
+    with pytest.raises(NotebookFailed, match="^cell c1: KeyError: 'key'$") as failure:
+        kernel.execute(notebook, tmp_path, {})
+    assert "key" in failure.value.traceback and "\x1b" not in failure.value.traceback
+    assert notebook.cells[0].outputs[0].text == "before\n" and not notebook.cells[2].outputs
+
+
+def test_a_kernel_that_dies_is_noticed_at_once(tmp_path):
+    with pytest.raises(NotebookFailed, match="cell c0: the kernel died"):
+        kernel.execute(notebook_of("import os; os._exit(1)"), tmp_path, {})
+
+
+# --- run and its page
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """Two notebooks, the first of which fails."""
+    root = tmp_path_factory.mktemp("course")
+    write_notebook(
+        root, SOURCE.replace("print(double(21))", "print(double(21) / 0)").replace("98", "97"), "week97_fails"
+    )
+    write_notebook(root)
+    return root, run.run(root, [], "tiny")
+
+
+def test_a_notebook_that_fails_does_not_stop_the_next(ran):
+    root, code = ran
+    assert code == 1
+    failed = nbformat.read(root / "runs" / "week97_fails.ipynb", 4).metadata.sslcourse.run
+    assert failed.error == "cell week97-double-4: ZeroDivisionError: float division by zero" and "seconds" not in failed
+    went = nbformat.read(root / "runs" / f"{NAME}.ipynb", 4).metadata.sslcourse.run
+    assert went.error == "" and went.scale == "tiny" and went.seconds > 0 and went.peak_memory_mb > 10
+
+
+def test_the_page_shows_every_figure_and_result_and_loads_nothing(ran):
+    root, _ = ran
+    text = (root / "runs" / "index.html").read_text(encoding="utf-8")
+    assert "ZeroDivisionError" in text and "double: right." in text and "42.0" in text
+    assert '<img alt="one pixel"' in text and text.count("data:image/png;base64") == 1
+    headings = re.findall(r"<h\d>(.*?)</h\d>", text)
+    assert headings.count("3 Results") == 1  # the notebook that failed did not come to it
+    assert headings.count("Week 98 · An example") == 1
+    assert not re.search(r"(src|href)=.https?:|@import|<script|url\(", text)
+    assert "Because of the sum" not in text  # text stays in the notebook
+    for link in re.findall(r'href="([^"#]+)"', text):
+        assert (root / "runs" / link).is_file()
+    for anchor in re.findall(r'href="#([^"]+)"', text):
+        assert f'id="{anchor}"' in text
+
+
+def test_the_page_holds_earlier_runs_too(ran):
+    root, _ = ran
+    (root / "runs" / "index.html").unlink()
+    assert "week97_fails" in page.write(root / "runs").read_text(encoding="utf-8")
+
+
+def test_run_leaves_the_solution_notebooks_as_they_are(ran):
+    root, _ = ran
+    notebook = nbformat.read(build.products(root, NAME).solution, 4)
+    assert not any(cell.get("outputs") for cell in notebook.cells)
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["run", "5"], "no solution notebook of week05"),
+        (["run", "--scale", "huge"], "no scale 'huge'; choose one of dry, tiny, small, full"),
+        (["run", "--seeds", "1"], "belong to --record"),
+        (["run", "--sweeps"], "belong to --record"),
+        (["run", "--record", "--seeds", "-1"], "a seed is a whole number"),
+        (["run", "--record", "--seeds", "x"], "a seed is a whole number"),
+        (["run", "--record", "--scale", "dry"], "record at tiny, small or full"),
+        (["walk"], "invalid choice: 'walk'"),
+        ([], "required: COMMAND"),
+    ],
+)
+def test_a_request_that_cannot_be_met_gets_one_sentence(arguments, sentence, ran, monkeypatch, capsys):
+    monkeypatch.chdir(ran[0])
+    try:
+        code = main(arguments)
+    except SystemExit as exit:
+        code = exit.code
+    out, error = capsys.readouterr()
+    assert code == 2 and out == "" and error.count("\n") == 1 and sentence in error, error
+
+
+def test_runs_that_cannot_be_written_are_refused(tmp_path, monkeypatch):
+    path = write_notebook(tmp_path)
+    (tmp_path / "runs").write_text("a file where the folder should be")
+    monkeypatch.setattr(run, "execute", lambda *arguments, **keywords: Usage(1.0, 1.0))
+    with pytest.raises(Refusal, match="cannot be written"):
+        run.run_notebook(tmp_path, path, "tiny")
+
+
+# --- records
+
+
+PROBE, SPREAD = [0.52, 0.48, 0.53], [1.0, 2.0, 4.0]
+
+
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    """A course whose notebook is played: it records what its seed says, and fails for seed 7."""
+    write_notebook(tmp_path)
+
+    def play(root, path, scale, seed, environment):
+        lines = [
+            {
+                "kind": "report",
+                "metrics": {"probe": {"value": PROBE[seed % 3], "chance": 0.1, "baseline": 0.2 + 0.01 * (seed % 3)}},
+                "claims": [{"claim": "probe over random", "value": PROBE[seed % 3] - 0.2, "at_least": 0.25}],
+            }
+        ]
+        if environment["SSLCOURSE_SWEEPS"]:
+            values = [SPREAD[seed % 3], 0.0]
+            lines.append({"kind": "sweep", "name": "temperature", "points": [0.1, 0.5], "values": values})
+        with open(environment["SSLCOURSE_RECORD"], "w") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+        failed = seed == 7
+        return run.Result(path.stem, None if failed else Usage(30.0 + seed, 600.0 + seed), "cell x" if failed else "")
+
+    monkeypatch.setattr(run, "run_notebook", play)
+    (tmp_path / "runs").mkdir()
+    return tmp_path
+
+
+def expected(root):
+    return json.loads((root / "sslcourse" / "expected" / "week98.json").read_text())
+
+
+def test_a_record_holds_mean_and_spread_over_the_seeds(recorded):
+    assert record.record(recorded, ["week98"], "tiny", [0, 1, 2], sweeps=False) == 0
+    tiny = expected(recorded)["tiny"]
+    assert tiny["metrics"]["probe"]["mean"] == pytest.approx(statistics.mean(PROBE), rel=1e-5)
+    assert tiny["metrics"]["probe"]["std"] == pytest.approx(statistics.stdev(PROBE), rel=1e-5)
+    assert tiny["metrics"]["probe"]["chance"] == 0.1 and tiny["metrics"]["probe"]["baseline"] == pytest.approx(0.21)
+    (claim,) = tiny["must_show"]
+    assert claim["value"] == pytest.approx(0.31) and claim["at_least"] == 0.25
+    assert claim["values"] == pytest.approx([0.32, 0.28, 0.33])
+    assert tiny["recorded"]["seeds"] == [0, 1, 2] and tiny["recorded"]["seconds"] == 31.0
+    assert tiny["recorded"]["peak_memory_mb"] == 602 and "torch" in tiny["recorded"]["packages"]
+    assert re.search(r", \d+ cores$", tiny["recorded"]["hardware"]) and len(tiny["recorded"]["date"]) == 10
+    assert expected(recorded)["small"] is None and expected(recorded)["full"] is None
+
+
+def test_a_record_leaves_other_scales_and_sweeps_alone(recorded):
+    record.record(recorded, [], "tiny", [0, 1, 2], sweeps=False)
+    record.record(recorded, [], "tiny", [0, 1, 2], sweeps=True)
+    first = expected(recorded)["tiny"]
+    record.record(recorded, [], "small", [0], sweeps=False)
+    record.record(recorded, [], "tiny", [1], sweeps=False)
+    now = expected(recorded)
+    assert now["small"]["recorded"]["seeds"] == [0] and now["tiny"]["recorded"]["seeds"] == [1]
+    assert now["tiny"]["sweeps"] == first["sweeps"]
+
+
+def test_sweeps_are_recorded_beside_the_results(recorded):
+    record.record(recorded, [], "tiny", [0], sweeps=False)
+    before = expected(recorded)["tiny"]
+    assert record.record(recorded, [], "tiny", [0, 1, 2], sweeps=True) == 0
+    after = expected(recorded)["tiny"]
+    sweep = after.pop("sweeps")["temperature"]
+    assert after == before
+    assert sweep["points"] == [0.1, 0.5] and sweep["recorded"]["seeds"] == [0, 1, 2]
+    assert sweep["mean"] == pytest.approx([statistics.mean(SPREAD), 0], rel=1e-5)
+    assert sweep["std"] == pytest.approx([statistics.stdev(SPREAD), 0], rel=1e-5)
+
+
+def test_sweeps_may_come_first(recorded):
+    assert record.record(recorded, [], "tiny", [0, 1], sweeps=True) == 0
+    tiny = expected(recorded)["tiny"]
+    assert tiny["metrics"] == {} and tiny["must_show"] == [] and tiny["recorded"]["seeds"] == [0, 1]
+    assert record.record(recorded, [], "tiny", [0], sweeps=False) == 0
+    assert expected(recorded)["tiny"]["metrics"].keys() == {"probe"}
+    assert expected(recorded)["tiny"]["sweeps"] == tiny["sweeps"]
+
+
+def test_nothing_is_recorded_with_the_code_of_yesterday(recorded):
+    path = recorded / source.FOLDER / f"{NAME}.py"
+    path.write_text(path.read_text(encoding="utf-8").replace("double(21)", "double(4)"), encoding="utf-8")
+    with pytest.raises(Refusal, match="sslcourse build --no-execute"):
+        record.record(recorded, [], "tiny", [0], sweeps=False)
+    build.build(recorded, execute=False)
+    assert record.record(recorded, [], "tiny", [0], sweeps=False) == 0
+
+
+def test_a_claim_that_fails_is_written_as_it_is_and_told(recorded, monkeypatch, capsys):
+    monkeypatch.setitem(globals(), "PROBE", [0.3, 0.3, 0.3])
+    assert record.record(recorded, [], "tiny", [0, 1, 2], sweeps=False) == 1
+    assert expected(recorded)["tiny"]["must_show"][0]["value"] == pytest.approx(0.1)
+    assert "'probe over random' came out as 0.1 in the mean, below 0.25" in capsys.readouterr().out
+
+
+def test_a_seed_that_fails_costs_only_itself(recorded, capsys):
+    assert record.record(recorded, [], "tiny", [0, 7, 2], sweeps=False) == 1
+    assert expected(recorded)["tiny"]["recorded"]["seeds"] == [0, 2]
+    assert "seed 7 failed and is not in the record" in capsys.readouterr().out
+
+
+def test_an_interrupt_keeps_the_finished_seeds(recorded, monkeypatch):
+    play = run.run_notebook
+
+    def interrupted(root, path, scale, seed, environment):
+        if seed == 2:
+            raise KeyboardInterrupt
+        return play(root, path, scale, seed, environment)
+
+    monkeypatch.setattr(run, "run_notebook", interrupted)
+    monkeypatch.chdir(recorded)
+    assert main(["run", "--record"]) == 130
+    assert expected(recorded)["tiny"]["recorded"]["seeds"] == [0, 1]
+
+
+def test_a_broken_record_is_named_before_the_work(recorded, monkeypatch):
+    (recorded / "sslcourse" / "expected").mkdir()
+    (recorded / "sslcourse" / "expected" / "week98.json").write_text("<<<<<<< HEAD")
+    monkeypatch.setattr(run, "run_notebook", lambda *arguments: pytest.fail("worked for nothing"))
+    with pytest.raises(Refusal, match="is not valid JSON"):
+        record.record(recorded, [], "tiny", [0], sweeps=False)
+
+
+def test_a_notebook_without_report_is_named(recorded, monkeypatch, capsys):
+    monkeypatch.setattr(run, "run_notebook", lambda *arguments: run.Result(NAME, Usage(1.0, 1.0), ""))
+    assert record.record(recorded, [], "tiny", [0], sweeps=False) == 1
+    assert "should end with check.report" in capsys.readouterr().out
+    assert not (recorded / "sslcourse" / "expected").exists()
+
+
+def test_a_real_notebook_is_told_to_record_with_its_seed(tmp_path):
+    line = "{'kind': 'report', 'metrics': {'seed': {'value': int(os.environ['SSLCOURSE_SEED'])}}, 'claims': []}"
+    code = f"import json, os\nwith open(os.environ['SSLCOURSE_RECORD'], 'a') as file:\n    json.dump({line}, file)\n"
+    write_notebook(tmp_path, f"# %% [markdown]\n# # Week 98\n\n# %%\n{code}")
+    assert record.record(tmp_path, [], "tiny", [3, 5], sweeps=False) == 0
+    seed = expected(tmp_path)["tiny"]["metrics"]["seed"]
+    assert seed["mean"] == 4 and seed["chance"] is None
+    left = {path.name for path in (tmp_path / "runs").iterdir()}
+    assert left == {f"{NAME}_seed3.ipynb", f"{NAME}_seed5.ipynb", "index.html"}
