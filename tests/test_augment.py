@@ -294,6 +294,8 @@ def test_simclr_switches():
     assert augment.simclr(crop=None, flip=False, jitter=0, grey=0)(x).equal(x)
     assert isinstance(augment.simclr(blur=0.5).transforms[-1], augment.GaussianBlur)
 
+    assert augment.simclr(crop=(0.5, 0.6)).transforms[0].scale == (0.5, 0.6)
+
     # Strength s: factors within 1 -+ 0.8 s, hue within 0.2 s (Chen et al. 2020, appendix A).
     jitter = augment.simclr(jitter=0.5).transforms[2]
     torch.testing.assert_close(torch.tensor(jitter.ranges), torch.tensor([(0.6, 1.4)] * 3 + [(-0.1, 0.1)]))
@@ -328,7 +330,7 @@ def test_multi_crop():
     "images, error, words",
     [
         ([[0.1]], TypeError, "tensor of images"),
-        (torch.rand(3, 32, 32), ValueError, r"images\[None\]"),
+        (torch.rand(3, 32, 32), ValueError, r"image\[None\]"),
         (torch.rand(2, 4, 8, 8), ValueError, "1 or 3 channels"),
         (torch.rand(0, 3, 8, 8), ValueError, "empty"),
         (torch.rand(2, 3, 0, 8), ValueError, "empty"),

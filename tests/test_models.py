@@ -48,7 +48,9 @@ def test_every_parameter_gets_a_gradient(name):
     model = models.backbone(name, image_size=BACKBONES[name])
     features = model(stored(8, 3, BACKBONES[name]))
     (features * torch.randn_like(features)).sum().backward()
-    assert [key for key, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
+    assert [key for key, p in model.named_parameters() if p.grad is None] == []
+    if name in ("conv4", "resnet18"):  # timm starts some layers at 0, and those before them have no gradient yet
+        assert min(p.grad.abs().max() for p in model.parameters()) > 0
 
 
 @every_backbone
@@ -101,7 +103,7 @@ def test_resnet18_has_the_stem_for_small_images():
     assert sides == {"net.conv1": 32, "net.layer1": 32, "net.layer4": 4}
 
     # Everything but the first convolution (3x3 for 7x7) and the classifier is torchvision's.
-    theirs = sum(p.numel() for p in resnet18(num_classes=0).parameters())
+    theirs = sum(p.numel() for p in resnet18(num_classes=10).parameters()) - 513 * 10
     assert sum(p.numel() for p in model.parameters()) == theirs - 64 * 3 * (49 - 9)
 
 
@@ -125,10 +127,10 @@ def test_a_backbone_trains_in_a_few_steps():
     [
         (lambda: models.backbone("resnet81"), "did you mean resnet18"),
         (lambda: models.backbone("convnet"), "no backbone 'convnet'"),
-        (lambda: models.backbone("???"), "choose conv4, resnet18"),
+        (lambda: models.backbone("???"), "take conv4, resnet18"),
         (lambda: models.backbone("conv4", in_channels=0), "0 channels"),
         (lambda: models.backbone("conv4", image_size=0), "0 pixels"),
-        (lambda: models.backbone("vit_tiny_patch16_224", image_size=8), "vit_tiny_patch16_224"),
+        (lambda: models.backbone("vit_tiny_patch16_224", image_size=40), "16 pixels"),
     ],
 )
 def test_bad_backbones(make, words):

@@ -37,7 +37,8 @@ def test_itself_is_left_out_by_index_not_by_distance(metric):
     torch.testing.assert_close(scores.double(), expected, rtol=1e-5, atol=1e-6)
     # Asked for, itself is there; and with a bank it is left out when that is asked for.
     assert torch.equal(nearest_neighbours(x[:5], k=1, metric=metric, exclude_self=False)[1][:, 0], torch.arange(5))
-    assert torch.equal(nearest_neighbours(x, x, k=3, metric=metric, exclude_self=True)[1][:3], indices[:3, :3])
+    again = nearest_neighbours(x, x.clone(), k=11, metric=metric, exclude_self=True)
+    assert torch.equal(again[0], scores) and not (again[1] == torch.arange(12)[:, None]).any()
 
 
 def test_far_from_the_origin_and_at_any_scale_distances_are_exact():
@@ -50,19 +51,26 @@ def test_far_from_the_origin_and_at_any_scale_distances_are_exact():
         torch.testing.assert_close(scores / scale, expected, rtol=1e-6, atol=0)
 
 
-def test_where_float32_cannot_tell_neighbours_apart_float64_does(monkeypatch):
-    # Points on a tiny circle beside one far away, which sets the scale of the products.
+@pytest.mark.parametrize("far", [10.0, 1e4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_neighbours_that_a_product_cannot_tell_apart_are_found_all_the_same(far, dtype, monkeypatch):
+    # Points on a tiny arc beside one far away, which sets the scale: float32 fails at 10 already, float64 at 10,000.
     angle = torch.linspace(0, 1, 40, dtype=torch.float64) ** 2
     x = torch.stack([angle.cos(), angle.sin()], dim=1) * 1e-4
-    x = torch.cat([x, torch.tensor([[1e4, 0.0]], dtype=torch.float64)])
+    x = torch.cat([x, torch.tensor([[far, 0.0]], dtype=torch.float64)]).to(dtype)
     expected, where = slow.neighbours(x, x, 3, "euclidean", alone=True)
     scores, indices = nearest_neighbours(x, k=3, metric="euclidean")
-    torch.testing.assert_close(scores, expected, rtol=1e-9, atol=0)
-    # Without the second search the first would be wrong here: the test has something to find.
-    search = neighbours._Euclidean(x, x)
-    search.rounding = -1.0
-    assert not torch.equal(search.nearest(torch.arange(41), 3, True)[1], where)
+    torch.testing.assert_close(scores, expected.to(dtype), rtol=1e-6, atol=0)
     assert torch.equal(indices, where)
+
+    # The products alone do lose some: otherwise this test would find nothing.
+    monkeypatch.setattr(neighbours._Euclidean, "_more_finely", lambda self, rows, k, alone: (torch.inf, -1))
+    assert (nearest_neighbours(x, k=3, metric="euclidean")[1] == -1).any()
+    for precision in (torch.float32, torch.float64):
+        search = neighbours._Euclidean(x, x, precision)
+        search.rounding = -1.0  # never in doubt
+        lost = not torch.equal(search.nearest(torch.arange(41), 3, True)[1], where)
+        assert lost == (precision == torch.float32 or far > 100)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])

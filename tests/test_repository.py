@@ -40,6 +40,8 @@ def test_the_list_of_signatures_is_long():
 @pytest.mark.parametrize("module, name, parameters", documented_signatures(), ids=lambda value: str(value)[:40])
 def test_every_documented_signature_is_the_real_one(module, name, parameters):
     thing = getattr(importlib.import_module(module), name)
+    if inspect.ismodule(thing):
+        thing = getattr(thing, name)    # a function in a file of its own name, offered by every week
     if inspect.isclass(thing) and issubclass(thing, Exception):
         return
     real = [str(parameter).split(":")[0].split("=")[0].strip() for parameter in inspect.signature(thing).parameters.values()]

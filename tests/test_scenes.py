@@ -1,4 +1,4 @@
-"""Toy scenes: reproducible bytes, balanced classes, factors that say nothing about the class, masks and captions that are true."""
+"""Toy scenes: reproducible bytes, balanced classes, factors that hide the class, true masks and captions."""
 
 import hashlib
 
@@ -12,7 +12,10 @@ from scipy.stats import chi2_contingency
 from sslcourse.data import ImageSet, scenes, shapes
 from sslcourse.data.scenes import make_scenes
 
-SHA256 = {False: "?", True: "?"}
+SHA256 = {  # of 300 images and labels, version 1
+    False: "09c1152fdc1871446f99c68fa5e02369854b904f808c967640c7b884de07af59",
+    True: "16dfce235e69be4484cacea95a26b39c25030c12711ea14820aca66c62a728df",
+}
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +25,7 @@ def many():
 
 @pytest.mark.parametrize("held_out", [False, True])
 def test_same_bytes_everywhere(held_out):
-    """If this fails after a wanted change of the images, raise VERSION and note the new sums; else a platform draws differently."""
+    """After a wanted change of the images raise VERSION and note the new sums; else a platform draws differently."""
     drawn = make_scenes(300, seed=1000, held_out=held_out)
     digest = hashlib.sha256(drawn.images.numpy().tobytes() + drawn.labels.numpy().astype("<i8").tobytes())
     assert digest.hexdigest() == SHA256[held_out], f"version {scenes.VERSION}"
@@ -45,15 +48,15 @@ def test_forms(many):
     assert isinstance(many, ImageSet) and many.name == "scenes" and many.class_names == scenes.CLASS_NAMES
     assert many.images.shape == (5000, 3, 32, 32) and many.images.dtype == torch.uint8
     assert many.masks.shape == (5000, 1, 32, 32) and many.masks.dtype == torch.bool
-    assert len(set(many.images.flatten(1).numpy().tobytes()[i * 3072 : (i + 1) * 3072] for i in range(5000))) == 5000
+    assert len({image.tobytes() for image in many.images.numpy()}) == 5000  # no two alike
 
 
-@pytest.mark.parametrize(("n", "held_out"), [(5000, False), (997, False), (7, False), (1, False), (503, True)])
+@pytest.mark.parametrize(("n", "held_out"), [(1000, False), (997, False), (7, False), (1, False), (503, True)])
 def test_classes_are_balanced_and_shuffled(n, held_out):
     drawn = make_scenes(n, 1000, held_out)
     counts = torch.bincount(drawn.labels, minlength=len(drawn.class_names))
     assert counts.sum() == n and counts.max() - counts.min() <= 1
-    if n > 100:  # a shuffled order: neighbours agree about as often as any two
+    if n > 500:  # a shuffled order: neighbours agree about as often as any two
         agree = (drawn.labels[1:] == drawn.labels[:-1]).double().mean().item()
         assert agree == pytest.approx(1 / len(drawn.class_names), abs=0.06)
 
@@ -79,7 +82,7 @@ def _table(a, b):
 
 
 def test_no_factor_tells_the_class(many):
-    """Chi-squared test of independence, class against each factor: eleven of them, so p > 0.001 for the fixed seed."""
+    """Chi-squared test of independence, class against each factor: twelve of them, so p > 0.001 for the fixed seed."""
     for name, values in many.factors.items():
         p = chi2_contingency(_table(many.labels.numpy(), _levels(values))).pvalue
         assert p > 1e-3, f"{name} and the class depend on each other (p = {p:.1e})"
@@ -114,13 +117,13 @@ def test_factors_are_what_the_pixels_show(many):
 
 @pytest.mark.parametrize("seed", [1000, 1001])
 def test_only_the_object_depends_on_the_class(seed):
-    """One seed draws the same scenes around known and held-out shapes: they differ where an object is and nowhere else."""
+    """One seed draws the same scenes around known and held-out shapes: they differ near an object and nowhere else."""
     known, held_out = make_scenes(300, seed), make_scenes(300, seed, held_out=True)
     assert all(known.factors[name].equal(held_out.factors[name]) for name in known.factors)
     differ = (known.images != held_out.images).any(1).numpy()
     either = (known.masks | held_out.masks)[:, 0].numpy()
-    edge = binary_dilation(either, np.ones((1, 3, 3)))  # a pixel covered by less than a half is not in the mask
-    assert not (differ & ~edge).any()
+    near = binary_dilation(either, np.ones((1, 5, 5)))  # thin tips cover less than half a pixel: not in the mask
+    assert not (differ & ~near).any()
     only_one = (known.masks ^ held_out.masks)[:, 0].numpy()
     assert differ[only_one].mean() > 0.98
 
@@ -141,7 +144,9 @@ def test_captions_name_the_factors(many):
         assert name == many.class_names[many.labels[i]]
         assert scenes.SIZES.index(size) == f["size"][i] and scenes.TEXTURES.index(texture) == f["texture"][i]
         assert list(scenes.COLOURS).index(colour) == f["colour"][i]
-        assert scenes.PLACES.index(place) == f["place"][i] and scenes.BACKGROUNDS.index(background) == f["background"][i]
+        assert (
+            scenes.PLACES.index(place) == f["place"][i] and scenes.BACKGROUNDS.index(background) == f["background"][i]
+        )
     left, middle, right = (f["x"][f["place"] == k] for k in range(3))
     assert left.max() <= middle.min() and middle.max() <= right.min()
     small, medium, big = (f["radius"][f["size"] == k] for k in range(3))
@@ -150,12 +155,13 @@ def test_captions_name_the_factors(many):
 
 @pytest.mark.parametrize("name", shapes.SHAPES)
 def test_shapes_have_an_upright(name):
-    """A quarter or half turn of the silhouette covers clearly other cells, wherever it is put; the mirror may not."""
+    """A quarter or half turn of the silhouette covers clearly other cells, wherever it is put."""
     cells = (shapes.distance_tables((name,))[0][0] < 0).astype(float)
     for turns in (1, 2, 3):
         turned = np.rot90(cells, turns)
         # The best overlap over all shifts, by Fourier: intersection over union.
-        overlap = np.fft.irfft2(np.fft.rfft2(cells, (400, 400)) * np.conj(np.fft.rfft2(turned, (400, 400))), (400, 400)).max()
+        spectrum = np.fft.rfft2(cells, (400, 400)) * np.conj(np.fft.rfft2(turned, (400, 400)))
+        overlap = np.fft.irfft2(spectrum, (400, 400)).max()
         assert overlap / (2 * cells.sum() - overlap) < 0.9
 
 
@@ -163,10 +169,11 @@ def test_polygon_distances_against_a_slow_oracle():
     """The sign against matplotlib's point-in-polygon, the size against the nearest of many points on the outline."""
     corners = shapes.SHAPES["flower"][0][0][1]
     rng = np.random.default_rng(0)
-    points = rng.uniform(-1.4, 1.4, (400, 2))
+    points = rng.uniform(-1.4, 1.4, (200, 2))
     ours = np.array([shapes._polygon_distance(np.array([[x]]), np.array([[y]]), corners).item() for x, y in points])
     closed = np.array([*corners, corners[0]])
-    outline = np.concatenate([a + np.linspace(0, 1, 2000)[:, None] * (b - a) for a, b in zip(closed, closed[1:], strict=False)])
+    steps = np.linspace(0, 1, 1000)[:, None]
+    outline = np.concatenate([a + steps * (b - a) for a, b in zip(closed[:-1], closed[1:], strict=True)])
     nearest = np.linalg.norm(points[:, None] - outline[None], axis=2).min(1)
     assert np.abs(np.abs(ours) - nearest).max() < 1e-3  # the spacing of the points on the outline
     clear = nearest > 1e-3

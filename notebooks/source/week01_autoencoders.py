@@ -363,7 +363,7 @@ linear_probe = check.linear_probe(linear_probe)
 # whose code says nothing can do no better.
 
 # %%
-sizes = scale.pick(tiny=(4, 32, 128), small=(16, 64, 256), full=(64, 256, 1024))
+sizes = scale.pick(tiny=(4, 32, 128), small=(8, 64, 256), full=(64, 256, 1024))
 epochs = scale.pick(dry=1, tiny=8, small=15, full=40)
 batch_size = scale.pick(tiny=32, small=64, full=128)
 base_channels = scale.pick(tiny=16, small=16, full=32)
@@ -586,9 +586,9 @@ chosen = max(sizes, key=lambda size: val_probes[size]["AE"])
 print(f"Chance is {1 / classes:.2f}. The best autoencoder on validation images has latent size {chosen}.")
 
 # %% [markdown]
-# Read the table twice. *Down* the columns a larger code has a smaller error and a better probe: it would be easy to
+# Read the table twice. *Down* the autoencoder's columns the error falls and the probe rises: it would be easy to
 # conclude that the one explains the other. *Across*, at equal size, the conclusion breaks: compare the errors of PCA
-# and the autoencoder with their probes, and look at the random network, which reconstructs nothing at all.
+# and of the autoencoder with their probes, and look at the random network, which reconstructs nothing at all.
 #
 # **Trap: the reconstruction error as a measure of features.** It is cheap, it needs no labels, it falls so nicely. It
 # is the error of encoder *and* decoder about pixels, and it cannot rank features.
@@ -676,9 +676,9 @@ for other in (f"PCA of size {chosen}", "random encoder", "raw pixels"):
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
-# (a) Use your own numbers. What to say: all the unsupervised features lie near each other and near chance, far below
-# the same encoder trained with labels. The autoencoder is above those baselines from which its interval is apart, by
-# the points printed; where the intervals overlap, this test sample does not tell them apart. Learning to copy pixels
+# (a) Use your own numbers. What to say: the autoencoder is above those baselines from which its interval is apart, by
+# the points printed; where the intervals overlap, this test sample does not tell them apart. Whatever its place among
+# the features that needed no labels, it stays far below the same encoder trained with labels. Learning to copy pixels
 # makes features that hold much about the image and little, in linearly readable form, about its class.
 #
 # (b) It is still a function of the image that keeps neighbouring pixels together: random filters respond to edges and

@@ -39,4 +39,5 @@ def gaussian_blur(x: Tensor, sigma: Tensor, radius: int) -> Tensor:
     padded = F.pad(x, (radius, radius, 0, 0), mode="reflect")
     x = sum(kernel[:, i] * padded[..., i : i + width] for i in range(2 * radius + 1))
     padded = F.pad(x, (0, 0, radius, radius), mode="reflect")
-    return sum(kernel[:, i] * padded[:, :, i : i + height] for i in range(2 * radius + 1))
+    x = sum(kernel[:, i] * padded[:, :, i : i + height] for i in range(2 * radius + 1))
+    return x.clamp_(0, 1)  # rounding may leave the range

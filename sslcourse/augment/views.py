@@ -39,8 +39,9 @@ def simclr(
 ) -> Compose:
     """The augmentations of SimCLR; switch single ones off to see what each is worth.
 
-    crop: smallest and largest share of the area, None to crop nothing. jitter: strength s: brightness, contrast and saturation 0.8 s, hue 0.2 s, on 80 % of the images; 0 is none. grey,
-    blur: probabilities. No blur by default: on 32 pixels it takes away more than it teaches.
+    crop: smallest and largest share of the area, None for no crop. jitter: strength s: brightness, contrast and
+    saturation 0.8 s, hue 0.2 s, on 80 % of the images; 0 is none. grey, blur: probabilities. No blur by default: on 32
+    pixels it takes away more than it teaches.
     """
     steps = []
     if crop:
@@ -71,6 +72,7 @@ def multi_crop(
     """Two global views (N, C, global_size, global_size), then n_local local ones (N, C, local_size, local_size).
 
     Global views show 40 to 100 % of an image, local ones 10 to 40 %; flip, colour jitter and greyscale as in `simclr`.
+    Every view of every image has random numbers of its own. Raises ValueError for n_local below 0 or a size below 1.
     """
     if n_local < 0:
         raise ValueError(f"n_local = {n_local} views cannot be made; it should be 0 or more.")

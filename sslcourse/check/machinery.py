@@ -7,15 +7,15 @@ sentence for "right":
     @exercise("week04")
     def uniformity(student: Student) -> str:
         points = student.normal(12, 5)
-        agree(student, [(points, 2.0), (points, 1.0)], definition, mistakes)         # see compare.py
+        agree(student, [(points, 2.0), (points, 1.0)], definition, mistakes, words=lambda z, t: f"{len(z)} points")
         return "Equal to the definition on random points."
 
 `student(...)` calls the submission, `student.run(method, ...)` anything that came out of it, such as a model's
 `encode`: both turn what goes wrong inside into a message. Inputs come from `student.normal(*shape)` and its like,
 drawn from a seed that is fixed for the exercise: the same code gets the same verdict. What the submission is compared
-with is a plain, slow transcription of the definition in float64, never the reference. The decorator does all the
-rest: it tells blank from wrong, falls back on the reference, prints or (strict) raises. A week's tests go through
-`tests/harness.py`.
+with is a plain, slow transcription of the definition in float64 (oracles/weekNN.py), never the reference; compare.py
+compares and knows the named mistakes. The decorator does all the rest: it tells blank from wrong, falls back on the
+reference, prints or (strict) raises. A week's tests go through `tests/harness.py`.
 """
 
 import contextlib

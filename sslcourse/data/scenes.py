@@ -1,15 +1,17 @@
 """Toy scenes: child's drawings of one object before a horizon, with everything about them known.
 
-What the object is (its class) shows only in its shape. Colour, position, size, texture, tilt, background, light and mist are drawn
-independently of the class and of each other, so that colour and layout, by which two images are told apart most easily, say nothing
-about it. Light comes from above, the sky is over the ground and every shape has a top and a bottom: upright means something here.
+What the object is (its class) shows only in its shape. Colour, position, size, texture, tilt, background, light and
+mist are drawn independently of the class, so that colour and layout, by which two images are told apart most easily,
+say nothing about it. Light comes from above, the sky is over the ground and every shape has a top and a bottom:
+upright means something here.
 
-What makes the class hard to see for raw pixels and for random networks is what augmentations can teach a network to overlook: the
-place and size of the object (cropping), the tint of the light and the mist before it (colour jitter). Sky and ground are about
-equally bright, so that telling one background from another does not pay more than telling one shape from another.
+What makes the class hard to see for raw pixels and for random networks is what augmentations can teach a network to
+overlook: the place and size of the object (cropping), the tint of the light and the mist before it (colour jitter).
+Sky and ground are about equally bright, so that telling one background from another does not pay more than telling one
+shape from another.
 
-Only integer draws, uniform draws and exactly rounded arithmetic are used (no sine, power or sum whose last bit depends on the platform),
-so that a seed gives the same bytes everywhere. The idea of factors drawn independently is dSprites' (Matthey et al. 2017).
+Only uniform draws and exactly rounded arithmetic are used (no sine, power or sum whose last bit depends on the
+platform), so that a seed gives the same bytes everywhere. Factors drawn independently: dSprites (Matthey et al. 2017).
 """
 
 import numbers
@@ -44,7 +46,12 @@ TIMES = {  # the sky above, the sky at the horizon, the light on everything, the
     "at dusk": ((162, 138, 156), (176, 143, 129), (0.94, 0.87, 0.84), (200, 150, 140)),
     "at night": ((134, 137, 154), (136, 138, 159), (0.72, 0.76, 0.84), (60, 60, 100)),
 }
-GROUNDS = {"on grass": (130, 163, 118), "on sand": (166, 154, 124), "on snow": (155, 159, 163), "at sea": (120, 150, 175)}
+GROUNDS = {
+    "on grass": (130, 163, 118),
+    "on sand": (166, 154, 124),
+    "on snow": (155, 159, 163),
+    "at sea": (120, 150, 175),
+}
 BACKGROUNDS = tuple(f"{time} {ground}" for time in TIMES for ground in GROUNDS)
 
 _CHUNK = 128  # images drawn at a time, so that the arrays stay in the processor's cache
@@ -55,10 +62,10 @@ def make_scenes(n: int, seed: int = 0, held_out: bool = False) -> ImageSet:
     """Draw n scenes, classes balanced (counts differ by at most one) and in shuffled order.
 
     held_out: draw the five shapes of HELD_OUT_NAMES instead of the ten of CLASS_NAMES, with labels of their own from 0.
-    Returns uint8 images (n, 3, 32, 32); masks bool (n, 1, 32, 32), true on the object; captions; factors, one tensor (n,) each:
-    colour, texture, size, place, background (int64, indices into COLOURS, TEXTURES, SIZES, PLACES, BACKGROUNDS), x, y (centre), radius,
-    horizon (float32, pixels from the top left corner), tilt (float32, tangent of half the angle), mist (float32, the share of it in
-    every pixel), mirrored (bool).
+    Returns uint8 images (n, 3, 32, 32); masks bool (n, 1, 32, 32), true on the object; captions; factors, one tensor
+    (n,) each: colour, texture, size, place, background (int64, indices into COLOURS, TEXTURES, SIZES, PLACES,
+    BACKGROUNDS); x, y (centre), radius, horizon (float32, pixels from the top left corner); tilt (float32, tangent of
+    half the angle); mist (float32, its share in every pixel); mirrored (bool).
     Raises TypeError for numbers that are not whole, ValueError for n < 1 or a negative seed.
     """
     _whole("n", n, 1)
@@ -66,7 +73,7 @@ def make_scenes(n: int, seed: int = 0, held_out: bool = False) -> ImageSet:
     names = HELD_OUT_NAMES if held_out else CLASS_NAMES
     uniform = np.random.Generator(np.random.PCG64(seed)).random
 
-    # Balanced labels, shuffled by sorting uniform keys: the streams of `shuffle` and `choice` may change between NumPy versions.
+    # Balanced labels, shuffled by sorting uniform keys: the stream of `shuffle` may change between NumPy versions.
     labels = np.argsort(uniform(n), kind="stable") % len(names)
     factors = _draw_factors(uniform, n)
     paints = _draw_paints(uniform, factors)
@@ -133,7 +140,8 @@ def _draw_paints(uniform, factors: dict[str, np.ndarray]) -> dict[str, np.ndarra
         moved = base + grey * (2 * uniform((n, 1)) - 1) + spread * (2 * uniform((n, 3)) - 1)
         return np.clip(moved, 0, 255).astype(np.float32)
 
-    above, horizon, light, mist = (np.array(part, np.float32)[time] for part in zip(*TIMES.values(), strict=True))  # (n, 3) each
+    parts = zip(*TIMES.values(), strict=True)
+    above, horizon, light, mist = (np.array(part, np.float32)[time] for part in parts)  # (n, 3) each
     return {
         "light": (light * (0.7 + 0.6 * uniform((n, 3)))).astype(np.float32),
         "mist colour": mist,
@@ -157,7 +165,7 @@ def _draw(labels: np.ndarray, names: tuple[str, ...], f: dict[str, np.ndarray]) 
     canvas = _background(f)
     _clutter(canvas, f)
 
-    # Where a pixel lies in the box of its object: shift, tilt, mirror, scale. The rational form of a rotation needs no sine.
+    # Where a pixel lies in the box of its object: shift, tilt, mirror, scale. This form of a rotation needs no sine.
     dx, dy = _X - _deep(f["x"]), _Y - _deep(f["y"])
     t = _deep(f["tilt"])
     cosine, sine = (1 - t * t) / (1 + t * t), 2 * t / (1 + t * t)
@@ -225,7 +233,8 @@ def _texture(dx: np.ndarray, dy: np.ndarray, f: dict[str, np.ndarray]) -> np.nda
     s = (dx + _deep(f["lean"]) * dy) / 5 + _deep(phase[:, 0])
     stripes = 4 * np.abs(s - np.floor(s) - np.float32(0.5)) - 1
     kind = _deep(f["texture"])
-    pattern = np.select([kind == 1, kind == 2, kind == 3], [stripes * 2, (wave_a + wave_b - 0.9) * 2, wave_a * wave_b * 4], -1)
+    dots, checks = (wave_a + wave_b - 0.9) * 2, wave_a * wave_b * 4
+    pattern = np.select([kind == 1, kind == 2, kind == 3], [stripes * 2, dots, checks], -1)
     return np.clip(pattern + np.float32(0.5), 0, 1).astype(np.float32)
 
 
@@ -247,6 +256,7 @@ def _captions(names: tuple[str, ...], labels: np.ndarray, factors: dict[str, np.
     colours = tuple(COLOURS)
     words = zip(labels, *(factors[name] for name in ("size", "colour", "texture", "place", "background")), strict=True)
     return [
-        f"a {SIZES[size]} {colours[colour]} {TEXTURES[texture]} {names[label]} {PLACES[place]}, {BACKGROUNDS[background]}"
+        f"a {SIZES[size]} {colours[colour]} {TEXTURES[texture]} {names[label]} "
+        f"{PLACES[place]}, {BACKGROUNDS[background]}"
         for label, size, colour, texture, place, background in words
     ]

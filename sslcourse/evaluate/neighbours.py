@@ -89,27 +89,30 @@ class _Cosine:
 class _Euclidean:
     """Float32 products choose k + SPARE candidates, their differences to the query rank them.
 
-    The nearest of a query q has the largest q.b - |b|^2 / 2. Without the mean taken off, both terms would be large
-    and nearly equal and float32 would lose the neighbours. Where its rounding could still have lost one, the row is
-    searched again in float64: so the result does not depend on luck.
+    The nearest of a query q has the largest q.b - |b|^2 / 2. Without the mean taken off, both terms would be large and
+    nearly equal and float32 would lose the neighbours. Where its rounding could still have lost one, the row is
+    searched again more finely: so the result does not depend on luck.
     """
 
     def __init__(self, queries: Tensor, bank: Tensor, dtype: torch.dtype = torch.float32) -> None:
-        self.raw_queries, self.raw_bank, self.again = queries, bank, None
+        self.raw_queries, self.raw_bank, self.finer = queries, bank, None
         centre = bank.double().mean(dim=0)
         b = bank.double() - centre
         q = b if bank is queries else queries.double() - centre
         # One scale for all, so that squares neither overflow nor vanish in float32.
-        self.scale = 1 / b.norm(dim=1).max().clamp_min(torch.finfo(torch.float32).tiny)
-        self.bank, self.queries = (b * self.scale).to(dtype), (q * self.scale).to(dtype)
-        self.half = (b * self.scale).square().sum(dim=1).div(2).to(dtype)  # (M,)
-        self.rounding = (b.shape[1] + 8) * torch.finfo(dtype).eps / 2
+        self.scale = 1 / b.norm(dim=1).max().clamp_min(1e-300)
+        b, q = b * self.scale, q * self.scale
+        self.norms = q.norm(dim=1)  # (N,)
+        self.half = b.square().sum(dim=1).div(2).to(dtype)  # (M,)
+        self.bank, self.queries = b.to(dtype), q.to(dtype)
+        # Errors that scores of length 1 can have: of a product of D terms, and of taking a far mean off.
+        self.rounding = (b.shape[1] + 8) * torch.finfo(dtype).eps / 2 + 1e-15 * centre.norm() * self.scale
         self.scores = self.bank.new_empty(0)
 
     def nearest(self, rows: Tensor, k: int, alone: bool) -> tuple[Tensor, Tensor]:
-        q, others = self.queries[rows], len(self.bank) - alone
+        others = len(self.bank) - alone
         self.scores = self.scores.resize_(len(rows), len(self.bank))
-        torch.addmm(self.half, q, self.bank.T, beta=-1, out=self.scores)  # (n, M)
+        torch.addmm(self.half, self.queries[rows], self.bank.T, beta=-1, out=self.scores)  # (n, M)
         if alone:
             self.scores.scatter_(1, rows[:, None], float("-inf"))
         scores, candidates = self.scores.topk(min(k + SPARE, others), dim=1)  # falling
@@ -118,14 +121,24 @@ class _Euclidean:
         distances = torch.linalg.vector_norm(difference, dim=2, dtype=torch.float64)  # (n, k + SPARE)
         distances, order = distances.sort(dim=1)
         distances, indices = distances[:, :k], candidates.gather(1, order[:, :k])
-        if q.dtype == torch.float64 or scores.shape[1] == others:
+        if scores.shape[1] == others:
             return distances, indices
 
-        # Nobody who is no candidate scores more than the last candidate plus the rounding error of both.
-        norm = q.double().square().sum(dim=1)  # (n,)
-        last = (norm - (distances[:, -1] * self.scale).square()) / 2
-        unsure = last < scores[:, -1] + self.rounding * (norm.sqrt() + 0.5)
+        # Nobody else can score more than the last candidate does, but for the rounding of both.
+        norm, farthest = self.norms[rows], distances[:, -1] * self.scale
+        error = self.rounding * (norm + 1) + torch.finfo(self.raw_bank.dtype).eps * farthest.square()
+        unsure = (norm.square() - farthest.square()) / 2 < scores[:, -1] + error
         if unsure.any():
-            self.again = self.again or _Euclidean(self.raw_queries, self.raw_bank, torch.float64)
-            distances[unsure], indices[unsure] = self.again.nearest(rows[unsure], k, alone)
+            distances[unsure], indices[unsure] = self._more_finely(rows[unsure], k, alone)
         return distances, indices
+
+    def _more_finely(self, rows: Tensor, k: int, alone: bool) -> tuple[Tensor, Tensor]:
+        """By float64 products, and where these are not enough either, by the differences to all."""
+        if self.bank.dtype == torch.float32:
+            self.finer = self.finer or _Euclidean(self.raw_queries, self.raw_bank, torch.float64)
+            return self.finer.nearest(rows, k, alone)
+        exactly = "donot_use_mm_for_euclid_dist"
+        distances = torch.cdist(self.raw_queries[rows].double(), self.raw_bank.double(), compute_mode=exactly)  # (n, M)
+        if alone:
+            distances.scatter_(1, rows[:, None], float("inf"))
+        return distances.topk(k, dim=1, largest=False)

@@ -16,8 +16,8 @@ WIDTHS = (32, 64, 96, 96)  # of the stages of conv4: 158,000 parameters, most of
 def backbone(name: str, in_channels: int = 3, image_size: int = 32) -> nn.Module:
     """A backbone with random weights: `conv4`, `resnet18` with the stem for small images, or any name that timm knows.
 
-    Its layers are drawn from torch's global generator: the same torch.manual_seed gives the same weights.
-    Raises ValueError for an unknown name or in_channels or image_size below 1.
+    Its weights are drawn from torch's global generator: the same torch.manual_seed gives the same ones. Raises
+    ValueError for an unknown name, in_channels or image_size below 1, or an image_size that patches do not fill.
     """
     if in_channels < 1 or image_size < 1:
         raise ValueError(f"No backbone takes {in_channels} channels of {image_size} pixels; both should be at least 1.")
@@ -88,4 +88,8 @@ def _timm(name: str, in_channels: int, image_size: int) -> nn.Module:
         net = timm.create_model(name, num_classes=0, in_chans=in_channels, img_size=image_size)
     except TypeError:  # convolutional networks take any size and have no such argument
         net = timm.create_model(name, num_classes=0, in_chans=in_channels)
+    patch = getattr(getattr(net, "patch_embed", None), "patch_size", 1)
+    patch = patch if isinstance(patch, int) else max(patch)
+    if image_size % patch:
+        raise ValueError(f"{name} cuts patches of {patch} pixels; image_size = {image_size} should be a multiple.")
     return Normalised(net, in_channels, net.num_features)
