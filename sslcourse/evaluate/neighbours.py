@@ -96,15 +96,16 @@ class _Euclidean:
 
     def __init__(self, queries: Tensor, bank: Tensor, dtype: torch.dtype = torch.float32) -> None:
         self.raw_queries, self.raw_bank, self.finer = queries, bank, None
-        centre = bank.double().mean(dim=0)
-        b = bank.double() - centre
+        b = bank.double()
+        centre = b.mean(dim=0)
+        b = b - centre
         q = b if bank is queries else queries.double() - centre
         # One scale for all, so that squares neither overflow nor vanish in float32.
-        self.scale = 1 / b.norm(dim=1).max().clamp_min(1e-300)
-        b, q = b * self.scale, q * self.scale
-        self.norms = q.norm(dim=1)  # (N,)
-        self.half = b.square().sum(dim=1).div(2).to(dtype)  # (M,)
-        self.bank, self.queries = b.to(dtype), q.to(dtype)
+        lengths, self.norms = b.norm(dim=1), q.norm(dim=1)  # (M,), (N,)
+        self.scale = 1 / lengths.max().clamp_min(1e-300)
+        self.norms, self.half = self.norms * self.scale, ((lengths * self.scale).square() / 2).to(dtype)
+        self.bank = b.mul_(self.scale).to(dtype)
+        self.queries = self.bank if q is b else q.mul_(self.scale).to(dtype)
         # Errors that scores of length 1 can have: of a product of D terms, and of taking a far mean off.
         self.rounding = (b.shape[1] + 8) * torch.finfo(dtype).eps / 2 + 1e-15 * centre.norm() * self.scale
         self.scores = self.bank.new_empty(0)
