@@ -1,7 +1,7 @@
 """sslcourse: the library under the self-supervised learning course.
 
-`import sslcourse` pulls in torch and little else; each module imports scikit-learn, matplotlib, transformers and the like
-where it uses them, so that a part of the course also works on a machine that lacks the rest.
+`import sslcourse` pulls in torch and little else; each module imports scikit-learn, matplotlib, transformers and the
+like where it uses them, so that a part of the course also works on a machine that lacks the rest.
 """
 
 import importlib

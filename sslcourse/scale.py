@@ -46,7 +46,7 @@ def begin(week: int | str, scale: str | None = None, seed: int | None = None) ->
     """Start a notebook: seed everything, forget which references an earlier run fell back on, print one line.
 
     week: 4, "week04" or "week04_simclr". scale: dry, tiny, small or full; else SSLCOURSE_SCALE, else tiny.
-    seed: else SSLCOURSE_SEED, else 0. Raises ValueError for an unknown week or scale, or a seed that is no whole number.
+    seed: else SSLCOURSE_SEED, else 0. Raises ValueError for an unknown week or scale, or a seed that is no number.
     """
     row = weeks.find(week)
     name = scale or os.environ.get("SSLCOURSE_SCALE") or "tiny"
@@ -65,7 +65,8 @@ def begin(week: int | str, scale: str | None = None, seed: int | None = None) ->
     fallback.forget()
     chosen = Scale(name, row.id, seed, _device(name))
     data = ", ".join(row.data.get(name, ())) or "generated data"
-    print(f"{row.id} at scale {name} on {_describe(chosen.device)}, {data}, seed {seed}: {_duration(row.minutes[name])}.")
+    where, long = _describe(chosen.device), _duration(row.minutes[name])
+    print(f"{row.id} at scale {name} on {where}, {data}, seed {seed}: {long}.")
     return chosen
 
 
@@ -76,7 +77,7 @@ def _whole_number(variable: str, text: str) -> int:
 
 
 def _device(name: str) -> torch.device:
-    """tiny is always the CPU, so that everybody sees the same numbers; larger scales take the best device there is."""
+    """tiny is always the CPU, so that all see the same numbers; larger scales take the best device there is."""
     if name in ("dry", "tiny"):
         return torch.device("cpu")
     if wanted := os.environ.get("SSLCOURSE_DEVICE"):

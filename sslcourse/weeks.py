@@ -36,7 +36,7 @@ WEEKS = {
 
 
 def find(week: int | str) -> Week:
-    """The row of a week given as 4, "4", "week04" or "week04_simclr". Raises ValueError for a week that is not there."""
+    """The row of a week given as 4, "4", "week04" or "week04_simclr". Raises ValueError for an unknown week."""
     text = str(week)
     key = f"week{int(text):02d}" if text.isdigit() else text
     for row in WEEKS.values():

@@ -16,7 +16,7 @@ def pytest_collection_modifyitems(items):
     """Skip what needs real data where there is none, with the reason and the way to get it."""
     if os.environ.get("SSLCOURSE_DATA"):
         return
-    missing = pytest.mark.skip(reason="needs real data: set SSLCOURSE_DATA to the folder that holds it (data/README.md)")
+    missing = pytest.mark.skip(reason="needs real data: set SSLCOURSE_DATA to the folder of it (data/README.md)")
     for item in items:
         if "real_data" in item.keywords:
             item.add_marker(missing)

@@ -1,4 +1,4 @@
-"""The repository keeps its own rules: documented signatures, pinned dependencies, links, and a set-up that explains itself."""
+"""The repository keeps its own rules: documented signatures, pinned dependencies, links, a set-up that explains."""
 
 import importlib
 import inspect
@@ -44,7 +44,7 @@ def test_every_documented_signature_is_the_real_one(module, name, parameters):
         thing = getattr(thing, name)    # a function in a file of its own name, offered by every week
     if inspect.isclass(thing) and issubclass(thing, Exception):
         return
-    real = [str(parameter).split(":")[0].split("=")[0].strip() for parameter in inspect.signature(thing).parameters.values()]
+    real = [str(item).split(":")[0].split("=")[0].strip() for item in inspect.signature(thing).parameters.values()]
     assert parameters == real, f"{module}.{name}"
 
 

