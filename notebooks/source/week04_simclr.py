@@ -780,8 +780,8 @@ plot.show(
 
 # %% [markdown] tags=["question", "points:1"]
 # ### BEGIN SOLUTION
-# (a) What augmentations change, such as colour: two views of an image differ in it, and the loss asks $z$ to be the same
-# for both, so what is left of colour in $z$ costs alignment. $h$ only has to contain what $z$ needs; the forgetting can
+# (a) What augmentations change, such as colour: two views of an image differ in it, and the loss asks $z$ to be the
+# same for both, so what is left of colour in $z$ costs alignment. $h$ only has to contain what $z$ needs; the forgetting can
 # happen in the head. The figure shows the class kept and colour somewhat harder to read from $z$; after a training of
 # half a minute the difference is small, and where intervals overlap, one run shows a tendency and proves nothing.
 #
@@ -1029,8 +1029,8 @@ plot.show(
 #
 # Mistakes that no check of a function can see. All of them run without an error.
 #
-# - **The head's output probed in place of the backbone's.** Nothing fails, and for some questions nothing is lost, which
-#   makes it hard to notice: see question 2, and look at the width of your features.
+# - **The head's output probed in place of the backbone's.** Nothing fails, and for some questions nothing is lost,
+#   which makes it hard to notice: see question 2, and look at the width of your features.
 # - **SimCLR started from ImageNet weights.** The probe is then excellent before the first step. Always print the probe
 #   of the untrained network beside yours.
 # - **The ImageNet stem on 32 pixels.** A stride of 2 and a max-pool leave 8 x 8 at the first block and a single pixel

@@ -65,7 +65,7 @@ def run_notebook(
                 notebook,
                 path.parent,  # as Jupyter does; the data root of the checkout is found from here
                 _environment(scale, seed) | (environment or {}),
-                on_cell=lambda cell: (bar.update(cell.cell_type == "code"), bar.set_postfix_str(cell.id)),
+                on_cell=lambda cell: _tell(bar, cell),
             )
         except NotebookFailed as failure:
             error, trace = str(failure), failure.traceback
@@ -74,6 +74,13 @@ def run_notebook(
     took = f"{usage.seconds:.0f} s with the kernel's start, {usage.peak_memory_mb:.0f} MB at most" if usage else ""
     print(f"{trace}\n{name}: FAILED in {error}" if error else f"{name}: {took}.", flush=True)
     return Result(name, usage, error)
+
+
+def _tell(bar: tqdm, cell: NotebookNode) -> None:
+    """Show which cell runs now."""
+    if cell.cell_type == "code":
+        bar.update()
+        bar.set_postfix_str(cell.id)
 
 
 def _environment(scale: str, seed: int | None) -> dict[str, str | None]:
