@@ -29,7 +29,7 @@
 # $h = f(x)$ are features of the encoder $f$, $z = g(h)$ projections of the head $g$, $\tau$ the temperature, *view 0*
 # and *view 1* the two views.
 #
-# **Time** theory 15 minutes, core exercises about 75 minutes (10 points), questions about 25 minutes (6 points). The
+# **Time** theory 15 minutes, core exercises about 75 minutes (9 points), questions about 25 minutes (6 points). The
 # notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its reference until you
 # write your own.
 

@@ -41,9 +41,13 @@ def _in_notebook() -> bool:
 
 def _display(figure, alt: str) -> None:
     from IPython.display import display
+    from PIL import Image
 
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.1)
+    # 256 colours are a third of the bytes, and a notebook is committed with its figures in it.
+    full, png = io.BytesIO(), io.BytesIO()
+    figure.savefig(full, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.1)
+    few = Image.open(full).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    few.save(png, format="png", optimize=True)
     data = {"image/png": base64.b64encode(png.getvalue()).decode("ascii"), "text/plain": alt}
     display(data, raw=True, metadata={"image/png": {"alt": alt}})
 
