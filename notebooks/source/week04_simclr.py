@@ -910,17 +910,18 @@ plot.show(
 # #### Question 3
 #
 # (a) Explain by what two views share why the probe falls when an augmentation is removed, and why not always by as
-# much. (b) Compare the two figures: how can the lowest loss come with the worst features? (c) You want features for
-# sorting fruit by ripeness. What do you change, and why can no amount of unlabelled images make up for it?
+# much. (b) Compare the two figures: how can the training with the highest loss have the best features? (c) You want
+# features for sorting fruit by ripeness. What do you change, and why can no amount of unlabelled images make up for it?
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
-# (a) Without colour jitter the two views of an image share its exact colours, of the object, the sky and the ground.
-# They are drawn at random per image and identify it nearly alone, so the network learns colours, which say nothing of
-# the class; greyscale on a fifth of the views is too little against that, and little is lost without it as long as
-# there is jitter. Without cropping, place, size and the whole layout are shared: a coarse picture finds the positive,
-# though the object is a part of that picture, so some shape is learnt. Flipping matters least: a view that is not
-# mirrored shares little more than one that is.
+# (a) Colours are drawn at random for every image and identify it nearly alone, so a network that can compare the colours
+# of two views learns colours, which say nothing of the class. Jitter moves colours but leaves them roughly what they
+# were; greyscale on one of the views takes hues away and leaves brightness and contrast, which the mist and the light
+# of an image set. Each closes what the other leaves open, and without either a shortcut remains. Without cropping,
+# place, size and the whole layout are shared: a coarse picture finds the positive, though the object is a part of that
+# picture, so some shape is learnt. Flipping matters least: a view that is not mirrored shares little more than one that
+# is.
 #
 # (b) The loss says how well the positive is found, not by what. A shortcut finds it nearly always, so the loss is low,
 # and nothing is left that would force the network to look at shapes. Losses compare only between trainings that were
@@ -1044,7 +1045,8 @@ plot.show(
 # ## Optional: training without a head
 #
 # Is the head needed in training, or would the loss on $h$ itself do? The same training with nothing in place of the
-# head.
+# head. On ImageNet a head gains more than ten points (Chen et al. 2020, section 4.2). A head protects what augmentations
+# change; see from the figure whether that is worth anything for classes that depend on none of it.
 
 # %%
 def headless(seed: int) -> tuple[nn.Module, nn.Module]:
@@ -1190,7 +1192,8 @@ plot.show(
 # Uniformity asks for points spread evenly over the sphere, so clusters of equal size suit the loss best. When some
 # classes are much rarer than others, a network may meet that wish by other groupings: background or colour, whatever is
 # evenly distributed (Assran et al. 2023). The sweep trains SimCLR on equally many images whose commonest class is $r$
-# times as frequent as its rarest, and probes with balanced labels as before.
+# times as frequent as its rarest, and probes with balanced labels as before. Whether ten to one is enough to be seen at
+# this size, the figure tells.
 
 
 # %%
