@@ -39,9 +39,9 @@ def test_the_list_of_signatures_is_long():
 
 @pytest.mark.parametrize("module, name, parameters", documented_signatures(), ids=lambda value: str(value)[:40])
 def test_every_documented_signature_is_the_real_one(module, name, parameters):
+    if module == "sslcourse.check" and name in ("report", "sweep"):
+        module = f"sslcourse.check.{name}"    # a function in a file of its own name, offered by every week
     thing = getattr(importlib.import_module(module), name)
-    if inspect.ismodule(thing):
-        thing = getattr(thing, name)    # a function in a file of its own name, offered by every week
     if inspect.isclass(thing) and issubclass(thing, Exception):
         return
     real = [str(item).split(":")[0].split("=")[0].strip() for item in inspect.signature(thing).parameters.values()]
