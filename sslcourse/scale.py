@@ -65,7 +65,7 @@ def begin(week: int | str, scale: str | None = None, seed: int | None = None) ->
     fallback.forget()
     chosen = Scale(name, row.id, seed, _device(name))
     data = ", ".join(row.data.get(name, ())) or "generated data"
-    where, long = _describe(chosen.device), _duration(row.minutes[name])
+    where, long = _describe(chosen.device), _duration(row.minutes.get(name))
     print(f"{row.id} at scale {name} on {where}, {data}, seed {seed}: {long}.")
     return chosen
 
@@ -91,7 +91,9 @@ def _describe(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
 
 
-def _duration(minutes: float) -> str:
+def _duration(minutes: float | None) -> str:
+    if minutes is None:
+        return "nobody has recorded yet how long this takes"
     if minutes < 1:
         return "some seconds"
     return "about a minute" if minutes == 1 else f"about {minutes:.0f} minutes"

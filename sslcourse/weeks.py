@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Week:
-    """One notebook. data: the real data sets that a scale needs; minutes: what to expect on that scale's machine."""
+    """One notebook. data: the real data sets that a scale needs; minutes: as measured, where it was."""
 
     id: str
     notebook: str
@@ -22,14 +22,14 @@ WEEKS = {
             "week01_autoencoders",
             "Autoencoders and linear probing",
             data={"small": ("cifar10",), "full": ("stl10",)},
-            minutes={"dry": 0.3, "tiny": 1, "small": 8, "full": 60},
+            minutes={"dry": 0.3, "tiny": 1},
         ),
         Week(
             "week04",
             "week04_simclr",
             "SimCLR: learning by comparing two views",
             data={"small": ("cifar10",), "full": ("cifar10",)},
-            minutes={"dry": 0.3, "tiny": 1, "small": 12, "full": 90},
+            minutes={"dry": 0.3, "tiny": 1},
         ),
     )
 }
