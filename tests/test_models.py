@@ -112,7 +112,8 @@ def test_a_backbone_trains_in_a_few_steps():
     images = torch.rand(32, 3, 16, 16) * 0.5
     labels = torch.arange(32) % 2
     images[labels == 1, 0] += 0.5
-    model = nn.Sequential(models.backbone("conv4"), nn.Linear(96, 2))
+    net = models.backbone("conv4")
+    model = nn.Sequential(net, nn.Linear(net.num_features, 2))
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for _ in range(10):
         optimizer.zero_grad()
