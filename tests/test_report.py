@@ -10,6 +10,7 @@ from sslcourse.check import Wrong, fallback, recorded
 from sslcourse.check.report import report, shown
 from sslcourse.check.sweep import Sweep, sweep
 from sslcourse.scale import Scale
+from sslcourse.train import fit
 
 RUN = {"date": "2026-11-22", "hardware": "some CPU, 2 cores", "seeds": [0, 1, 2]}
 EXPECTED = {
@@ -88,7 +89,15 @@ def test_a_scale_that_was_never_recorded_says_so(name, capsys):
 def test_references_are_named(capsys):
     fallback.remember("nt_xent")
     report(scale(), probe_accuracy=0.5, loss=4.0)
-    assert "Some results are not your own: computed with the reference nt_xent." in capsys.readouterr().out
+    assert "not those of your own full run: computed with the reference nt_xent." in capsys.readouterr().out
+
+
+def test_a_training_that_was_cut_short_is_named_until_it_is_run_again(capsys):
+    model = torch.nn.Linear(3, 1)
+    for budget, told in ((1e-9, True), (None, False)):
+        fit(lambda x: model(x).mean(), model, torch.ones(8, 3), epochs=2, batch_size=4, time_budget=budget, label="MoCo")
+        report(scale(), probe_accuracy=0.5, loss=4.0)
+        assert ("own full run: MoCo stopped early (time budget)." in capsys.readouterr().out) == told
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
-"""Which references stood in for exercises of this notebook; later results repeat their names."""
+"""What later results of this notebook have to say: which references stood in, and which trainings were cut short."""
 
 _used: list[str] = []
+_cut: dict[str, str] = {}
 
 
 def remember(name: str) -> None:
@@ -9,9 +10,19 @@ def remember(name: str) -> None:
         _used.append(name)
 
 
+def remember_cut(label: str, reason: str | None) -> None:
+    """Note why the training `label` ended early; None: it was run again, to its end."""
+    if reason:
+        _cut[label] = reason
+    else:
+        _cut.pop(label, None)
+
+
 def forget(name: str | None = None) -> None:
-    """Strike one name out (the student's own version is right now), or all (a notebook begins)."""
+    """Strike one name out (the student's own version is right now), or everything (a notebook begins)."""
     _used[:] = [used for used in _used if name is not None and used != name]
+    if name is None:
+        _cut.clear()
 
 
 def references_used() -> tuple[str, ...]:
@@ -20,5 +31,7 @@ def references_used() -> tuple[str, ...]:
 
 
 def notice() -> str:
-    """One sentence for a figure or a table, "" when everything was the student's own."""
-    return f"computed with the reference {', '.join(_used)}" if _used else ""
+    """One sentence for a figure or a table, "" when everything was the student's own and trained to its end."""
+    parts = [f"computed with the reference {', '.join(_used)}"] if _used else []
+    parts += [f"{label} stopped early ({reason})" for label, reason in _cut.items()]
+    return "; ".join(parts)

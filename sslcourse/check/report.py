@@ -51,7 +51,7 @@ def report(
     for line in (_source(scale, known), *_claim_lines(claims), *_remarks(metrics, past, known, scale)):
         print(plain(line))
     if fallback.notice():
-        print(f"Some results are not your own: {fallback.notice()}.")
+        print(f"Mind that some results are not those of your own full run: {fallback.notice()}.")
     if is_strict() and scale.name != "dry" and not recorded.recording():
         _insist(metrics, claims, known["must_show"] if known else [])
 
