@@ -95,7 +95,8 @@ def test_references_are_named(capsys):
 def test_a_training_that_was_cut_short_is_named_until_it_is_run_again(capsys):
     model = torch.nn.Linear(3, 1)
     for budget, told in ((1e-9, True), (None, False)):
-        fit(lambda x: model(x).mean(), model, torch.ones(8, 3), epochs=2, batch_size=4, time_budget=budget, label="MoCo")
+        images = torch.ones(8, 3)
+        fit(lambda x: model(x).mean(), model, images, epochs=2, batch_size=4, time_budget=budget, label="MoCo")
         report(scale(), probe_accuracy=0.5, loss=4.0)
         assert ("own full run: MoCo stopped early (time budget)." in capsys.readouterr().out) == told
 
