@@ -1018,11 +1018,13 @@ plot.show(
 
 # %% [markdown] tags=["question", "points:1"]
 # ### BEGIN SOLUTION
-# With few labels the pretrained network is far ahead: it already has the features, and only the last step from features
-# to names has to be learnt. With all labels the gap shrinks, since labels can then teach the features as well; where
-# both have the same information about the classes, the start no longer matters much. Pretraining pays when labels are
-# scarce and unlabelled images of the *same* kind plenty. (The labelled images are part of the unlabelled ones here, as
-# in most papers; with few unlabelled images the gain would be smaller.)
+# With some hundreds of labels the pretrained network is far ahead: it already has the features, and only the last step
+# from features to names has to be learnt. With all labels the gap shrinks, since labels can then teach the features as
+# well; where both have the same information about the classes, the start no longer matters much. At the very smallest
+# budget the gap may shrink too, for another reason: ten images a class can be fitted in so many ways by a network whose
+# every weight moves that a good start is soon lost; try a probe on the frozen features there. Pretraining pays when
+# labels are scarce and unlabelled images of the *same* kind plenty. (The labelled images are part of the unlabelled
+# ones here, as in most papers; with few unlabelled images the gain would be smaller.)
 # ### END SOLUTION
 
 # %% [markdown]
