@@ -22,14 +22,14 @@ WEEKS = {
             "week01_autoencoders",
             "Autoencoders and linear probing",
             data={"small": ("cifar10",), "full": ("stl10",)},
-            minutes={"dry": 0.3, "tiny": 1},
+            minutes={"dry": 0.3, "tiny": 1, "small": 4},
         ),
         Week(
             "week04",
             "week04_simclr",
             "SimCLR: learning by comparing two views",
             data={"small": ("cifar10",), "full": ("cifar10",)},
-            minutes={"dry": 0.3, "tiny": 1},
+            minutes={"dry": 0.3, "tiny": 1, "small": 6},
         ),
     )
 }
