@@ -87,6 +87,23 @@ def test_layers_are_averaged_over_space_and_positions():
     assert not any(part._forward_hooks for part in model.modules())
 
 
+def test_maps_are_averaged_over_the_fields_of_a_grid():
+    model = Tokens()
+    got = layer_features(model, IMAGES, ["map", "attention"], grid=2)
+    with torch.no_grad():
+        maps = model.map(IMAGES.float() / 255)
+    half = maps.shape[-1] // 2
+    fields = [maps[:, :, r : r + half, c : c + half].mean(dim=(2, 3)) for r in (0, half) for c in (0, half)]
+    torch.testing.assert_close(got["map"], torch.stack(fields, dim=2).flatten(1))
+    assert got["attention"].dim() == 2 and len(got["attention"]) == len(IMAGES)
+
+    # A map smaller than the grid is kept as it is.
+    whole = layer_features(model, IMAGES, ["map"], grid=100)["map"]
+    torch.testing.assert_close(whole, maps.flatten(1))
+    with pytest.raises(ValueError, match="grid is 0; it should be at least 1"):
+        layer_features(model, IMAGES, ["map"], grid=0)
+
+
 def test_a_layer_is_seen_before_the_next_one_changes_it_in_place():
     model = nn.Sequential(nn.Flatten(), nn.Linear(192, 6), nn.ReLU(inplace=True))
     got = layer_features(model, IMAGES, ["1", "2"])

@@ -36,13 +36,17 @@ def extract_features(
 
 
 def layer_features(
-    model: nn.Module, images: torch.Tensor, layers: Sequence[str], batch_size: int = 256
+    model: nn.Module, images: torch.Tensor, layers: Sequence[str], batch_size: int = 256, grid: int = 1
 ) -> dict[str, torch.Tensor]:
     """Outputs of named layers, {name: float32 (N, D) on the CPU}, in one pass in eval mode.
 
-    layers: names as in `model.named_modules()`. Maps (N, C, H, W) are averaged over space, sequences (N, L, D) over
-    positions. Raises ValueError for a layer that the model lacks or does not call, and for outputs of other shapes.
+    layers: names as in `model.named_modules()`. Maps (N, C, H, W) are averaged over each field of a grid x grid of
+    space, over all of it by default (D = C grid^2; a map smaller than the grid is kept as it is), sequences (N, L, D)
+    over positions. Raises ValueError for a layer that the model lacks or does not call, for outputs of other shapes,
+    and for a grid below 1.
     """
+    if grid < 1:
+        raise ValueError(f"grid is {grid}; it should be at least 1, which averages a map over all of space.")
     parts = dict(model.named_modules())
     if unknown := [name for name in layers if name not in parts]:
         raise ValueError(f"The model has no layer {unknown[0]!r}; it has {', '.join(name for name in parts if name)}.")
@@ -51,7 +55,7 @@ def layer_features(
 
     def remember(name: str) -> Callable:
         def hook(module, inputs, output):
-            latest[name] = _pooled(output[0] if isinstance(output, tuple) else output, name)
+            latest[name] = _pooled(output[0] if isinstance(output, tuple) else output, name, grid)
 
         return hook
 
@@ -71,12 +75,13 @@ def layer_features(
     return {name: torch.cat(values) for name, values in rows.items()}
 
 
-def _pooled(output: torch.Tensor, name: str) -> torch.Tensor:
+def _pooled(output: torch.Tensor, name: str, grid: int) -> torch.Tensor:
     if not isinstance(output, torch.Tensor) or output.dim() not in (2, 3, 4):
         found = f"shape {tuple(output.shape)}" if isinstance(output, torch.Tensor) else type(output).__name__
         raise ValueError(f"Layer {name!r} returned {found}; expected (N, D), (N, L, D) or (N, C, H, W).")
     if output.dim() == 4:
-        output = output.mean(dim=(2, 3))  # (N, C)
+        fields = [min(grid, side) for side in output.shape[2:]]
+        output = nn.functional.adaptive_avg_pool2d(output, fields).flatten(1)  # (N, C grid^2)
     elif output.dim() == 3:
         output = output.mean(dim=1)  # (N, D)
     # A copy: a layer after this one may change its input in place.
