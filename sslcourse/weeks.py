@@ -25,6 +25,13 @@ WEEKS = {
             minutes={"dry": 0.3, "tiny": 1, "small": 4},
         ),
         Week(
+            "week02",
+            "week02_rotation_prediction",
+            "Rotation prediction: learning from a pretext task",
+            data={"small": ("cifar10",), "full": ("cifar10",)},
+            minutes={"dry": 0.3, "tiny": 1},
+        ),
+        Week(
             "week04",
             "week04_simclr",
             "SimCLR: learning by comparing two views",

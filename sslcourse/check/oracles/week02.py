@@ -1,0 +1,201 @@
+"""Week 2: rotations pixel by pixel, accuracies image by image, tiles one at a time, and what goes wrong with them.
+
+References: Gidaris et al. 2018, "Unsupervised representation learning by predicting image rotations"; Noroozi and
+Favaro 2016, "Unsupervised learning of visual representations by solving jigsaw puzzles".
+"""
+
+from functools import partial
+from math import isqrt
+
+import torch
+from torch import Tensor, nn
+
+from sslcourse.check.compare import Mistake
+
+# --- rotate_batch
+
+
+def turned(image: Tensor, quarter: int) -> Tensor:
+    """An image (C, S, S) turned counter-clockwise by `quarter` times 90 degrees, pixel by pixel.
+
+    One quarter takes the pixel in row r and column c to row S - 1 - c and column r: what was on the right is on top.
+    """
+    for _ in range(quarter % 4):
+        side, source = image.shape[-1], image
+        image = torch.empty_like(source)
+        for r in range(side):
+            for c in range(side):
+                image[:, side - 1 - c, r] = source[:, r, c]
+    return image
+
+
+def all_turned(images: Tensor) -> Tensor:
+    """(N, 4, C, S, S): every image in its four rotations."""
+    return torch.stack([torch.stack([turned(image, k) for k in range(4)]) for image in images])
+
+
+WRONG_AXES = {
+    (0, 1): "images and channels",
+    (0, 2): "images and rows",
+    (0, 3): "images and columns",
+    (1, 2): "channels and rows",
+    (1, 3): "channels and columns",
+}
+
+LABEL_MISTAKES = {
+    "the labels count clockwise: label 1 is a quarter turn counter-clockwise, after which the right edge is on top.": (
+        lambda quarter, n, count: (-quarter) % 4
+    ),
+    "the labels are degrees: they should be 0, 1, 2 and 3, the number of quarter turns.": (
+        lambda quarter, n, count: 90 * quarter
+    ),
+    "the labels count from 1: they should be 0, 1, 2 and 3, as cross-entropy takes them.": (
+        lambda quarter, n, count: quarter + 1
+    ),
+    "the labels are those of the images, not of the rotations.": lambda quarter, n, count: n,
+}
+
+
+# --- rotation_accuracy
+
+
+def rotation_accuracy(right: Tensor) -> tuple[float, list[float]]:
+    """Overall and per angle, from right (N, 4): whether the rotation of image n by quarter k was recognised."""
+    n = len(right)
+    per_angle = [sum(bool(right[i, k]) for i in range(n)) / n for k in range(4)]
+    return sum(per_angle) / 4, per_angle
+
+
+def mistaken_truths(n: int) -> dict[str, Tensor]:
+    """What the true angles (N, 4) would be with a mistake in the labels."""
+    quarters = torch.arange(4).expand(n, 4)
+    return {
+        "the labels count clockwise: label 1 is a quarter turn counter-clockwise (torch.rot90).": (-quarters) % 4,
+        # Labels 0, 1, 2, 3, 0, 1, ... for images in blocks, and the other way round.
+        "the labels are in another order than the images: rotations in blocks need labels in blocks.": (
+            torch.arange(4 * n).view(4, n).T % 4
+        ),
+        "the labels are in another order than the images: adjacent rotations need labels 0, 1, 2, 3, 0, 1, ....": (
+            torch.arange(4).repeat_interleave(n).view(n, 4)
+        ),
+    }
+
+
+def by_prediction(predicted: Tensor) -> list[float]:
+    """Of what was called an angle, the share that had it: precision where recall was asked for."""
+    quarters = torch.arange(4).expand_as(predicted)
+    return [float((quarters[predicted == k] == k).double().mean()) if (predicted == k).any() else 0.0 for k in range(4)]
+
+
+# --- rotation_sensitivity
+
+
+@torch.no_grad()
+def rotation_sensitivity(encoder: nn.Module, images: Tensor) -> Tensor:
+    """The mean of 1 - cos(f(x), f(R x)) over images x and the rotations R by 90, 180 and 270 degrees."""
+    distances = []
+    encoder.eval()
+    for image in images:
+        upright = encoder(image[None])[0]
+        for quarter in (1, 2, 3):
+            other = encoder(turned(image, quarter)[None])[0]
+            cosine = upright.dot(other) / (upright.dot(upright).sqrt() * other.dot(other).sqrt())
+            distances.append(1 - cosine)
+    return sum(distances) / len(distances)
+
+
+def _cosine(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).sum(dim=-1) / (a.norm(dim=-1) * b.norm(dim=-1))
+
+
+def _distance(a: Tensor, b: Tensor) -> Tensor:
+    return 1 - _cosine(a, b)
+
+
+@torch.no_grad()
+def _sensitivity(
+    encoder: nn.Module,
+    images: Tensor,
+    *,
+    quarters: tuple[int, ...] = (1, 2, 3),
+    distance=_distance,
+    end=lambda value, n: value,
+    average_first: bool = False,
+) -> Tensor:
+    """rotation_sensitivity with something wrong; right with the defaults."""
+    encoder.eval()
+    h = torch.stack([encoder(images.rot90(k, dims=(2, 3))) for k in range(4)])  # (4, N, D)
+    if average_first:
+        h = h.mean(dim=1, keepdim=True)
+    return end(distance(h[:1], h[list(quarters)]).mean(), len(images))
+
+
+def _wrong(**what) -> partial:
+    return partial(_sensitivity, **what)
+
+
+ROTATION_SENSITIVITY_MISTAKES = (
+    Mistake("the similarity is returned: the distance is 1 minus it.", (_wrong(distance=_cosine),)),
+    Mistake(
+        "the image itself is counted as a fourth rotation: its distance of 0 waters the mean down, take 90, 180 and "
+        "270 degrees.",
+        (_wrong(quarters=(0, 1, 2, 3)),),
+    ),
+    Mistake(
+        "not all three rotations count: take 90, 180 and 270 degrees.",
+        tuple(_wrong(quarters=q) for q in ((1,), (2,), (3,), (1, 2), (1, 3), (2, 3))),
+    ),
+    Mistake(
+        "the features are not normalised: the cosine divides by both lengths.",
+        (_wrong(distance=lambda a, b: 1 - (a * b).sum(dim=-1)), _wrong(distance=lambda a, b: 1 - (a * b).mean(dim=-1))),
+    ),
+    Mistake(
+        "it is a Euclidean distance: the cosine distance is asked for.",
+        (
+            _wrong(distance=lambda a, b: (a - b).norm(dim=-1)),
+            _wrong(distance=lambda a, b: (a - b).square().sum(dim=-1)),
+            _wrong(distance=lambda a, b: (a - b).square().mean(dim=-1)),
+            _wrong(distance=lambda a, b: (2 * _distance(a, b)).sqrt()),
+            _wrong(distance=lambda a, b: 2 * _distance(a, b)),
+        ),
+    ),
+    Mistake(
+        "the distances are summed: take the mean over images and rotations.",
+        (
+            _wrong(end=lambda value, n: 3 * value),
+            _wrong(end=lambda value, n: 3 * n * value),
+            _wrong(end=lambda value, n: n * value),
+        ),
+    ),
+    Mistake(
+        "the features are averaged over the images first: compare every image with its own rotations.",
+        (_wrong(average_first=True),),
+    ),
+)
+
+
+# --- jigsaw_batch
+
+
+def jigsaw(image: Tensor, permutation: list[int]) -> Tensor:
+    """The tile at place i of the result is tile permutation[i] of the image (C, S, S); both count row by row."""
+    grid, result = isqrt(len(permutation)), torch.empty_like(image)
+    side = image.shape[-1] // grid
+    for place, tile in enumerate(permutation):
+        to, source = divmod(place, grid), divmod(tile, grid)
+        for r in range(side):
+            for c in range(side):
+                result[:, to[0] * side + r, to[1] * side + c] = image[:, source[0] * side + r, source[1] * side + c]
+    return result
+
+
+def inverse(permutation: list[int]) -> list[int]:
+    """Where every tile goes, instead of which tile comes."""
+    return [permutation.index(tile) for tile in range(len(permutation))]
+
+
+def by_columns(permutation: list[int]) -> list[int]:
+    """The permutation that results from counting tiles column by column."""
+    grid = isqrt(len(permutation))
+    swap = [(t % grid) * grid + t // grid for t in range(len(permutation))]
+    return [swap[permutation[swap[place]]] for place in range(len(permutation))]
