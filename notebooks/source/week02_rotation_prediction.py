@@ -331,7 +331,7 @@ rotation_sensitivity = check.rotation_sensitivity(rotation_sensitivity)
 architecture = scale.pick(tiny="conv4", small="conv4", full="resnet18")
 stages = ("stage1", "stage2", "stage3", "stage4")
 layers = scale.pick(tiny=stages, small=stages, full=("net.layer1", "net.layer2", "net.layer3", "net.layer4"))
-epochs = scale.pick(dry=1, tiny=24, small=50, full=200)
+epochs = scale.pick(dry=1, tiny=20, small=50, full=200)
 batch_size = scale.pick(dry=64, tiny=64, small=128, full=256)
 learning_rate = scale.pick(tiny=3e-3, small=3e-3, full=1e-3)
 usual_crop = scale.pick(tiny=(0.3, 0.6), small=(0.5, 1.0), full=(0.4, 1.0))    # share of the area
@@ -944,7 +944,7 @@ print(f"all four rotations of images without an upright: {no_upright:.3f}")
 #
 # Cut an image into tiles, shuffle them, and ask by which of P permutations (Noroozi & Favaro 2016). The permutations are
 # few and far from each other, not all 9! = 362,880 of them: neighbouring permutations could be told apart by two tiles
-# alone, and a million near-ties teach little. The paper's network sees each tile *separately* and only then compares
+# alone, and so many near-ties teach little. The paper's network sees each tile *separately* and only then compares
 # features; tiles are cut with random gaps and normalised one by one, because edges that continue and equal brightness
 # would otherwise solve the puzzle without any idea of the object.
 #
