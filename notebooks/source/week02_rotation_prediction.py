@@ -684,7 +684,7 @@ plot.show(
         test_set.class_names,
         title=f"t-SNE of {chosen}; colours are labels it never saw",
     ),
-    alt="Map of test images by the features of the chosen layer; points of one class gather here and there.",
+    alt="Map of test images by the features of the chosen layer, each point marked by its class.",
 )
 
 # %% [markdown]
