@@ -1,17 +1,19 @@
 """The notebooks of the course: one table that `begin`, the command line and the builder all read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Week:
-    """One notebook. data: the real data sets that a scale needs; minutes: as measured, where it was."""
+    """One notebook. data: the real data sets that a scale needs; minutes: as measured, where it was;
+    weights: the published networks that a scale needs."""
 
     id: str
     notebook: str
     title: str
     data: dict[str, tuple[str, ...]]
     minutes: dict[str, float]
+    weights: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 WEEKS = {
@@ -37,6 +39,14 @@ WEEKS = {
             "SimCLR: learning by comparing two views",
             data={"small": ("cifar10",), "full": ("cifar10",)},
             minutes={"dry": 0.3, "tiny": 1, "small": 6},
+        ),
+        Week(
+            "week05",
+            "week05_moco_scan",
+            "MoCo, SCAN and PMI clustering",
+            data={"small": ("cifar10",), "full": ("stl10",)},
+            minutes={},
+            weights={"full": ("moco_v2_resnet50",)},
         ),
     )
 }

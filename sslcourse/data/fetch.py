@@ -6,6 +6,7 @@ next call finds files that are either right or absent.
 """
 
 import errno
+import hashlib
 import os
 import shutil
 import tarfile
@@ -25,6 +26,7 @@ class Download:
     """One thing to fetch: where it is to be had (tried in turn), its MD5 sum, and the files that it becomes.
 
     files: paths relative to the folder of the data set; one file is taken as it comes, an archive (tar) is unpacked.
+    md5 may be its first digits, where its publishers give no more.
     """
 
     urls: tuple[str, ...]
@@ -34,6 +36,11 @@ class Download:
 
     def done(self, folder: Path) -> bool:
         return all((folder / file).exists() for file in self.files)
+
+    def matches(self, path: Path) -> bool:
+        """Whether a file, as it was downloaded, has this MD5 sum."""
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "md5").hexdigest().startswith(self.md5)
 
 
 def fetch(name: str, folder: Path, downloads: Sequence[Download]) -> None:
@@ -104,7 +111,12 @@ def _from_any(download: Download, temporary: Path) -> Path:
     for url in download.urls:
         get = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT)
         try:
-            return Path(pooch.retrieve(url, f"md5:{download.md5}", fname="download", path=temporary, downloader=get))
+            whole = f"md5:{download.md5}" if len(download.md5) == 32 else None
+            got = Path(pooch.retrieve(url, whole, fname="download", path=temporary, downloader=get))
+            if whole or download.matches(got):
+                return got
+            got.unlink()
+            raise ValueError("another MD5 sum")
         except requests.HTTPError as error:
             reasons.append(f"{url} answered {error.response.status_code} {error.response.reason}")
         except requests.Timeout:

@@ -8,7 +8,8 @@ from sslcourse.data.load import ensure, find_source
 
 
 def prefetch(week: int | str, scale: str) -> list[Path]:
-    """Fetch and verify the data sets of a week at a scale; returns the folders that hold them, [] if all is generated.
+    """Fetch and verify the data sets and published weights of a week at a scale; returns
+    the folders that hold them, [] if all is generated.
 
     Raises ValueError for an unknown week or scale, DataMissing where a set cannot be fetched, DataCorrupted where a
     file that is there is not what it should be.
@@ -24,4 +25,8 @@ def prefetch(week: int | str, scale: str) -> list[Path]:
             for file in wanted.files(part):
                 wanted.verified(part, file)
         folders.append(wanted.folder)
+    for name in row.weights.get(scale, ()):
+        from sslcourse.models.published import fetch_weights  # here: models are built on data, not the other way round
+
+        folders.append(fetch_weights(name).parent)
     return folders

@@ -8,5 +8,6 @@ from sslcourse.models.autoencoder import conv_decoder, conv_encoder
 from sslcourse.models.backbones import backbone
 from sslcourse.models.heads import projection_head
 from sslcourse.models.normalise import Normalise
+from sslcourse.models.pretrained import load_pretrained
 
-__all__ = ["Normalise", "backbone", "conv_decoder", "conv_encoder", "projection_head"]
+__all__ = ["Normalise", "backbone", "conv_decoder", "conv_encoder", "load_pretrained", "projection_head"]

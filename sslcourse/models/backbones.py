@@ -1,10 +1,11 @@
 """Backbones: images (N, C, H, W) in, features (N, D) out, `.num_features` = D.
 
-`conv4` learns in seconds on two CPU cores, `resnet18` is what the literature trains on CIFAR, and any model of timm is
-there for larger scales.
+`conv4` learns in seconds on two CPU cores, `conv4_gn` is the same with group norm, where no image may see the others of
+its batch (MoCo); `resnet18` is what the literature trains on CIFAR, and any model of timm is there for larger scales.
 """
 
 import difflib
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
@@ -14,7 +15,7 @@ WIDTHS = (16, 48, 96, 128)  # of the stages of conv4: 160,000 parameters, spread
 
 
 def backbone(name: str, in_channels: int = 3, image_size: int = 32) -> nn.Module:
-    """A backbone with random weights: `conv4`, `resnet18` with the stem for small images, or any name that timm knows.
+    """A backbone with random weights: `conv4`, `conv4_gn`, `resnet18` with the stem for small images, or any of timm.
 
     Its weights are drawn from torch's global generator: the same torch.manual_seed gives the same ones. Raises
     ValueError for an unknown name, in_channels or image_size below 1, or an image_size that patches do not fill.
@@ -23,22 +24,32 @@ def backbone(name: str, in_channels: int = 3, image_size: int = 32) -> nn.Module
         raise ValueError(f"No backbone takes {in_channels} channels of {image_size} pixels; both should be at least 1.")
     if name == "conv4":
         return Conv4(in_channels)
+    if name == "conv4_gn":
+        return Conv4(in_channels, norm=_groups)
     if name == "resnet18":
         return _resnet18(in_channels)
     return _timm(name, in_channels, image_size)
 
 
 class Conv4(nn.Module):
-    """Four 3x3 convolutions with stride 2, batch norm and ReLU each, then the mean over space; any image size."""
+    """Four 3x3 convolutions with stride 2, normalisation and ReLU each, then the mean over space; any image size.
 
-    def __init__(self, in_channels: int = 3, widths: tuple[int, ...] = WIDTHS):
+    norm: from a number of channels to a layer; batch norm unless another is given.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        widths: tuple[int, ...] = WIDTHS,
+        norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
+    ):
         super().__init__()
         self.num_features = widths[-1]
         self.normalise = standard(in_channels)
-        self.stage1 = _stage(in_channels, widths[0])  # names of their own, for probes per layer
-        self.stage2 = _stage(widths[0], widths[1])
-        self.stage3 = _stage(widths[1], widths[2])
-        self.stage4 = _stage(widths[2], widths[3])
+        self.stage1 = _stage(in_channels, widths[0], norm)  # names of their own, for probes per layer
+        self.stage2 = _stage(widths[0], widths[1], norm)
+        self.stage3 = _stage(widths[1], widths[2], norm)
+        self.stage4 = _stage(widths[2], widths[3], norm)
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.normalise(images)  # (N, C, H, W)
@@ -46,10 +57,15 @@ class Conv4(nn.Module):
         return x.mean(dim=(2, 3))  # (N, D)
 
 
-def _stage(in_channels: int, out_channels: int) -> nn.Sequential:
-    # No bias: batch norm would take it away again.
+def _stage(in_channels: int, out_channels: int, norm: Callable[[int], nn.Module]) -> nn.Sequential:
+    # No bias: the normalisation brings its own.
     convolution = nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=2, padding=1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
+    return nn.Sequential(convolution, norm(out_channels), nn.ReLU(inplace=True))
+
+
+def _groups(channels: int) -> nn.GroupNorm:
+    """Group norm (Wu and He 2018): statistics within one image, so the same in training and in evaluation."""
+    return nn.GroupNorm(8, channels)
 
 
 class Normalised(nn.Module):
@@ -81,7 +97,7 @@ def _timm(name: str, in_channels: int, image_size: int) -> nn.Module:
     import timm
 
     if not timm.is_model(name):
-        near = difflib.get_close_matches(name, ["conv4", "resnet18", *timm.list_models()], n=3)
+        near = difflib.get_close_matches(name, ["conv4", "conv4_gn", "resnet18", *timm.list_models()], n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "take conv4, resnet18 or one of timm.list_models()."
         raise ValueError(f"There is no backbone {name!r}; {hint}")
     try:

@@ -1,0 +1,146 @@
+"""Networks that come with weights: tiny ones in the package, published ones fetched on first use.
+
+One row a checkpoint. A row of SHIPPED says how the file was made and is all that `make checkpoints` needs to make it
+again; what the network reached is measured then, kept in the file, and listed in sslcourse/checkpoints/README.md.
+"""
+
+import difflib
+import importlib
+import json
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from sslcourse.models.backbones import backbone
+from sslcourse.models.published import moco_v2_resnet50
+
+FOLDER = Path(__file__).parents[1] / "checkpoints"
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A checkpoint in the package: files of half-precision safetensors, about 2 bytes a weight.
+
+    build() gives the empty network; trained is the recipe in words, recipe(seed) the function that follows it and
+    measure(network) the one that says what it reached, {measure: value}, both as "module:function"; seed is the one of
+    weights and images; toy names the world that it was trained on (a module of sslcourse.data with a VERSION), version
+    that version: images of another would look different to it.
+    """
+
+    build: Callable[[], nn.Module]
+    trained: str
+    recipe: str
+    measure: str
+    seed: int
+    toy: str
+    version: int
+
+
+SHIPPED = {
+    "moco_scenes_conv4": Shipped(
+        build=lambda: backbone("conv4_gn"),
+        trained="MoCo as in week 5 (conv4 with group norm, 128 features), TODO",
+        recipe="sslcourse.cli.recipes.moco:moco_scenes_conv4",
+        measure="sslcourse.cli.recipes.moco:probe_of_scenes",
+        seed=500,
+        toy="scenes",
+        version=1,
+    ),
+}
+
+PUBLISHED = {"moco_v2_resnet50": moco_v2_resnet50}
+
+
+def load_pretrained(name: str) -> nn.Module:
+    """A backbone with weights, in eval mode: images (N, C, H, W), uint8 or float in [0, 1], to features (N, D).
+
+    name: `moco_scenes_conv4`, shipped; `moco_v2_resnet50`, fetched into the data root on first use. Raises ValueError
+    for an unknown name and for a file that is damaged, belongs to another network, or was trained on another version of
+    its toy world; FileNotFoundError where the file is missing; DataMissing, DataCorrupted for what has to be fetched.
+    """
+    if name in PUBLISHED:
+        return PUBLISHED[name]().eval()
+    if name not in SHIPPED:
+        names = (*SHIPPED, *PUBLISHED)
+        near = difflib.get_close_matches(str(name), names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(names)}."
+        raise ValueError(f"There is no checkpoint {name!r}; {hint}")
+    row = SHIPPED[name]
+    _same_world(name, row)
+    weights = _weights(name, FOLDER / f"{name}.safetensors")
+    model = row.build()
+    _put_into(model, weights, name)
+    return model.eval()
+
+
+def notes(path: Path) -> dict:
+    """What a checkpoint file says about itself: name, seed, toy, version, parameters, quality {measure: value}."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.exists():
+        raise FileNotFoundError(
+            f"The checkpoint {path.stem} is missing at {path}; install the package anew, or run `make checkpoints`."
+        )
+    try:
+        with safe_open(path, "pt") as file:
+            text = (file.metadata() or {}).get("sslcourse")
+    except (SafetensorError, struct.error, OSError) as error:
+        raise ValueError(
+            f"The checkpoint file {path} is damaged or cut short ({_first_line(error)}); install the package anew, or "
+            "run `make checkpoints`."
+        ) from None
+    if text is None:
+        raise ValueError(f"The file {path} is not a checkpoint of this course: `make checkpoints` writes those.")
+    return json.loads(text)
+
+
+def _weights(name: str, path: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    said = notes(path)
+    row = SHIPPED[name]
+    if said["name"] != name:
+        raise ValueError(f"The file {path} holds the checkpoint {said['name']}, not {name}; run `make checkpoints`.")
+    if (said["toy"], said["version"]) != (row.toy, row.version):
+        raise ValueError(
+            f"The file {path} was trained on {said['toy']} version {said['version']}, {name} should be on {row.toy} "
+            f"version {row.version}; run `make checkpoints`."
+        )
+    return load_file(path)
+
+
+def _same_world(name: str, row: Shipped) -> None:
+    """The toy world as it is now is the one that the checkpoint has seen."""
+    now = importlib.import_module(f"sslcourse.data.{row.toy}").VERSION
+    if now != row.version:
+        raise ValueError(
+            f"The checkpoint {name} was trained on version {row.version} of {row.toy}, which are at version {now} by "
+            "now; raise the version in its row of SHIPPED and run `make checkpoints`."
+        )
+
+
+def _put_into(model: nn.Module, weights: dict[str, torch.Tensor], name: str) -> None:
+    """Strictly: every weight that the network has, of its shape, and no other. Half precision becomes float32."""
+    own = model.state_dict()
+    for what, keys in (("lacks", own.keys() - weights.keys()), ("has an unexpected", weights.keys() - own.keys())):
+        if keys:
+            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+            raise ValueError(
+                f"The weights of {name} do not fit its network: the file {what} {min(keys)!r}{more}. Has one of "
+                "the two changed since? Run `make checkpoints`."
+            )
+    for key, value in own.items():
+        if weights[key].shape != value.shape:
+            raise ValueError(
+                f"The weights of {name} do not fit its network: {key!r} has shape {tuple(weights[key].shape)} in the "
+                f"file, it should be {tuple(value.shape)}. Has one of the two changed since? Run `make checkpoints`."
+            )
+    model.load_state_dict({key: weights[key].to(value.dtype) for key, value in own.items()})
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".")

@@ -1,0 +1,126 @@
+# ruff: noqa
+"""The solved exercises of week05; generated from notebooks/source/week05_moco_scan.py: edit that."""
+
+
+import copy
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import sslcourse
+from sslcourse import augment, data, evaluate, models, plot, train
+from sslcourse.check import week05 as check
+
+
+def update_ema(student: nn.Module, teacher: nn.Module, momentum: float) -> None:
+    """teacher = momentum * teacher + (1 - momentum) * student, in place (He et al. 2020, eq. 2).
+
+    student, teacher: modules of the same structure. Parameters are averaged, buffers copied; no gradients.
+    """
+    with torch.no_grad():
+        for new, old in zip(student.parameters(), teacher.parameters(), strict=True):
+            old.mul_(momentum).add_(new, alpha=1 - momentum)
+        for new, old in zip(student.buffers(), teacher.buffers(), strict=True):
+            old.copy_(new)
+
+
+class Queue(nn.Module):
+    """The keys of the latest batches (He et al. 2020, section 3.2).
+
+    keys: buffer (size, dim) of unit vectors, random ones at first.
+    """
+
+    def __init__(self, size: int, dim: int):
+        super().__init__()
+        self.register_buffer("keys", F.normalize(torch.randn(size, dim), dim=1))
+        self.next = 0
+
+    def enqueue(self, keys: torch.Tensor) -> None:
+        """Normalise keys (N, dim), N up to size, and let them replace the N oldest. No gradient."""
+        n, size = len(keys), len(self.keys)
+        if n > size:
+            raise ValueError(f"The queue has room for {size} keys, the batch has {n}: take a longer queue.")
+        places = (self.next + torch.arange(n, device=keys.device)) % size       # a ring: goes on at the beginning
+        self.keys[places] = F.normalize(keys.detach(), dim=1).to(self.keys)
+        self.next = (self.next + n) % size
+
+
+def info_nce(q: torch.Tensor, k: torch.Tensor, queue: torch.Tensor, temperature: float = 0.07) -> torch.Tensor:
+    """MoCo's loss (He et al. 2020, eq. 1): each query against its own key and all keys of the queue.
+
+    q, k: (N, D), row n of both from image n; queue: (size, D); none of them normalised. Gradients reach q only.
+    Returns a scalar: the mean over the N queries, in nats.
+    """
+    q = F.normalize(q, dim=1)                                               # (N, D)
+    k, queue = F.normalize(k.detach(), dim=1), F.normalize(queue.detach(), dim=1)
+    positive = (q * k).sum(dim=1, keepdim=True)                             # (N, 1)
+    logits = torch.cat([positive, q @ queue.T], dim=1) / temperature        # (N, 1 + size)
+    return F.cross_entropy(logits, torch.zeros(len(q), dtype=torch.long, device=q.device))
+
+
+def mine_neighbours(features: torch.Tensor, k: int, exclude_self: bool = True) -> torch.Tensor:
+    """Places (N, k) of the k nearest neighbours by cosine, nearest first.
+
+    features: (N, D). exclude_self: a row is not among its own neighbours.
+    """
+    if not 1 <= k <= len(features) - exclude_self:
+        raise ValueError(f"k is {k}, but there are {len(features) - exclude_self} candidates; take a smaller k.")
+    h = F.normalize(features, dim=1)
+    found = []
+    for rows in torch.arange(len(h), device=h.device).split(1024):
+        similarity = h[rows] @ h.T                                            # (n, N)
+        if exclude_self:
+            similarity[torch.arange(len(rows), device=h.device), rows] = float("-inf")
+        found.append(similarity.topk(k, dim=1).indices)
+    return torch.cat(found)
+
+
+def scan_loss(
+    anchor_logits: torch.Tensor, neighbour_logits: torch.Tensor, entropy_weight: float = 5.0
+) -> torch.Tensor:
+    """Agreement of neighbours, and all clusters in use (Van Gansbeke et al. 2020, eq. 2).
+
+    anchor_logits, neighbour_logits: (N, C), row n of both being an image and one of its neighbours.
+    Returns a scalar: -mean log <p, p'> - entropy_weight * entropy of the anchors' mean p, in nats.
+    """
+    log_p, log_other = anchor_logits.log_softmax(dim=1), neighbour_logits.log_softmax(dim=1)    # (N, C)
+    consistency = -(log_p + log_other).logsumexp(dim=1).mean()              # log of the inner product, without underflow
+    log_mean = log_p.logsumexp(dim=0) - math.log(len(log_p))                # (C,)
+    entropy = -(log_mean.exp() * log_mean).sum()
+    return consistency - entropy_weight * entropy
+
+
+def cluster_accuracy(assignments: torch.Tensor, labels: torch.Tensor) -> tuple[float, dict[int, int]]:
+    """Share of images in the class that their cluster is matched to, under the best one-to-one matching.
+
+    assignments, labels: whole numbers from 0 on, (N,). Returns (accuracy, {cluster: class}); unmatched clusters map to -1.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    counts = torch.zeros(int(assignments.max()) + 1, int(labels.max()) + 1, dtype=torch.long)   # (clusters, classes)
+    counts.index_put_((assignments, labels), torch.ones_like(labels), accumulate=True)
+    clusters, matched = linear_sum_assignment(counts.numpy(), maximize=True)
+    mapping = dict.fromkeys(range(len(counts)), -1) | dict(zip(clusters.tolist(), matched.tolist()))
+    return counts[clusters, matched].sum().item() / len(labels), mapping
+
+
+def pmi_loss(
+    student_probs: torch.Tensor, teacher_probs: torch.Tensor, marginal: torch.Tensor, gamma: float = 0.65
+) -> torch.Tensor:
+    """Minus the pointwise mutual information of pairs, softened by gamma (Adaloglou et al. 2023).
+
+    student_probs, teacher_probs: (N, C), row n of both being an image and one of its neighbours; marginal: (C,).
+    Returns a scalar: -mean log sum_c (p_s p_t)^gamma / marginal_c, in nats. Gradients reach the student.
+    """
+    agreement = (student_probs * teacher_probs.detach()).clamp(min=1e-12) ** gamma     # (N, C); 0^gamma has no slope
+    return -(agreement / marginal.detach()).sum(dim=1).log().mean()
+
+
+def update_marginal(marginal: torch.Tensor, teacher_probs: torch.Tensor, momentum: float = 0.9) -> torch.Tensor:
+    """momentum * marginal + (1 - momentum) * the batch's mean probabilities, a new tensor (C,) without gradient.
+
+    marginal: (C,); teacher_probs: (N, C).
+    """
+    return momentum * marginal + (1 - momentum) * teacher_probs.detach().mean(dim=0)
