@@ -135,7 +135,7 @@ def Queue(student: Student) -> str:
             raise Wrong(f"At first the keys have lengths like {float(lengths[0]):.3f}: start with random unit vectors.")
         if close(first, first[:1].expand(size, dim)):
             raise Wrong("At first all keys are the same: start with random ones.")
-        history, fresh = torch.empty(0, dim), 0
+        history, fresh = [], 0
         for step, n in enumerate(batches):
             keys = student.normal(n, dim) * 3
             before = _held(queue, size, dim)
@@ -145,8 +145,8 @@ def Queue(student: Student) -> str:
             if _rows_in(now, keys).any():
                 raise Wrong(f"{said}the keys are not normalised: every key in the queue has length 1.")
             unit = oracle.unit(keys)
-            history = torch.cat([history, unit])[-size:]
-            _latest_kept(said, now, before, unit, history, crossing=fresh % size < n and fresh % size > 0)
+            history.append(unit)
+            _latest_kept(said, now, before, history, crossing=0 < fresh % size < n)
             if int(_rows_in(now, first).sum()) > max(0, size - fresh):
                 raise Wrong(f"{said}some of the random keys of the beginning are still there: a key is held twice.")
     again = _held(student(8, 5), 8, 5)
@@ -155,8 +155,9 @@ def Queue(student: Student) -> str:
     return "Random unit vectors at first; keys normalised and detached; the oldest go first, also across the end."
 
 
-def _latest_kept(said: str, now: Tensor, before: Tensor, new: Tensor, history: Tensor, crossing: bool) -> None:
-    """The queue holds exactly the latest keys."""
+def _latest_kept(said: str, now: Tensor, before: Tensor, history: list[Tensor], crossing: bool) -> None:
+    """The queue holds exactly the latest keys; the keys of one batch are equally old."""
+    new = history[-1]
     if close(now, before):
         raise Wrong(f"{said}the queue has not changed: enqueue replaces the oldest keys in place.")
     missing = int((~_rows_in(now, new)).sum())
@@ -167,10 +168,13 @@ def _latest_kept(said: str, now: Tensor, before: Tensor, new: Tensor, history: T
         )
     if missing:
         raise Wrong(f"{said}{missing} of {len(new)} new keys are missing: all keys of a batch go in.")
-    lost = int((~_rows_in(now, history)).sum())
+    room, lost = len(now), 0
+    for batch in reversed(history):
+        lost += max(0, min(room, len(batch)) - int(_rows_in(now, batch).sum()))
+        room = max(0, room - len(batch))
     if lost:
         raise Wrong(
-            f"{said}{lost} of the {len(history)} latest keys are gone, while older ones are still there. It looks as "
+            f"{said}{lost} of the {len(now) - room} latest keys are gone, while older ones are still there. It looks as "
             "if the newest are replaced: remember where the last batch ended, and go on from there."
         )
 
@@ -206,7 +210,8 @@ def info_nce(student: Student) -> str:
     if not close(same, log(10)):
         raise Wrong(f"When all embeddings are equal and the queue holds 9 {gives(same, log(10))} That is ln(K+1).")
 
-    gradients_agree(student, (q, k, queue, 0.5), oracle.info_nce, names=("q",))
+    keys = k.double(), queue.double()
+    gradients_agree(student, (q, k, queue, 0.5), lambda q, *_: oracle.info_nce(q, *keys, 0.5), names=("q",))
     inputs = [x.clone().requires_grad_() for x in (q, k, queue)]
     student(*inputs, 0.5).backward()
     for name, x in (("k", inputs[1]), ("the queue", inputs[2])):
@@ -222,7 +227,7 @@ def info_nce(student: Student) -> str:
 def mine_neighbours(student: Student) -> str:
     """mine_neighbours(features, k, exclude_self=True) -> (N, k): the nearest by cosine, nearest first."""
     x = student.normal(15, 4) * (0.2 + 2 * student.uniform(15, 1))
-    for features, k, without in ((x, 4, True), (x, 15, False), (x, 1, True), (student.normal(1100, 3), 2, True)):
+    for features, k, without in ((x, 4, True), (x, 12, False), (x, 1, True), (student.normal(1100, 3), 2, True)):
         found = tensor(student(features, k, without), (len(features), k), "It returns").long()
         unit = oracle.unit(features.double())
         similarity = unit @ unit.T  # (N, N)
@@ -279,13 +284,14 @@ def scan_loss(student: Student) -> str:
     if not close(uniform, -log(5)):
         raise Wrong(f"For uniform probabilities over 5 clusters and weight 2 {gives(uniform, -log(5))}")
 
+    gradients_agree(student, (a, b, 5.0), oracle.scan_loss, names=("anchor_logits", "neighbour_logits"))
+
     # One cluster for everything, and very sure of it: the probabilities of the others are 0 in float32.
     sure = torch.tensor([[200.0, 0.0, -200.0]]).expand(4, 3).clone().requires_grad_()
     loss = student(sure, sure.detach(), 5.0)
     loss.backward()
     if not close(loss, 0.0) or not sure.grad.isfinite().all():
         raise Wrong("With logits of 200 and -200 its value or gradient is not finite: 0 * log 0 counts as 0.")
-    gradients_agree(student, (a, b, 5.0), oracle.scan_loss, names=("anchor_logits", "neighbour_logits"))
     return "Equal to the definition at four weights; ln C where nothing is decided; finite where everything is."
 
 
@@ -304,7 +310,10 @@ def pmi_loss(student: Student) -> str:
     ):
         if not close(came := number(student(rows, rows, even, 0.65)), wanted, 1e-3):
             raise Wrong(f"For {what} in 5 clusters and gamma = 0.65 {gives(came, wanted)}")
-    gradients_agree(student, (p, t, marginal, 0.65), oracle.pmi_loss, names=("student_probs",))
+    targets = t.double(), marginal.double()
+    gradients_agree(
+        student, (p, t, marginal, 0.65), lambda p, *_: oracle.pmi_loss(p, *targets), names=("student_probs",)
+    )
     return "Equal to the definition at four gammas; -ln C for perfect clusters, -(2 - 2 gamma) ln C for uniform ones."
 
 
