@@ -7,7 +7,7 @@ from torch import nn
 from sslcourse import models
 from sslcourse.models.backbones import Conv4
 
-BACKBONES = {"conv4": 28, "resnet18": 32, "resnet10t": 32, "vit_tiny_patch16_224": 32, "test_vit": 32}
+BACKBONES = {"conv4": 28, "conv4_gn": 32, "resnet18": 32, "resnet10t": 32, "vit_tiny_patch16_224": 32, "test_vit": 32}
 every_backbone = pytest.mark.parametrize("name", BACKBONES)
 
 
@@ -49,7 +49,7 @@ def test_every_parameter_gets_a_gradient(name):
     features = model(stored(8, 3, BACKBONES[name]))
     (features * torch.randn_like(features)).sum().backward()
     assert [key for key, p in model.named_parameters() if p.grad is None] == []
-    if name in ("conv4", "resnet18"):  # timm starts some layers at 0, and those before them have no gradient yet
+    if name in ("conv4", "conv4_gn", "resnet18"):  # timm starts some layers at 0, and those before them have no gradient yet
         assert min(p.grad.abs().max() for p in model.parameters()) > 0
 
 
@@ -73,6 +73,13 @@ def test_conv4_size_and_stages():
     for size, expected in ((32, [16, 8, 4, 2]), (28, [14, 7, 4, 2]), (96, [48, 24, 12, 6]), (1, [1, 1, 1, 1])):
         model.eval()(stored(2, 3, size))
         assert list(sides.values()) == expected
+
+
+def test_group_norm_looks_at_one_image_alone():
+    """In training mode too: what stands beside an image in the batch does not change its features."""
+    images, model = stored(4), models.backbone("conv4_gn").train()
+    torch.testing.assert_close(model(images)[:2], model(images[:2]), atol=1e-4, rtol=1e-3)
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in model.modules())
 
 
 def test_conv4_is_its_definition():

@@ -67,7 +67,7 @@ def test_making_one_writes_a_file_that_loads(monkeypatch, tmp_path, capsys):
         models.load_pretrained("test").stage1[0].weight, untrained(3).stage1[0].weight, rtol=1e-3, atol=1e-4
     )
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["README.md", "test.safetensors"]
-    assert "| `test` | nothing | 3 | scenes, version 1 | 160,128 | mean 0.500 |" in checkpoints.table()
+    assert "| `test` | nothing | 3 | scenes, version 1 | 159,984 | mean 0.500 |" in checkpoints.table()
     with pytest.raises(SystemExit):
         checkpoints.main(["missing"])
     assert "choose among test" in capsys.readouterr().err

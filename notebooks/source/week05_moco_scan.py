@@ -13,10 +13,10 @@
 # %% [markdown]
 # # Week 5 · MoCo, SCAN and PMI clustering
 #
-# Two steps from pictures without labels to groups that have names. First **MoCo**: contrastive learning whose negatives
-# come from a queue of earlier batches, so that their number no longer depends on the batch. Then **clustering** on its
-# frozen features: k-means, and two ways to *learn* the clusters, SCAN and PMI, which use one thing that k-means ignores:
-# an image and its nearest neighbours usually show the same thing.
+# Two steps from pictures without labels to groups that have names. First **MoCo**: contrastive learning whose
+# negatives come from a queue of earlier batches, so that their number no longer depends on the batch. Then
+# **clustering** on its frozen features: k-means, and two ways to *learn* the clusters, SCAN and PMI, which use one
+# thing that k-means ignores: an image and its nearest neighbours usually show the same thing.
 #
 # **You will be able to**
 #
@@ -26,8 +26,8 @@
 # 4. explain when learned clusters beat k-means, by looking at the neighbours they were learnt from.
 #
 # **You need** SimCLR and InfoNCE (week 4), linear probing (week 1), softmax, entropy and cross-entropy. Notation: $h$
-# are features, $z$ projections, $q$ and $k$ the projections of query and key encoder, $\tau$ the temperature, $p(x)$ the
-# cluster probabilities of an image $x$, $C$ the number of clusters.
+# are features, $z$ projections, $q$ and $k$ the projections of query and key encoder, $\tau$ the temperature, $p(x)$
+# the cluster probabilities of an image $x$, $C$ the number of clusters.
 #
 # **Time** theory 15 minutes, core exercises about 85 minutes (9 points), questions about 25 minutes (6 points). The
 # notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its reference until you
@@ -62,10 +62,10 @@ scale = sslcourse.begin(week=5)
 #
 # ### A dictionary that is larger than the batch
 #
-# Contrastive learning asks a query: which of these keys belongs to you? The more keys, the finer the distinction has to
-# be. SimCLR takes its keys from the batch, so more keys need more memory. MoCo (He et al. 2020) keeps the keys of
-# earlier batches in a **queue**: each step adds a batch of $N$ keys and drops the $N$ oldest of $K$. The loss is InfoNCE
-# with $K + 1$ candidates, the positive and the queue:
+# Contrastive learning asks a query: which of these keys belongs to you? The more keys, the finer the distinction has
+# to be. SimCLR takes its keys from the batch, so more keys need more memory. MoCo (He et al. 2020) keeps the keys of
+# earlier batches in a **queue**: each step adds a batch of $N$ keys and drops the $N$ oldest of $K$. The loss is
+# InfoNCE with $K + 1$ candidates, the positive and the queue:
 #
 # $$L = -\log \frac{e^{q \cdot k^+ / \tau}}{e^{q \cdot k^+ / \tau} + \sum_{j=1}^{K} e^{q \cdot k_j / \tau}},
 # \qquad \lVert q \rVert = \lVert k \rVert = 1.$$
@@ -82,25 +82,25 @@ scale = sslcourse.begin(week=5)
 # \qquad\Longrightarrow\qquad
 # \theta_k^{(t)} = m^t\, \theta_k^{(0)} + (1 - m) \sum_{i=0}^{t-1} m^i\, \theta_q^{(t-i)}.$$
 #
-# The weights $(1-m) m^i$ are those of a geometric distribution: the key encoder is on average $m / (1 - m)$ steps behind
-# (99 steps for $m = 0.99$). Near 1 the queue is consistent and the targets are stale; at 0 keys are fresh and
+# The weights $(1-m) m^i$ are those of a geometric distribution: the key encoder is on average $m / (1 - m)$ steps
+# behind (99 steps for $m = 0.99$). Near 1 the queue is consistent and the targets are stale; at 0 keys are fresh and
 # inconsistent. Training in a minute takes few steps, so $m$ is smaller here than the paper's 0.999.
 #
 # ### Why batch norm would cheat
 #
-# In batch norm, each output depends on all images of the batch. Query and positive key come from batches of the *same*
-# images, the keys of the queue from others, so statistics of the batch are a signature by which the positive can be told
-# without looking at what the image shows. He et al. (2020, section 3.3) report such cheating and shuffle the keys over several
-# devices to stop it. On one device there is nothing to shuffle over. This notebook uses **group norm** (Wu & He 2018), whose
-# statistics come from within one image: there is nothing to leak.
+# In batch norm, each output depends on all images of the batch. Query and positive key come from batches of the
+# *same* images, the keys of the queue from others, so statistics of the batch are a signature by which the positive
+# can be told without looking at what the image shows. He et al. (2020, section 3.3) report such cheating and shuffle
+# the keys over several devices to stop it. On one device there is nothing to shuffle over. This notebook uses **group
+# norm** (Wu & He 2018), whose statistics come from within one image: there is nothing to leak.
 
 # %% [markdown]
 # ### From neighbours to clusters: SCAN
 #
-# k-means on features asks for clusters that are round and compact in *feature space*. Features of contrastive learning
-# do not promise that: they spread over the sphere, and a class may be a long thread of images each near the next. What they
-# do promise is locality: near neighbours mostly have the same class. SCAN (Van Gansbeke et al. 2020) trains a head
-# $p(x) = \mathrm{softmax}(g(h(x)))$ so that an image $x$ and one of its nearest neighbours $x'$ agree:
+# k-means on features asks for clusters that are round and compact in *feature space*. Features of contrastive
+# learning do not promise that: they spread over the sphere, and a class may be a long thread of images each near the
+# next. What they do promise is locality: near neighbours mostly have the same class. SCAN (Van Gansbeke et al. 2020)
+# trains a head $p(x) = \mathrm{softmax}(g(h(x)))$ so that an image $x$ and one of its nearest neighbours $x'$ agree:
 #
 # $$L = \underbrace{-\,\mathbb{E}_{x, x'} \log \langle p(x), p(x') \rangle}_{\text{consistency}}
 # \;-\; \lambda\, \underbrace{H\big(\mathbb{E}_x\, p(x)\big)}_{\text{entropy of the mean}}$$
@@ -114,9 +114,9 @@ scale = sslcourse.begin(week=5)
 # | everything in one cluster | $0$ | $0$ | $0$ |
 # | confident, balanced, neighbours agree | $0$ | $\ln C$ | $-\lambda \ln C$ |
 #
-# Without the entropy term ($\lambda = 0$), one cluster for everything is a global optimum. The term is the entropy of the
-# *mean*: the entropy of each single $p(x)$ would reward being undecided, the opposite of what is wanted. It also asks for
-# clusters of equal size, which is an assumption about the data.
+# Without the entropy term ($\lambda = 0$), one cluster for everything is a global optimum. The term is the entropy of
+# the *mean*: the entropy of each single $p(x)$ would reward being undecided, the opposite of what is wanted. It also
+# asks for clusters of equal size, which is an assumption about the data.
 #
 # ### The same from information: PMI
 #
@@ -125,9 +125,9 @@ scale = sslcourse.begin(week=5)
 #
 # $$\mathrm{pmi}(x, x') = \log \frac{p(x, x')}{p(x)\, p(x')} = \log \sum_c \frac{p(c|x)\, p(c|x')}{p(c)}.$$
 #
-# Maximise it over pairs of neighbours: rare clusters count more, which takes the place of the entropy term. Adaloglou et al. (2023, TEMI)
-# do so with a student and a teacher head, the teacher being a moving average (again), and soften the numerator by an
-# exponent $\gamma$:
+# Maximise it over pairs of neighbours: rare clusters count more, which takes the place of the entropy term. Adaloglou
+# et al. (2023, TEMI) do so with a student and a teacher head, the teacher being a moving average (again), and soften
+# the numerator by an exponent $\gamma$:
 #
 # $$L = -\,\mathbb{E} \log \sum_c \frac{\big(p_s(c|x)\, p_t(c|x')\big)^{\gamma}}{\bar p(c)},$$
 #
@@ -139,11 +139,11 @@ scale = sslcourse.begin(week=5)
 # %% [markdown]
 # ### Clusters against classes
 #
-# Clusters have numbers, not names. For a score, match clusters to classes one to one so that as many images as possible
-# agree (the Hungarian method finds the best of the $C!$ matchings), then count: **accuracy**, ACC. Two measures
-# need no matching: normalised mutual information, **NMI**, and the adjusted Rand index, **ARI**, over pairs of images,
-# corrected for chance. All three use labels, so they may *judge*, but never choose: neither the number of epochs nor the
-# best seed. What chooses without labels is the loss.
+# Clusters have numbers, not names. For a score, match clusters to classes one to one so that as many images as
+# possible agree (the Hungarian method finds the best of the $C!$ matchings), then count: **accuracy**, ACC. Two
+# measures need no matching: normalised mutual information, **NMI**, and the adjusted Rand index, **ARI**, over pairs
+# of images, corrected for chance. All three use labels, so they may *judge*, but never choose: neither the number of
+# epochs nor the best seed. What chooses without labels is the loss.
 
 # %% [markdown]
 # ## Data
@@ -208,8 +208,9 @@ update_ema = check.update_ema(update_ema)
 # %% [markdown]
 # ### 5.2 The queue  ·  difficulty 2 of 3  ·  about 25 minutes
 #
-# A ring: a buffer of `size` keys and a place where the next one goes. A batch may cross the end; then its rest goes on at the
-# beginning. What goes in has length 1 and no gradient. At first the queue is filled with random unit vectors.
+# A ring: a buffer of `size` keys and a place where the next one goes. A batch may cross the end; then its rest goes
+# on at the beginning. What goes in has length 1 and no gradient. At first the queue is filled with random unit
+# vectors.
 #
 # `register_buffer` makes a tensor part of the module that is saved and moved with it, but not trained.
 #
@@ -309,8 +310,8 @@ mine_neighbours = check.mine_neighbours(mine_neighbours)
 # %% [markdown]
 # ### 5.5 SCAN's loss  ·  difficulty 2 of 3  ·  about 15 minutes
 #
-# Consistency minus `entropy_weight` times the entropy of the mean, as derived above, from logits. The mean is that of the
-# anchors' probabilities over the batch. Mind logarithms of zero.
+# Consistency minus `entropy_weight` times the entropy of the mean, as derived above, from logits. The mean is that of
+# the anchors' probabilities over the batch. Mind logarithms of zero.
 #
 # <details><summary>Hint 1</summary>First probabilities: softmax over the clusters (dim=1) for both.</details>
 # <details><summary>Hint 2</summary>Consistency: inner products of rows (N,), logarithm, mean, minus.</details>
@@ -400,8 +401,8 @@ pmi_loss = check.pmi_loss(pmi_loss)
 # %% [markdown]
 # ### 5.8 The running marginal  ·  optional  ·  difficulty 1 of 3  ·  about 5 minutes
 #
-# How often the teacher uses each cluster, as a moving average over batches. It starts uniform, and is updated with a batch
-# *before* it serves that batch's loss.
+# How often the teacher uses each cluster, as a moving average over batches. It starts uniform, and is updated with a
+# batch *before* it serves that batch's loss.
 #
 # <details><summary>Hint</summary>One batch says: the mean of its rows.</details>
 
@@ -419,3 +420,660 @@ def update_marginal(marginal: torch.Tensor, teacher_probs: torch.Tensor, momentu
 
 # %% tags=["check"]
 update_marginal = check.update_marginal(update_marginal)
+
+# %% [markdown]
+# ## MoCo, live
+#
+# All settings are here. The encoder is the network of four convolutions of week 4 with group norm in place of batch
+# norm (question 1), and its head has no batch norm either. One step: the query encoder sees one view, the key encoder
+# the other; the loss compares with the queue **as it is**; then the optimiser moves the query encoder, the key
+# encoder follows, and only now do the new keys join the queue. At scale `full` this part only shows the method on
+# STL-10's unlabelled images, and the clusters come from published weights.
+
+# %%
+architecture = "conv4_gn"
+epochs = scale.pick(dry=1, tiny=6, small=25, full=20)
+batch_size = 128
+queue_size = scale.pick(dry=256, tiny=2048, small=4096, full=16384)
+momentum = 0.99
+temperature = scale.pick(tiny=0.1, small=0.2, full=0.2)
+learning_rate = 2e-3
+
+
+def build(seed: int, architecture: str = architecture) -> nn.Sequential:
+    """An untrained backbone and head in one, the same ones for the same seed; backbone = build(seed)[0]."""
+    torch.manual_seed(seed)
+    backbone = models.backbone(architecture, image_size=size)
+    return nn.Sequential(backbone, nn.Linear(backbone.num_features, 256), nn.ReLU(), nn.Linear(256, 128))
+
+
+def pretrain(images, seed=scale.seed, *, momentum=momentum, architecture=architecture, watch=None):
+    """MoCo on images alone. Returns (backbone, history)."""
+    query = build(seed, architecture).to(scale.device)
+    key = copy.deepcopy(query).requires_grad_(False)
+    queue = Queue(queue_size, 128).to(scale.device)
+    fresh = []                                                # the keys of this batch
+
+    def step(batch):
+        view0, view1 = augment.two_views(data.as_float(batch), views)
+        with torch.no_grad():
+            fresh[:] = [key(view1)]
+        return info_nce(query(view0), fresh[0], queue.keys.clone(), temperature)
+
+    def after_step(step):
+        update_ema(query, key, momentum)
+        queue.enqueue(fresh[0])                               # after the loss: nobody is compared with itself
+
+    # Random vectors are told from keys by anything, so the queue is filled with keys before the first step.
+    with torch.no_grad():
+        for batch in images[:queue_size].split(batch_size):
+            queue.enqueue(key(views(data.as_float(batch.to(scale.device)))))
+    history = train.fit(
+        step,
+        [query, key, queue],
+        images,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=learning_rate,
+        weight_decay=1e-4,
+        generator=torch.Generator().manual_seed(seed),
+        device=scale.device,
+        max_steps=scale.max_steps,
+        after_step=after_step,
+        on_epoch=watch and (lambda epoch: watch(query[0])),
+        label="MoCo",
+    )
+    return query[0], history
+
+
+# %% [markdown]
+# After every epoch nearest neighbours vote on images that were held out, which needs no training.
+
+# %%
+bank = train_set.subset(scale.pick(dry=100, tiny=1000, small=2000, full=2000), seed=scale.seed)
+val_set = data.load_images(name, "val", n=scale.pick(dry=100, tiny=500, small=500, full=500), seed=scale.seed)
+
+
+def knn(backbone: nn.Module) -> dict[str, float]:
+    """Accuracy of nearest neighbours on validation images."""
+    bank_h, val_h = (evaluate.extract_features(backbone, part.images) for part in (bank, val_set))
+    return {"knn": evaluate.knn_accuracy(bank_h, bank.labels, val_h, val_set.labels)}
+
+
+random_backbone = build(scale.seed)[0].to(scale.device)
+random_knn = knn(random_backbone)["knn"]
+if scale.name == "full":
+    moco_images = data.load_images(name, "unlabelled").images
+else:
+    moco_images = train_set.images
+live, history = pretrain(moco_images, watch=knn)
+live_knn = history.metrics["knn"][-1]
+guessing = math.log(queue_size + 1)
+print(f"loss {history.loss[-1]:.2f} in the last epoch, guessing costs {guessing:.2f}")
+
+# %%
+plot.show(
+    plot.curves(
+        {"MoCo": history.loss},
+        levels={"ln(K+1), guessing": guessing},
+        xlabel="epoch",
+        ylabel="loss in nats",
+        title="One positive against the queue",
+    ),
+    alt="The training loss over the epochs, below the dashed level of guessing among K + 1 candidates.",
+)
+plot.show(
+    plot.curves(
+        {"kNN": [random_knn, *history.metrics["knn"]]},
+        x=range(len(history.loss) + 1),
+        levels={"chance": 1 / classes},
+        xlabel="epoch",
+        ylabel="accuracy",
+        title="Nearest neighbours on validation images",
+    ),
+    alt="Accuracy of nearest neighbours rises over the epochs from that of the random encoder.",
+)
+
+# %% [markdown]
+# Compare the two curves. The loss is no steady measure of progress: the queue is made by the network itself, so that
+# negatives become harder while the network becomes better, and easier when it moves so fast that old keys give
+# themselves away. Read progress off the neighbours, and off the loss only that guessing is far.
+
+# %% [markdown]
+# ### How slow should the key encoder be?
+#
+# A recorded sweep: the same training at other momenta, and once with batch norm. To compute a point now, name it in
+# `rerun`.
+
+# %%
+rerun = {"momentum": [], "normalisation": [], "entropy weight": [], "gamma": []}
+
+
+def knn_of(seed: int, **changed) -> float:
+    return knn(pretrain(moco_images, seed, **changed)[0])["knn"]
+
+
+momenta = check.sweep(
+    scale,
+    "momentum",
+    lambda point, seed: live_knn if point == momentum and seed == scale.seed else knn_of(seed, momentum=point),
+    points=[0.0, 0.9, 0.99, 0.999],
+    own={momentum: live_knn},
+    rerun=rerun["momentum"],
+)
+plot.show(
+    plot.sweep(
+        {"momentum": momenta},
+        xlabel="momentum of the key encoder",
+        ylabel="validation accuracy of kNN",
+        levels={"chance": 1 / classes, "random encoder": random_knn},
+        title="A key encoder that follows faster or slower",
+    ),
+    alt="kNN accuracy against the momentum of the key encoder, with error bars over seeds, the own run as a star.",
+)
+
+# %%
+norms = check.sweep(
+    scale,
+    "normalisation",
+    lambda point, seed: knn_of(seed, architecture="conv4") if point == "batch norm" else knn_of(seed),
+    points=["group norm", "batch norm"],
+    own={"group norm": live_knn},
+    rerun=rerun["normalisation"],
+)
+plot.show(
+    plot.sweep(
+        norms,
+        ylabel="validation accuracy of kNN",
+        levels={"chance": 1 / classes, "random encoder": random_knn},
+        title="Statistics of one image, or of the batch",
+    ),
+    alt="kNN accuracy of MoCo trained with group norm and with batch norm, with error bars over seeds.",
+)
+
+# %% [markdown]
+# #### Question 1
+#
+# (a) With $m = 0$ the key encoder *is* the query encoder of the step before. Why is that bad, although the keys are
+# as good as they can be? How could a network make the loss small without comparing images? (b) What goes wrong at the
+# other end, in a short training? (c) Batch norm lets a network cheat in MoCo, and not in week 4's SimCLR. What is
+# different? What does the figure show here, and why might batch norm still look well in it?
+
+# %% [markdown] tags=["question", "points:2"]
+# ### BEGIN SOLUTION
+# (a) The positive key comes from the network as it is, the keys of the queue from up to $K / N$ earlier networks. If
+# all outputs drift together from step to step, the positive is near simply because it is of the same age, and the
+# negatives are far: the loss falls and the images play no part. With a slow key encoder all keys, positive or not,
+# come from nearly the same function.
+#
+# (b) The key encoder is on average $m / (1 - m)$ steps behind. In a training of a few hundred steps, 0.999 leaves it
+# close to where it began, so queries learn to match an almost random network: consistent targets, which know little.
+#
+# (c) In SimCLR all candidates, positive and negatives, come from the same batch and share its statistics, so
+# statistics tell nobody apart. In MoCo the positive key was normalised with a batch of the same images as the query,
+# the queue's keys with others: the signature belongs to the right answer alone. Whether a network uses this depends
+# on what is easier, and a training that is short or whose statistics vary little from batch to batch may not get
+# there; batch norm also makes optimisation easier, which can outweigh the leak. One figure of a short training does
+# not contradict the paper.
+# ### END SOLUTION
+
+# %% [markdown]
+# ## The features to cluster
+#
+# Clusters need features in which neighbours mostly share a class, and those take longer than a minute. So at scale
+# `tiny` the notebook goes on from a **shipped checkpoint**: the same recipe, run longer on more scenes (the table in
+# `sslcourse/checkpoints` names both), none of them among yours. At `small` it goes on with the encoder that you have
+# just trained, at `full` with MoCo v2's ResNet-50, trained for 800 epochs on ImageNet by its authors. From here on
+# the encoder is frozen, features are computed once, and everything below trains in seconds.
+
+# %%
+if scale.name in ("dry", "tiny"):
+    encoder = models.load_pretrained("moco_scenes_conv4")
+elif scale.name == "small":
+    encoder = live
+else:
+    encoder = models.load_pretrained("moco_v2_resnet50").to(scale.device)
+train_h, test_h = (F.normalize(evaluate.extract_features(encoder, part.images), dim=1) for part in (train_set, test_set))
+
+probe_train = train_set.subset(min(len(train_set), 3000), seed=scale.seed)
+probe_h = F.normalize(evaluate.extract_features(encoder, probe_train.images), dim=1)
+probe = evaluate.linear_probe(probe_h, probe_train.labels, test_h, test_set.labels, Cs=(1.0,))
+print(f"with labels, a linear probe reads {probe.accuracy:.2f} off these features ({probe.low:.2f} to {probe.high:.2f})")
+
+# %% [markdown]
+# The probe is the ceiling for what follows, roughly: heads below are linear as well, and see no label.
+#
+# ### Are neighbours of one class?
+
+# %%
+ks = [1, 2, 5, 10, 20, 50, 100]
+same = train_set.labels[mine_neighbours(train_h, max(ks))] == train_set.labels[:, None]     # (N, 100)
+random_h = F.normalize(evaluate.extract_features(random_backbone, train_set.images), dim=1)
+random_same = train_set.labels[mine_neighbours(random_h, max(ks))] == train_set.labels[:, None]
+plot.show(
+    plot.curves(
+        {
+            "MoCo": [same[:, :k].float().mean().item() for k in ks],
+            "random encoder": [random_same[:, :k].float().mean().item() for k in ks],
+        },
+        x=ks,
+        log_x=True,
+        levels={"chance": 1 / classes},
+        xlabel="neighbours k",
+        ylabel="share of the image's class",
+        title="Purity of the k nearest neighbours",
+    ),
+    alt="Share of neighbours of the same class against k: high and slowly falling for MoCo, low for a random encoder.",
+)
+
+# %%
+k = 20
+neighbours = mine_neighbours(train_h, k)
+purity = same[:, :k].float().mean().item()
+ten = torch.stack([(train_set.labels == y).nonzero()[0, 0] for y in range(classes)])[:10]
+plot.show(
+    plot.neighbours(
+        train_set.images[ten],
+        train_set.images[neighbours[ten, :8]],
+        correct=train_set.labels[neighbours[ten, :8]] == train_set.labels[ten, None],
+        title="The pairs that clustering learns from",
+    ),
+    alt="Ten images, one of each class, each beside its eight nearest neighbours, marked by whether the class is the same.",
+)
+
+# %% [markdown]
+# ## Three ways to cluster
+#
+# **k-means** on the normalised features, the best of ten starts by its own criterion. **SCAN** and **PMI**: one
+# linear layer on the features, trained on pairs of an image and one of its $k$ neighbours, drawn anew in every batch.
+# All three are fitted to training images without labels and judged on test images.
+
+# %%
+mean, std = train_h.mean(dim=0), train_h.std(dim=0) + 1e-6
+train_x, test_x = (((h - mean) / std).to(scale.device) for h in (train_h, test_h))       # standardised, as in week 1
+clusters = classes
+head_epochs = scale.pick(dry=1, tiny=40, small=40, full=100)
+head_batch = 1024
+head_lr = 5e-3
+
+
+def train_head(loss_of, seed: int, watch=None) -> nn.Module:
+    """A linear head, trained on pairs of neighbours; loss_of(head, anchors, neighbours) sees features (B, D)."""
+    torch.manual_seed(seed)
+    head = nn.Linear(train_h.shape[1], clusters).to(scale.device)
+    generator = torch.Generator().manual_seed(seed)
+
+    def step(rows):
+        pick = torch.randint(k, (len(rows),), generator=generator)
+        partner = neighbours[rows.cpu(), pick]
+        return loss_of(head, train_x[rows], train_x[partner.to(scale.device)])
+
+    train.fit(
+        step,
+        head,
+        torch.arange(len(train_h)),
+        epochs=head_epochs,
+        batch_size=head_batch,
+        lr=head_lr,
+        generator=torch.Generator().manual_seed(seed),
+        device=scale.device,
+        max_steps=scale.max_steps,
+        on_epoch=watch and (lambda epoch: watch(head)),
+        progress=False,
+    )
+    return head
+
+
+def kmeans(seed: int) -> torch.Tensor:
+    """Clusters of the test images, (M,)."""
+    from sklearn.cluster import KMeans
+
+    fitted = KMeans(clusters, n_init=10, random_state=seed).fit(train_h.numpy())
+    return torch.as_tensor(fitted.predict(test_h.numpy())).long()
+
+
+def scan(seed: int, entropy_weight: float = 5.0, watch=None) -> nn.Module:
+    return train_head(lambda head, x, other: scan_loss(head(x), head(other), entropy_weight), seed, watch)
+
+
+# %% [markdown]
+# PMI's teacher is a moving average of the student, kept over the whole training, and both are used at temperature
+# 0.1. Each image of a pair is the student's once and the teacher's once.
+
+# %%
+sharpness = 0.1
+
+
+def pmi(seed: int, gamma: float = 0.65, watch=None) -> nn.Module:
+    """The teacher's head after training."""
+    state = {"marginal": torch.full((clusters,), 1 / clusters, device=scale.device)}
+
+    def loss_of(head, x, other):
+        if "teacher" not in state:
+            state["teacher"] = copy.deepcopy(head).requires_grad_(False)
+        update_ema(head, state["teacher"], 0.99)              # once a step, the first time onto itself
+        with torch.no_grad():
+            t0, t1 = ((state["teacher"](part) / sharpness).softmax(dim=1) for part in (x, other))
+        state["marginal"] = update_marginal(state["marginal"], torch.cat([t0, t1]))
+        s0, s1 = ((head(part) / sharpness).softmax(dim=1) for part in (x, other))
+        marginal = state["marginal"]
+        return (pmi_loss(s0, t1, marginal, gamma) + pmi_loss(s1, t0, marginal, gamma)) / 2
+
+    train_head(loss_of, seed, watch)
+    return state["teacher"]
+
+
+def assign(head: nn.Module) -> torch.Tensor:
+    """The likeliest cluster of every test image, (M,)."""
+    with torch.no_grad():
+        return head(test_x).argmax(dim=1).cpu()
+
+
+# %% [markdown]
+# During SCAN's training we watch its two terms apart, on all training images with their nearest neighbour, with the
+# level $\ln C$ for both: where consistency starts, and where entropy should end.
+
+# %%
+watched = {"consistency": [], "entropy": []}
+
+
+def both_terms(head: nn.Module) -> None:
+    with torch.no_grad():
+        logits, other = head(train_x), head(train_x[neighbours[:, 0].to(scale.device)])
+        consistency = scan_loss(logits, other, 0.0)
+        watched["consistency"].append(float(consistency))
+        watched["entropy"].append(float(consistency - scan_loss(logits, other, 1.0)))
+
+
+heads = {"SCAN": [scan(scale.seed, watch=both_terms)], "PMI": [pmi(scale.seed)]}
+plot.show(
+    plot.curves(
+        watched,
+        levels={"ln C": math.log(clusters)},
+        xlabel="epoch",
+        ylabel="nats",
+        title="SCAN: neighbours agree, and all clusters stay in use",
+    ),
+    alt="Over the epochs of SCAN consistency falls from near ln C towards zero while the entropy of the mean stays near ln C.",
+)
+
+# %% [markdown]
+# Now over several seeds, which draw the start of the heads and the pairs. Three scores: ACC, computed with your
+# function, and NMI and ARI from scikit-learn.
+
+# %%
+seeds = [scale.seed, *(scale.seed + 100 * n for n in range(1, scale.pick(dry=1, tiny=5, small=3, full=5)))]
+heads["SCAN"] += [scan(seed) for seed in seeds[1:]]
+heads["PMI"] += [pmi(seed) for seed in seeds[1:]]
+found = {
+    "k-means": [kmeans(seed) for seed in seeds],
+    "SCAN": [assign(head) for head in heads["SCAN"]],
+    "PMI": [assign(head) for head in heads["PMI"]],
+}
+
+
+def scores(assignments: torch.Tensor) -> tuple[float, float, float]:
+    """ACC, NMI, ARI on test images."""
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+    accuracy, _ = cluster_accuracy(assignments, test_set.labels)
+    nmi = normalized_mutual_info_score(test_set.labels, assignments)
+    return accuracy, nmi, adjusted_rand_score(test_set.labels, assignments)
+
+
+table = {method: torch.tensor([scores(one) for one in runs]) for method, runs in found.items()}     # (seeds, 3)
+print(f"mean and spread over {len(seeds)} seeds    ACC            NMI            ARI")
+for method, values in table.items():
+    spread = values.std(dim=0, correction=0)
+    print(f"{method:30}", "   ".join(f"{m:.3f} +- {s:.3f}" for m, s in zip(values.mean(dim=0), spread)))
+accuracy = {method: values[:, 0].mean().item() for method, values in table.items()}
+
+# %%
+plot.show(
+    plot.bars(
+        {**accuracy, "linear probe, with labels": probe.accuracy},
+        intervals={method: (values[:, 0].min().item(), values[:, 0].max().item()) for method, values in table.items()},
+        levels={"chance": 1 / classes},
+        ylabel="accuracy after matching, test images",
+        title=f"Clusters against classes, smallest to largest of {len(seeds)} seeds",
+    ),
+    alt="Accuracy of k-means, SCAN and PMI clusters with their range over seeds, and a linear probe as the ceiling.",
+)
+
+# %% [markdown]
+# The whiskers are the range over seeds of the heads; all stand on one encoder and one test sample. Published, for
+# orientation: on STL-10 with MoCo v2's ResNet-50, k-means 54 %, SCAN 74 % and PMI 77 % in accuracy, values on the
+# training set of a trained clustering, which are not comparable with a toy.
+
+# %% [markdown]
+# #### Question 2
+#
+# (a) Why can a linear layer trained on neighbours beat k-means on the *same* features? Name what each assumes. (b)
+# Which of the five heads of SCAN would you hand over to a user, and how would you choose it without labels? (c) Why
+# may ACC of a clustering with 50 clusters and 10 classes not be compared with that of one with 10, and what do NMI
+# and ARI do about it?
+
+# %% [markdown] tags=["question", "points:2"]
+# ### BEGIN SOLUTION
+# (a) k-means assumes that a class is a compact ball around its mean, and it weighs all directions of the features
+# alike, also those in which colour or place are written. SCAN assumes that neighbours share a class and that classes
+# are equally frequent; it is free to find directions in which neighbours agree, and ignores the others. The purity
+# curve says how far the first assumption holds here, the second holds by construction.
+#
+# (b) The one with the smallest loss (on data that did not train it, if there is enough): it needs no labels. Choosing
+# by ACC would use the labels of the test split, and the number would then be too good.
+#
+# (c) With one-to-one matching at least 40 of the 50 clusters are unmatched, and their images count as wrong even if
+# every cluster is pure. NMI compares distributions and ARI pairs of images, so both are defined for any numbers of
+# clusters, and ARI is corrected for chance; NMI is not, it grows with the number of clusters.
+# ### END SOLUTION
+
+# %% [markdown]
+# ## What is in the clusters?
+
+# %%
+best = assign(heads["SCAN"][0])
+_, mapping = cluster_accuracy(best, test_set.labels)
+confusion = torch.zeros(classes, classes, dtype=torch.long)
+named = torch.tensor([mapping.get(cluster, -1) for cluster in range(clusters)])[best]
+confusion.index_put_((test_set.labels, named), torch.ones_like(named), accumulate=True)
+plot.show(
+    plot.heat_map(
+        confusion,
+        rows=test_set.class_names,
+        columns=test_set.class_names,
+        label="test images",
+        title="SCAN: class against the class that its cluster is matched to",
+    ),
+    alt="Confusion after matching: most images on the diagonal, some classes shared out or taken together.",
+)
+
+# %%
+with torch.no_grad():
+    certain = heads["SCAN"][0](test_x).softmax(dim=1).cpu()
+sure = torch.stack([torch.where(best == c, certain[:, c], -1.0).topk(8).indices for c in range(clusters)])   # (C, 8)
+rows = {f"{c}: {test_set.class_names[mapping[c]] if mapping.get(c, -1) >= 0 else '-'}": test_set.images[sure[c]] for c in range(clusters)}
+plot.show(
+    plot.panels(rows, title="The images that each cluster is surest of, and the class it is matched to"),
+    alt="For each cluster a row of its eight most confident test images.",
+)
+
+# %%
+some = scale.pick(dry=100, tiny=600, small=1000, full=1500)
+plot.show(
+    plot.embedding(
+        test_h[:some], best[:some], [f"cluster {c}" for c in range(clusters)], title="t-SNE of the features, coloured by SCAN's clusters"
+    ),
+    alt="Map of test images by their features, coloured by cluster: clusters fill connected regions.",
+)
+plot.show(
+    plot.embedding(
+        test_h[:some], test_set.labels[:some], test_set.class_names, title="The same map, coloured by class"
+    ),
+    alt="The same map coloured by class.",
+)
+
+# %% [markdown]
+# ## The weights decide: recorded sweeps
+#
+# The entropy weight of SCAN and PMI's gamma, everything else as above. These figures use labels to judge; without
+# labels you could not have read the best value off them. To compute a point with your own seed, name it in `rerun`
+# further up.
+
+# %%
+weights = check.sweep(
+    scale,
+    "entropy weight",
+    lambda point, seed: scores(assign(scan(seed, entropy_weight=point)))[0],
+    points=[0.0, 1.0, 2.0, 5.0, 10.0],
+    own={5.0: table["SCAN"][0, 0].item()},
+    rerun=rerun["entropy weight"],
+)
+plot.show(
+    plot.sweep(
+        weights,
+        xlabel="entropy weight",
+        ylabel="accuracy after matching",
+        levels={"chance": 1 / classes, "k-means": accuracy["k-means"]},
+        title="SCAN",
+    ),
+    alt="Accuracy of SCAN's clusters against the entropy weight, with error bars over seeds and the level of k-means.",
+)
+
+# %%
+gammas = check.sweep(
+    scale,
+    "gamma",
+    lambda point, seed: scores(assign(pmi(seed, gamma=point)))[0],
+    points=[0.5, 0.55, 0.65, 0.8, 1.0],
+    own={0.65: table["PMI"][0, 0].item()},
+    rerun=rerun["gamma"],
+)
+plot.show(
+    plot.sweep(
+        gammas,
+        xlabel="gamma",
+        ylabel="accuracy after matching",
+        levels={"chance": 1 / classes, "k-means": accuracy["k-means"]},
+        title="PMI",
+    ),
+    alt="Accuracy of PMI's clusters against gamma, with error bars over seeds and the level of k-means.",
+)
+in_use = check.sweep(
+    scale,
+    "gamma, clusters in use",
+    lambda point, seed: len(assign(pmi(seed, gamma=point)).unique()),
+    points=[0.5, 0.55, 0.65, 0.8, 1.0],
+    own={0.65: len(found["PMI"][0].unique())},
+    rerun=rerun["gamma"],
+)
+plot.show(
+    plot.sweep(
+        in_use,
+        xlabel="gamma",
+        ylabel="clusters that occur",
+        levels={"C": clusters},
+        title="PMI: are all clusters used?",
+    ),
+    alt="Number of clusters in use against gamma, with error bars over seeds and the level of all clusters.",
+)
+
+# %% [markdown]
+# #### Question 3
+#
+# (a) What do the three solutions in the table of the theory predict for weight 0, and what does the sweep show? (b)
+# Your data hold a class with half of all images. What does a large entropy weight do to it, and what would you
+# change? (c) Derive the loss of PMI when everything lies in one cluster and the marginal has followed. Compare with
+# perfect clusters at $\gamma = 1$: why is it still possible that clusters empty?
+
+# %% [markdown] tags=["question", "points:2"]
+# ### BEGIN SOLUTION
+# (a) At weight 0 one cluster for everything has the smallest possible consistency, 0, and it is easier to reach than
+# any other solution with that value, so clusters merge and accuracy falls, in the extreme to the share of the largest
+# class. From the figure, read how far training went in this direction.
+#
+# (b) The entropy of the mean is largest for clusters of equal size, so the large class is cut into several clusters
+# and small ones are merged. Compare the mean with the class frequencies that you expect (a Kullback-Leibler
+# divergence in place of the entropy), or take a smaller weight, or more clusters than classes and merge afterwards.
+#
+# (c) $p = 1$ at one cluster and marginal 1 there: the sum is 1, the loss 0, for every gamma. Perfect clusters have
+# $-\ln C$, so the global optimum is not the collapse. But the loss is an average over pairs, and real neighbours
+# often disagree: for a pair that is split over two clusters the sum is near 0 and its logarithm very negative, so
+# merging two clusters that share many pairs costs less than being wrong on those. An exponent below 1 lets an
+# undecided pair get off lightly, so that clusters need not be merged.
+# ### END SOLUTION
+
+# %% [markdown]
+# ## Traps
+#
+# Mistakes that no check of a function can see. All of them run without an error.
+#
+# - **The queue updated before it is used.** Then the positive is among the negatives, and the loss asks for the
+#   impossible: it cannot fall below $\ln 2$.
+# - **The teacher rebuilt each epoch.** `copy.deepcopy(student)` in the wrong place throws the average away, and the
+#   targets jump.
+# - **"Validation" scored with training labels.** Matching clusters to classes uses labels. A matching found on the
+#   training split and applied to the test split is honest; choosing the epoch by the accuracy of the test split is
+#   not.
+# - **Batch norm that leaks the positive.** See question 1.
+# - **Neighbours mined with an untrained network, or with oneself among them.** The purity curve tells the first; with
+#   the second every image has one neighbour that teaches nothing.
+# - **Small batches for SCAN.** The mean of $p$ over a batch of 32 images is not near uniform even for perfect
+#   clusters of ten classes, and the entropy term then fights the noise.
+# - **As many clusters as classes.** Taken for granted here and in the literature. Who knows the number of classes
+#   knows a lot.
+
+# %% [markdown]
+# ## Report
+
+# %%
+random_purity = random_same[:, :k].float().mean().item()
+learns = scale.pick(tiny=0.1, small=0.05, full=0.0)
+check.report(
+    scale,
+    live_knn=live_knn,
+    live_loss=history.loss[-1],
+    probe_accuracy=probe.accuracy,
+    neighbour_purity=purity,
+    kmeans_acc=accuracy["k-means"],
+    scan_acc=accuracy["SCAN"],
+    pmi_acc=accuracy["PMI"],
+    scan_nmi=table["SCAN"][:, 1].mean().item(),
+    scan_ari=table["SCAN"][:, 2].mean().item(),
+    claims={
+        "MoCo live over the random encoder, kNN": (live_knn - random_knn, learns),
+        "neighbour purity over chance": (purity - 1 / classes, scale.pick(tiny=0.3, small=0.1, full=0.4)),
+        "SCAN over k-means, mean of seeds": (accuracy["SCAN"] - accuracy["k-means"], scale.pick(tiny=0.05, small=0.0, full=0.05)),
+    },
+    chance={name: 1 / classes for name in ("live_knn", "probe_accuracy", "neighbour_purity", "kmeans_acc", "scan_acc", "pmi_acc")}
+    | {"live_loss": guessing, "scan_nmi": 0.0, "scan_ari": 0.0},
+    baseline={"live_knn": random_knn, "neighbour_purity": random_purity},
+)
+
+# %% [markdown]
+# ## What to take with you
+#
+# - A queue makes the number of negatives independent of the batch; a slow key encoder makes old keys comparable with
+#   new ones.
+# - The level of guessing is $\ln(K+1)$; far below it the loss of MoCo is still no measure of features.
+# - Neighbours in a good feature space are noisy labels for pairs. SCAN and PMI turn them into clusters; what they
+#   assume beyond that (balance, the number of clusters) decides the result as much as the features do.
+# - Clusters are judged by matching, and chosen by the loss, never by labels.
+
+# %% [markdown]
+# ## Further reading
+#
+# - K. He, H. Fan, Y. Wu, S. Xie, R. Girshick. *Momentum contrast for unsupervised visual representation learning.*
+#   CVPR 2020. [arXiv:1911.05722](https://arxiv.org/abs/1911.05722). MoCo; section 3.3 is on shuffling batch norm.
+# - X. Chen, H. Fan, R. Girshick, K. He. *Improved baselines with momentum contrastive learning.* 2020.
+#   [arXiv:2003.04297](https://arxiv.org/abs/2003.04297). MoCo v2, whose weights scale `full` uses.
+# - W. Van Gansbeke, S. Vandenhende, S. Georgoulis, M. Proesmans, L. Van Gool. *SCAN: learning to classify images
+#   without labels.* ECCV 2020. [arXiv:2005.12320](https://arxiv.org/abs/2005.12320).
+# - N. Adaloglou, F. Michels, H. Kalisch, M. Kollmann. *Exploring the limits of deep image clustering using pretrained
+#   models.* BMVC 2023. [arXiv:2303.17896](https://arxiv.org/abs/2303.17896). TEMI, clustering by pointwise mutual
+#   information.
+# - A. Tarvainen, H. Valpola. *Mean teachers are better role models.* NeurIPS 2017.
+#   [arXiv:1703.01780](https://arxiv.org/abs/1703.01780). The moving average as a teacher.
+# - Y. Wu, K. He. *Group normalization.* ECCV 2018. [arXiv:1803.08494](https://arxiv.org/abs/1803.08494).
+# - H. W. Kuhn. *The Hungarian method for the assignment problem.* Naval Research Logistics Quarterly 2, 1955.
+# - L. Hubert, P. Arabie. *Comparing partitions.* Journal of Classification 2, 1985. The adjusted Rand index.

@@ -174,8 +174,8 @@ def _latest_kept(said: str, now: Tensor, before: Tensor, history: list[Tensor], 
         room = max(0, room - len(batch))
     if lost:
         raise Wrong(
-            f"{said}{lost} of the {len(now) - room} latest keys are gone, while older ones are still there. It looks as "
-            "if the newest are replaced: remember where the last batch ended, and go on from there."
+            f"{said}{lost} of the {len(now) - room} latest keys are gone, while older ones are still there. It looks "
+            "as if the newest are replaced: remember where the last batch ended, and go on from there."
         )
 
 
