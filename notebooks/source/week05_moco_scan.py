@@ -329,7 +329,7 @@ def scan_loss(
     """
     ### BEGIN SOLUTION
     log_p, log_other = anchor_logits.log_softmax(dim=1), neighbour_logits.log_softmax(dim=1)    # (N, C)
-    consistency = -(log_p + log_other).logsumexp(dim=1).mean()              # log of the inner product, without underflow
+    consistency = -(log_p + log_other).logsumexp(dim=1).mean()              # log of <p, p'>, no underflow
     log_mean = log_p.logsumexp(dim=0) - math.log(len(log_p))                # (C,)
     entropy = -(log_mean.exp() * log_mean).sum()
     return consistency - entropy_weight * entropy
@@ -355,7 +355,8 @@ scan_loss = check.scan_loss(scan_loss)
 def cluster_accuracy(assignments: torch.Tensor, labels: torch.Tensor) -> tuple[float, dict[int, int]]:
     """Share of images in the class that their cluster is matched to, under the best one-to-one matching.
 
-    assignments, labels: whole numbers from 0 on, (N,). Returns (accuracy, {cluster: class}); unmatched clusters map to -1.
+    assignments, labels: whole numbers from 0 on, (N,).
+    Returns (accuracy, {cluster: class}); unmatched clusters map to -1.
     """
     ### BEGIN SOLUTION
     from scipy.optimize import linear_sum_assignment
@@ -633,12 +634,18 @@ elif scale.name == "small":
     encoder = live
 else:
     encoder = models.load_pretrained("moco_v2_resnet50").to(scale.device)
-train_h, test_h = (F.normalize(evaluate.extract_features(encoder, part.images), dim=1) for part in (train_set, test_set))
+
+
+def features(backbone: nn.Module, part) -> torch.Tensor:
+    """Frozen features of length 1, (N, D)."""
+    return F.normalize(evaluate.extract_features(backbone, part.images), dim=1)
+
+
+train_h, test_h = features(encoder, train_set), features(encoder, test_set)
 
 probe_train = train_set.subset(min(len(train_set), 3000), seed=scale.seed)
-probe_h = F.normalize(evaluate.extract_features(encoder, probe_train.images), dim=1)
-probe = evaluate.linear_probe(probe_h, probe_train.labels, test_h, test_set.labels, Cs=(1.0,))
-print(f"with labels, a linear probe reads {probe.accuracy:.2f} off these features ({probe.low:.2f} to {probe.high:.2f})")
+probe = evaluate.linear_probe(features(encoder, probe_train), probe_train.labels, test_h, test_set.labels, Cs=(1.0,))
+print(f"linear probe, with labels: {probe.accuracy:.2f} ({probe.low:.2f} to {probe.high:.2f})")
 
 # %% [markdown]
 # The probe is the ceiling for what follows, roughly: heads below are linear as well, and see no label.
@@ -648,8 +655,7 @@ print(f"with labels, a linear probe reads {probe.accuracy:.2f} off these feature
 # %%
 ks = [1, 2, 5, 10, 20, 50, 100]
 same = train_set.labels[mine_neighbours(train_h, max(ks))] == train_set.labels[:, None]     # (N, 100)
-random_h = F.normalize(evaluate.extract_features(random_backbone, train_set.images), dim=1)
-random_same = train_set.labels[mine_neighbours(random_h, max(ks))] == train_set.labels[:, None]
+random_same = train_set.labels[mine_neighbours(features(random_backbone, train_set), max(ks))] == train_set.labels[:, None]
 plot.show(
     plot.curves(
         {
@@ -678,7 +684,7 @@ plot.show(
         correct=train_set.labels[neighbours[ten, :8]] == train_set.labels[ten, None],
         title="The pairs that clustering learns from",
     ),
-    alt="Ten images, one of each class, each beside its eight nearest neighbours, marked by whether the class is the same.",
+    alt="Ten images of ten classes, each beside its eight nearest neighbours, marked by whether the class is the same.",
 )
 
 # %% [markdown]
@@ -794,7 +800,7 @@ plot.show(
         ylabel="nats",
         title="SCAN: neighbours agree, and all clusters stay in use",
     ),
-    alt="Over the epochs of SCAN consistency falls from near ln C towards zero while the entropy of the mean stays near ln C.",
+    alt="Consistency and entropy of the mean over the epochs of SCAN, with the level ln C.",
 )
 
 # %% [markdown]
@@ -849,7 +855,7 @@ plot.show(
 # #### Question 2
 #
 # (a) Why can a linear layer trained on neighbours beat k-means on the *same* features? Name what each assumes. (b)
-# Which of the five heads of SCAN would you hand over to a user, and how would you choose it without labels? (c) Why
+# Which of the heads of SCAN would you hand over to a user, and how would you choose it without labels? (c) Why
 # may ACC of a clustering with 50 clusters and 10 classes not be compared with that of one with 10, and what do NMI
 # and ARI do about it?
 
@@ -892,7 +898,8 @@ plot.show(
 with torch.no_grad():
     certain = heads["SCAN"][0](test_x).softmax(dim=1).cpu()
 sure = torch.stack([torch.where(best == c, certain[:, c], -1.0).topk(8).indices for c in range(clusters)])   # (C, 8)
-rows = {f"{c}: {test_set.class_names[mapping[c]] if mapping.get(c, -1) >= 0 else '-'}": test_set.images[sure[c]] for c in range(clusters)}
+names = {c: test_set.class_names[y] for c, y in mapping.items() if y >= 0}
+rows = {f"{c}: {names.get(c, '-')}": test_set.images[sure[c]] for c in range(clusters)}
 plot.show(
     plot.panels(rows, title="The images that each cluster is surest of, and the class it is matched to"),
     alt="For each cluster a row of its eight most confident test images.",
@@ -902,14 +909,15 @@ plot.show(
 some = scale.pick(dry=100, tiny=600, small=1000, full=1500)
 plot.show(
     plot.embedding(
-        test_h[:some], best[:some], [f"cluster {c}" for c in range(clusters)], title="t-SNE of the features, coloured by SCAN's clusters"
+        test_h[:some],
+        best[:some],
+        [f"cluster {c}" for c in range(clusters)],
+        title="t-SNE of the features, coloured by SCAN's clusters",
     ),
-    alt="Map of test images by their features, coloured by cluster: clusters fill connected regions.",
+    alt="Map of test images by their features, coloured by cluster.",
 )
 plot.show(
-    plot.embedding(
-        test_h[:some], test_set.labels[:some], test_set.class_names, title="The same map, coloured by class"
-    ),
+    plot.embedding(test_h[:some], test_set.labels[:some], test_set.class_names, title="The same map, coloured by class"),
     alt="The same map coloured by class.",
 )
 
@@ -1029,6 +1037,8 @@ plot.show(
 # %%
 random_purity = random_same[:, :k].float().mean().item()
 learns = scale.pick(tiny=0.1, small=0.05, full=0.0)
+gains = scale.pick(tiny=0.05, small=0.0, full=0.05)
+shares = ("live_knn", "probe_accuracy", "neighbour_purity", "kmeans_acc", "scan_acc", "pmi_acc")
 check.report(
     scale,
     live_knn=live_knn,
@@ -1043,9 +1053,9 @@ check.report(
     claims={
         "MoCo live over the random encoder, kNN": (live_knn - random_knn, learns),
         "neighbour purity over chance": (purity - 1 / classes, scale.pick(tiny=0.3, small=0.1, full=0.4)),
-        "SCAN over k-means, mean of seeds": (accuracy["SCAN"] - accuracy["k-means"], scale.pick(tiny=0.05, small=0.0, full=0.05)),
+        "SCAN over k-means, mean of seeds": (accuracy["SCAN"] - accuracy["k-means"], gains),
     },
-    chance={name: 1 / classes for name in ("live_knn", "probe_accuracy", "neighbour_purity", "kmeans_acc", "scan_acc", "pmi_acc")}
+    chance={share: 1 / classes for share in shares}
     | {"live_loss": guessing, "scan_nmi": 0.0, "scan_ari": 0.0},
     baseline={"live_knn": random_knn, "neighbour_purity": random_purity},
 )

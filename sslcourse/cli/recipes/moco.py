@@ -11,7 +11,7 @@ from torch import nn
 import sslcourse
 from sslcourse import augment, data, evaluate, models, train
 
-EPOCHS, IMAGES, BATCH, QUEUE, MOMENTUM, TEMPERATURE, RATE = 30, 20_000, 128, 2048, 0.996, 0.1, 2e-3
+EPOCHS, IMAGES, BATCH, QUEUE, MOMENTUM, TEMPERATURE, RATE = 25, 20_000, 128, 2048, 0.996, 0.1, 2e-3
 
 
 def moco_scenes_conv4(seed: int) -> nn.Module:
