@@ -43,7 +43,7 @@ class Shipped:
 SHIPPED = {
     "moco_scenes_conv4": Shipped(
         build=lambda: backbone("conv4_gn"),
-        trained="MoCo as in week 5 (conv4 with group norm, 128 features), TODO",
+        trained="MoCo as in week 5 (conv4 with group norm, 128 features): 25 epochs of 20,000 images, momentum 0.996",
         recipe="sslcourse.cli.recipes.moco:moco_scenes_conv4",
         measure="sslcourse.cli.recipes.moco:probe_of_scenes",
         seed=500,
