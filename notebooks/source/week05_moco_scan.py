@@ -730,12 +730,13 @@ plot.show(
 
 # %%
 x_views = (h_views - centre) @ whiten                                           # (V, N, D)
-spread = x_views.flatten(0, 1).std(dim=0)
+spread = x_views.flatten(0, 1).std(dim=0) * math.sqrt(x_views.shape[2])           # rows of length 1, about
 x_views, test_x = ((x / spread).to(scale.device) for x in (x_views, (raw_test_h - centre) @ whiten))
 clusters = classes
 head_epochs = scale.pick(dry=1, tiny=60, small=60, full=100)
 head_batch = 1000
 head_lr = 5e-3
+sharpness = 0.1                                                             # temperature of the softmax of both heads
 
 
 def train_head(loss_of, seed: int, watch=None) -> nn.Module:
@@ -775,7 +776,10 @@ def kmeans(seed: int, fitted_h=train_h, other_h=test_h) -> torch.Tensor:
 
 
 def scan(seed: int, entropy_weight: float = 5.0, watch=None) -> nn.Module:
-    return train_head(lambda head, x, other: scan_loss(head(x), head(other), entropy_weight), seed, watch)
+    def loss_of(head, x, other):
+        return scan_loss(head(x) / sharpness, head(other) / sharpness, entropy_weight)
+
+    return train_head(loss_of, seed, watch)
 
 
 # %% [markdown]
@@ -783,9 +787,6 @@ def scan(seed: int, entropy_weight: float = 5.0, watch=None) -> nn.Module:
 # 0.1. Each image of a pair is the student's once and the teacher's once.
 
 # %%
-sharpness = 0.1
-
-
 def pmi(seed: int, gamma: float = 0.65, watch=None) -> nn.Module:
     """The teacher's head after training."""
     state = {"marginal": torch.full((clusters,), 1 / clusters, device=scale.device)}
@@ -793,7 +794,7 @@ def pmi(seed: int, gamma: float = 0.65, watch=None) -> nn.Module:
     def loss_of(head, x, other):
         if "teacher" not in state:
             state["teacher"] = copy.deepcopy(head).requires_grad_(False)
-        update_ema(head, state["teacher"], 0.99)              # once a step, the first time onto itself
+        update_ema(head, state["teacher"], 0.9)               # once a step; some hundred steps need a quick one
         with torch.no_grad():
             t0, t1 = ((state["teacher"](part) / sharpness).softmax(dim=1) for part in (x, other))
         state["marginal"] = update_marginal(state["marginal"], torch.cat([t0, t1]))
@@ -821,7 +822,8 @@ watched = {"consistency": [], "entropy": []}
 
 def both_terms(head: nn.Module) -> None:
     with torch.no_grad():
-        logits, other = head(x_views[0]), head(x_views[1, neighbours[:, 0].to(scale.device)])
+        nearest = neighbours[:, 0].to(scale.device)
+        logits, other = head(x_views[0]) / sharpness, head(x_views[1, nearest]) / sharpness
         consistency = scan_loss(logits, other, 0.0)
         watched["consistency"].append(float(consistency))
         watched["entropy"].append(float(consistency - scan_loss(logits, other, 1.0)))
@@ -963,7 +965,7 @@ plot.show(
 
 # %%
 with torch.no_grad():
-    certain = heads["SCAN"][0](test_x).softmax(dim=1).cpu()
+    certain = (heads["SCAN"][0](test_x) / sharpness).softmax(dim=1).cpu()
 sure = torch.stack([torch.where(best == c, certain[:, c], -1.0).topk(8).indices for c in range(clusters)])   # (C, 8)
 names = {c: test_set.class_names[y] for c, y in mapping.items() if y >= 0}
 rows = {f"{c}: {names.get(c, '-')}": test_set.images[sure[c]] for c in range(clusters)}
