@@ -45,7 +45,7 @@ WEEKS = {
             "week05_moco_scan",
             "MoCo, SCAN and PMI clustering",
             data={"small": ("cifar10",), "full": ("stl10",)},
-            minutes={},
+            minutes={"dry": 0.3, "tiny": 1},
             weights={"full": ("moco_v2_resnet50",)},
         ),
     )

@@ -134,7 +134,7 @@ scale = sslcourse.begin(week=5)
 # where the marginal $\bar p$ is a running mean of the teacher's probabilities. Perfect balanced clusters give
 # $\log\big(1 / \tfrac1C\big)$, so $L = -\ln C$; uniform probabilities give $C \cdot C^{-2\gamma} \cdot C$, so
 # $L = -(2 - 2\gamma) \ln C$. At $\gamma = 1/2$ the two are equal and nothing asks for a decision, so $\gamma$ lies
-# above 1/2. At $\gamma = 1$ the plain PMI is back, which is satisfied with fewer, larger clusters more easily.
+# above 1/2. At $\gamma = 1$ the plain PMI is back. A sweep below shows what the choice does.
 
 # %% [markdown]
 # ### Clusters against classes
@@ -652,20 +652,20 @@ print(f"linear probe, with labels: {probe.accuracy:.2f} ({probe.low:.2f} to {pro
 #
 # ### Features that views agree on
 #
-# Clusters form along whatever varies *most*, and that need not be the class: encoders keep a trace of what augmentations
-# change, such as the place of the object. That trace can be measured without labels. Take several views of each image, let $h_{iv}$ be
-# the features of view $v$ of image $i$, and let $S = \mathrm{mean}_{i,v}\,(h_{iv} - \bar h_i)(h_{iv} - \bar h_i)^\top$ be their covariance *within*
-# images. Directions with a large variance in $S$ are nuisances; multiplying by $S^{-1/2}$ makes all of them count equally. It is linear
-# discriminant analysis with images for classes (within-class covariance normalisation, in speaker recognition), and what changes is only which directions count:
-# a linear probe sees the same information.
+# Clusters form along whatever varies *most*, and that need not be the class: encoders keep a trace of what
+# augmentations change, such as the place of the object. That trace can be measured without labels. Take several views
+# of each image, let $h_{iv}$ be the features of view $v$ of image $i$, and let $S = \mathrm{mean}_{i,v}\,(h_{iv} -
+# \bar h_i)(h_{iv} - \bar h_i)^\top$ be their covariance *within* images. Directions with a large variance in $S$ are
+# nuisances; multiplying by $S^{-1/2}$ makes all of them count equally. It is linear discriminant analysis with images
+# for classes (within-class covariance normalisation, in speaker recognition), and what changes is only which
+# directions count: a linear probe sees the same information.
 
 # %%
 n_views = 4
 torch.manual_seed(scale.seed)
 with torch.no_grad():
-    h_views = torch.stack(
-        [F.normalize(evaluate.extract_features(encoder, views(data.as_float(pool.images))), dim=1) for _ in range(n_views)]
-    )                                                                           # (V, N, D)
+    drawn = [evaluate.extract_features(encoder, views(data.as_float(pool.images))) for _ in range(n_views)]
+    h_views = F.normalize(torch.stack(drawn), dim=2)                            # (V, N, D)
 within = (h_views - h_views.mean(dim=0)).flatten(0, 1)                          # (V N, D)
 variance, directions = torch.linalg.eigh(within.T @ within / len(within))
 floor = 1e-3 * variance.mean()
@@ -723,10 +723,10 @@ plot.show(
 # %% [markdown]
 # ## Three ways to cluster
 #
-# **k-means** on the normalised features, the best of ten starts by its own criterion. **SCAN** and **PMI**: one linear layer
-# on the features, trained on pairs of an image and one of its $k$ neighbours, drawn anew in every batch. Of both a random view
-# is taken, as the SCAN authors augment both; the features of the views are those computed above. All three are fitted to
-# training images without labels and judged on test images.
+# **k-means** on the normalised features, the best of ten starts by its own criterion. **SCAN** and **PMI**: one
+# linear layer on the features, trained on pairs of an image and one of its $k$ neighbours, drawn anew in every batch.
+# Of both a random view is taken, as the SCAN authors augment both; the features of the views are those computed
+# above. All three are fitted to training images without labels and judged on test images.
 
 # %%
 x_views = (h_views - centre) @ whiten                                           # (V, N, D)
@@ -813,8 +813,8 @@ def assign(head: nn.Module) -> torch.Tensor:
 
 
 # %% [markdown]
-# During SCAN's training we watch its two terms apart, between a view of each training image and another view of its nearest
-# neighbour, with the level $\ln C$ for both: where consistency starts, and where entropy should end.
+# During SCAN's training we watch its two terms apart, between a view of each training image and another view of its
+# nearest neighbour, with the level $\ln C$ for both: where consistency starts, and where entropy should end.
 
 # %%
 watched = {"consistency": [], "entropy": []}
@@ -891,8 +891,8 @@ plot.show(
 # training set of a trained clustering, which are not comparable with a toy.
 
 # %% [markdown]
-# In a toy world we can ask what else clusters agree with. NMI of the first seed's clusters with the class and with factors
-# that were drawn independently of it:
+# In a toy world we can ask what else clusters agree with. NMI of the first seed's clusters with the class and with
+# factors that were drawn independently of it:
 
 # %%
 from_factors = {"class": test_set.labels}
@@ -1061,7 +1061,7 @@ plot.show(
 # (a) What do the three solutions in the table of the theory predict for weight 0, and what does the sweep show? (b)
 # Your data hold a class with half of all images. What does a large entropy weight do to it, and what would you
 # change? (c) Derive the loss of PMI when everything lies in one cluster and the marginal has followed. Compare with
-# perfect clusters at $\gamma = 1$: why is it still possible that clusters empty?
+# perfect clusters at $\gamma = 1$: why can a training at $\gamma = 1$ still lose clusters or merge classes?
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION

@@ -86,7 +86,7 @@ def scan_loss(
     Returns a scalar: -mean log <p, p'> - entropy_weight * entropy of the anchors' mean p, in nats.
     """
     log_p, log_other = anchor_logits.log_softmax(dim=1), neighbour_logits.log_softmax(dim=1)    # (N, C)
-    consistency = -(log_p + log_other).logsumexp(dim=1).mean()              # log of the inner product, without underflow
+    consistency = -(log_p + log_other).logsumexp(dim=1).mean()              # log of <p, p'>, no underflow
     log_mean = log_p.logsumexp(dim=0) - math.log(len(log_p))                # (C,)
     entropy = -(log_mean.exp() * log_mean).sum()
     return consistency - entropy_weight * entropy
@@ -95,7 +95,8 @@ def scan_loss(
 def cluster_accuracy(assignments: torch.Tensor, labels: torch.Tensor) -> tuple[float, dict[int, int]]:
     """Share of images in the class that their cluster is matched to, under the best one-to-one matching.
 
-    assignments, labels: whole numbers from 0 on, (N,). Returns (accuracy, {cluster: class}); unmatched clusters map to -1.
+    assignments, labels: whole numbers from 0 on, (N,).
+    Returns (accuracy, {cluster: class}); unmatched clusters map to -1.
     """
     from scipy.optimize import linear_sum_assignment
 
