@@ -49,7 +49,8 @@ def test_every_parameter_gets_a_gradient(name):
     features = model(stored(8, 3, BACKBONES[name]))
     (features * torch.randn_like(features)).sum().backward()
     assert [key for key, p in model.named_parameters() if p.grad is None] == []
-    if name in ("conv4", "conv4_gn", "resnet18"):  # timm starts some layers at 0, and those before them have no gradient yet
+    # timm starts some layers at 0, and those before them have no gradient yet
+    if name in ("conv4", "conv4_gn", "resnet18"):
         assert min(p.grad.abs().max() for p in model.parameters()) > 0
 
 
