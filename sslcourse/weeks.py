@@ -48,6 +48,13 @@ WEEKS = {
             minutes={"dry": 0.3, "tiny": 1},
             weights={"full": ("moco_v2_resnet50",)},
         ),
+        Week(
+            "week06",
+            "week06_vit_distillation",
+            "Vision transformers and knowledge distillation",
+            data={"small": ("cifar100",), "full": ("cifar100",)},
+            minutes={"dry": 0.3, "tiny": 1},
+        ),
     )
 }
 

@@ -10,7 +10,7 @@ from sslcourse.data.fetch import fetch
 from sslcourse.data.images import ImageSet, balanced
 from sslcourse.data.root import offline
 
-TOYS = {"scenes": False, "scenes_held_out": True}  # name: whether its shapes are those held out
+TOYS = ("scenes", "scenes_held_out", "tissue", "tissue_centre2")
 TOY_SIZES = {"train": 3000, "val": 1000, "test": 2000}
 VAL_SHARE, VAL_SEED = 10, 0  # a tenth of train is held back for validation, always the same images
 _CHUNK = 4096  # images copied at a time
@@ -21,7 +21,8 @@ def load_images(
 ) -> ImageSet:
     """An image set: a toy world drawn on the spot, or a real one from the data root, fetched where it is not there.
 
-    name: scenes, scenes_held_out; cifar10, cifar100, stl10, fashion_mnist, mnist; a 2D MedMNIST flag such as pathmnist.
+    name: scenes, scenes_held_out, tissue, tissue_centre2; cifar10, cifar100, stl10, fashion_mnist, mnist; a 2D MedMNIST
+        flag such as pathmnist.
     split: train, val or test; stl10 also has unlabelled (labels -1). val is a class-balanced tenth of the original
     training images, the same for everybody, train is the rest; MedMNIST has its own val.
     n: a class-balanced subset drawn with `seed`, in shuffled order; for a toy world, how many to draw.
@@ -37,13 +38,19 @@ def load_images(
 
 
 def _toy(name: str, split: str, n: int | None, seed: int) -> ImageSet:
-    from sslcourse.data.scenes import make_scenes
-
     if split not in TOY_SIZES:
         raise ValueError(f"{name} has no split {split!r}; choose one of {', '.join(TOY_SIZES)}.")
     # Every pair of seed and split has a seed of its own, so that no two splits ever share their images.
     own = seed * len(TOY_SIZES) + list(TOY_SIZES).index(split)
-    drawn = make_scenes(TOY_SIZES[split] if n is None else n, seed=own, held_out=TOYS[name])
+    n = TOY_SIZES[split] if n is None else n
+    if name.startswith("tissue"):
+        from sslcourse.data.tissue import make_tissue
+
+        drawn = make_tissue(n, seed=own, centre=name)
+    else:
+        from sslcourse.data.scenes import make_scenes
+
+        drawn = make_scenes(n, seed=own, held_out=name == "scenes_held_out")
     return replace(drawn, name=name, split=split)
 
 

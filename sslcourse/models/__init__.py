@@ -9,5 +9,6 @@ from sslcourse.models.backbones import backbone
 from sslcourse.models.heads import projection_head
 from sslcourse.models.normalise import Normalise
 from sslcourse.models.pretrained import load_pretrained
+from sslcourse.models.vit import ViT
 
-__all__ = ["Normalise", "backbone", "conv_decoder", "conv_encoder", "load_pretrained", "projection_head"]
+__all__ = ["Normalise", "ViT", "backbone", "conv_decoder", "conv_encoder", "load_pretrained", "projection_head"]

@@ -1,21 +1,25 @@
 """Backbones: images (N, C, H, W) in, features (N, D) out, `.num_features` = D.
 
 `conv4` learns in seconds on two CPU cores, `conv4_gn` is the same with group norm, where no image may see the others of
-its batch (MoCo); `resnet18` is what the literature trains on CIFAR, and any model of timm is there for larger scales.
+its batch (MoCo); `vit4` and `vit8` are small vision transformers to look into, `resnet18` is what the literature trains
+on CIFAR, and any model of timm is there for larger scales.
 """
 
 import difflib
+import re
 from collections.abc import Callable
 
 from torch import Tensor, nn
 
 from sslcourse.models.normalise import standard
+from sslcourse.models.vit import ViT
 
 WIDTHS = (16, 48, 96, 128)  # of the stages of conv4: 160,000 parameters, spread so that every stage costs about as much
 
 
 def backbone(name: str, in_channels: int = 3, image_size: int = 32) -> nn.Module:
-    """A backbone with random weights: `conv4`, `conv4_gn`, `resnet18` with the stem for small images, or any of timm.
+    """A backbone with random weights: `conv4`, `conv4_gn`, `vit8` (our `ViT` with patches of 8 pixels; `vit4`, ...),
+    `resnet18` with the stem for small images, or any name that timm knows.
 
     Its weights are drawn from torch's global generator: the same torch.manual_seed gives the same ones. Raises
     ValueError for an unknown name, in_channels or image_size below 1, or an image_size that patches do not fill.
@@ -26,6 +30,8 @@ def backbone(name: str, in_channels: int = 3, image_size: int = 32) -> nn.Module
         return Conv4(in_channels)
     if name == "conv4_gn":
         return Conv4(in_channels, norm=_groups)
+    if patches := re.fullmatch(r"vit(\d+)", name):
+        return ViT(image_size, int(patches[1]), in_channels)
     if name == "resnet18":
         return _resnet18(in_channels)
     return _timm(name, in_channels, image_size)
@@ -97,7 +103,7 @@ def _timm(name: str, in_channels: int, image_size: int) -> nn.Module:
     import timm
 
     if not timm.is_model(name):
-        near = difflib.get_close_matches(name, ["conv4", "conv4_gn", "resnet18", *timm.list_models()], n=3)
+        near = difflib.get_close_matches(name, ["conv4", "conv4_gn", "vit8", "resnet18", *timm.list_models()], n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "take conv4, resnet18 or one of timm.list_models()."
         raise ValueError(f"There is no backbone {name!r}; {hint}")
     try:

@@ -4,6 +4,7 @@ Every function draws numbers that are handed to it and computes nothing else (th
 figure shows can also be printed. matplotlib and scikit-learn are imported when the first figure is drawn.
 """
 
+from sslcourse.plot.attention import attention
 from sslcourse.plot.bars import bars
 from sslcourse.plot.embedding import embedding
 from sslcourse.plot.images import image_grid, neighbours, panels
@@ -13,6 +14,7 @@ from sslcourse.plot.matrix import heat_map
 from sslcourse.plot.show import show
 
 __all__ = [
+    "attention",
     "bars",
     "curves",
     "embedding",

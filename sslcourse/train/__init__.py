@@ -5,5 +5,6 @@ from sslcourse.train.ema import update_ema
 from sslcourse.train.fit import fit
 from sslcourse.train.history import History, NotFinite
 from sslcourse.train.schedule import cosine_schedule
+from sslcourse.train.student import fit_student
 
-__all__ = ["History", "NotFinite", "cosine_schedule", "fit", "fit_classifier", "update_ema"]
+__all__ = ["History", "NotFinite", "cosine_schedule", "fit", "fit_classifier", "fit_student", "update_ema"]

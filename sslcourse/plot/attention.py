@@ -1,0 +1,54 @@
+"""What attention looks at, laid over the images."""
+
+import math
+
+import torch
+
+from sslcourse.plot.images import _INCHES, _draw, _pixels
+from sslcourse.plot.style import new_figure, styled
+
+
+@styled
+def attention(images, weights, grid: tuple[int, int] | None = None, title: str | None = None):
+    """Each image, at the left, beside one overlay for every head: the brighter a patch, the more it is looked at.
+
+    images: (N, C, H, W). weights: (N, heads, L), how much one token (mostly the class token) looks at each patch, the
+    token itself left out; patches row by row. grid: (rows, columns) of the patches, a square if not given. The colours
+    of a row share one scale, from 0 to the largest weight in it.
+    """
+    pixels = _pixels(images)
+    weights = torch.as_tensor(weights).detach().cpu().double()
+    if weights.dim() != 3 or len(weights) != len(pixels) or 0 in weights.shape:
+        raise ValueError(
+            f"The weights are {tuple(weights.shape)}; they should be (N, heads, L), one row of patches for every head "
+            f"of each of the {len(pixels)} images: of (N, heads, 1 + L, 1 + L) take [:, :, 0, 1:]."
+        )
+    n, heads, length = weights.shape
+    rows, columns = grid or (math.isqrt(length),) * 2
+    if rows * columns != length:
+        raise ValueError(
+            f"A grid of {rows} x {columns} does not hold {length} patches; give grid=(rows, columns), and leave the "
+            "class token out of the weights."
+        )
+    figure = new_figure((heads + 1) * 1.3 * _INCHES + 0.6, n * 1.3 * _INCHES + 0.3 + 0.35 * (title is not None))
+    axes = figure.subplots(n, heads + 1, squeeze=False)
+    for image, maps, line in zip(pixels, weights.unflatten(2, (rows, columns)).numpy(), axes, strict=True):
+        _draw(line[0], image)
+        height, width = image.shape[:2]
+        for ax, seen in zip(line[1:], maps, strict=True):
+            # The image in grey under half-transparent colours: its own colours would read as attention.
+            grey = image.mean(axis=2) if image.ndim == 3 else image
+            ax.imshow(grey, cmap="gray", vmin=0, vmax=1)
+            picture = ax.imshow(
+                seen, vmin=0, vmax=maps.max(), alpha=0.6, extent=(-0.5, width - 0.5, height - 0.5, -0.5)
+            )
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(False)
+        bar = figure.colorbar(picture, ax=list(line), ticks=[0, maps.max()], pad=0.01)
+        bar.ax.set_yticklabels(["0", f"{maps.max():.2g}"])
+    axes[0][0].set_title("image", fontsize=11)
+    for head, ax in enumerate(axes[0][1:]):
+        ax.set_title(f"head {head + 1}", fontsize=11)
+    if title:
+        figure.suptitle(title)
+    return figure
