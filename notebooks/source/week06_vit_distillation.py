@@ -87,9 +87,9 @@ scale = sslcourse.begin(week=6)
 # joined and mapped once more.
 #
 # **Why $\sqrt d$.** Let the entries of $q$ and $k$ be independent with mean 0 and variance 1. Each product
-# $q_m k_m$ has mean 0 and variance 1, so $q \cdot k = \sum_{m=1}^d q_m k_m$ has variance $d$. Undivided, the scores would
-# spread over $\pm\sqrt d$, the softmax would be nearly one-hot from the start, and its gradient $A_{ij}(\delta_{jl} -
-# A_{il})$ nearly zero. It is the width of a *head* that counts, not $D$.
+# $q_m k_m$ has mean 0 and variance 1, so $q \cdot k = \sum_{m=1}^d q_m k_m$ has variance $d$. Undivided, the scores
+# would spread over $\pm\sqrt d$, the softmax would be nearly one-hot from the start, and its gradient
+# $A_{ij}(\delta_{jl} - A_{il})$ nearly zero. It is the width of a *head* that counts, not $D$.
 #
 # **What attention does not know.** Permute the tokens: queries, keys and values are permuted alike, every sum runs over
 # the same terms, and the outputs come out permuted in the same way. Attention is *equivariant to permutations*; without
@@ -119,8 +119,8 @@ scale = sslcourse.begin(week=6)
 #    (\delta_{km} - q_m) / T$ it is
 #    $$\frac{\partial\, \mathrm{KL}}{\partial s_m} = \frac{1}{T}\,\big(q_m(T) - p_m(T)\big).$$
 # 2. **Why $T^2$.** For large $T$, $q_m(T) \approx \frac1K \big(1 + (s_m - \bar s) / T\big)$, so the gradient becomes
-#    $\frac{1}{K T^2} \big((s_m - \bar s) - (t_m - \bar t)\big)$: it shrinks like $1/T^2$, and the factor $T^2$ keeps the
-#    balance between the two parts when $T$ is changed.
+#    $\frac{1}{K T^2} \big((s_m - \bar s) - (t_m - \bar t)\big)$: it shrinks like $1/T^2$, and the factor $T^2$ keeps
+#    the balance between the two parts when $T$ is changed.
 # 3. **Two limits.** At high temperature, by the same formula, distillation is *regression of the centred logits*; at
 #    low temperature only the teacher's choice is left.
 #
@@ -158,7 +158,7 @@ name = scale.pick(tiny="tissue", small="cifar100", full="cifar100")
 train_set = data.load_images(name, "train", n=scale.pick(dry=200, tiny=3000, small=None, full=None), seed=scale.seed)
 val_set = data.load_images(name, "val", n=scale.pick(dry=100, tiny=1000, small=None, full=None), seed=scale.seed)
 test_set = data.load_images(name, "test", n=scale.pick(dry=100, tiny=2000, small=5000, full=None), seed=scale.seed)
-few = train_set.subset(scale.pick(dry=150, tiny=1000, small=5000, full=len(train_set)), seed=scale.seed)
+few = train_set.subset(scale.pick(dry=150, tiny=300, small=3000, full=len(train_set)), seed=scale.seed)
 classes = len(train_set.class_names)
 print(f"{len(train_set)} training images for the teacher, {len(few)} of them for the students")
 print(f"{len(val_set)} validation, {len(test_set)} test images of {classes} classes")
@@ -180,9 +180,8 @@ plot.show(
 # every image at each call.
 
 # %%
-views = augment.simclr(
-    32, crop=scale.pick(tiny=(0.6, 1.0), small=(0.5, 1.0), full=(0.3, 1.0)), jitter=0.3, grey=scale.pick(tiny=0.2, small=0, full=0)
-)
+smallest_crop = scale.pick(tiny=0.8, small=0.5, full=0.3)      # share of the area; the size of cells is part of a class
+views = augment.simclr(32, crop=(smallest_crop, 1.0), jitter=0.3, grey=scale.pick(tiny=0.2, small=0, full=0))
 
 # %% [markdown]
 # ## Exercises
@@ -190,8 +189,8 @@ views = augment.simclr(
 # %% [markdown]
 # ### 6.1 Patches  ·  difficulty 2 of 3  ·  about 15 minutes
 #
-# Cut images into patches and lay the pixels of each out in a row. The patches go row by row over the image, and within a
-# patch the values go pixel by pixel, row by row, each pixel with its C channels: the order (p, p, C).
+# Cut images into patches and lay the pixels of each out in a row. The patches go row by row over the image, and within
+# a patch the values go pixel by pixel, row by row, each pixel with its C channels: the order (p, p, C).
 #
 # <details><summary>Hint 1</summary>No loop: first split H into (rows, p) and W into (columns, p).</details>
 # <details><summary>Hint 2</summary>That is a tensor of six dimensions, (N, C, rows, p, columns, p). Which order do you
@@ -226,7 +225,7 @@ patchify = check.patchify(patchify)
 
 # %% tags=["exercise", "points:0"]
 def unpatchify(patches: torch.Tensor, patch_size: int, grid: tuple[int, int]) -> torch.Tensor:
-    """Put patches back: (N, L, p * p * C) to (N, C, rows * p, columns * p). grid: (rows, columns), L = rows * columns."""
+    """Put patches back: (N, L, p * p * C) to (N, C, rows * p, columns * p); grid is (rows, columns)."""
     p = patch_size
     x = patches.unflatten(2, (p, p, -1)).unflatten(1, grid)   # (N, rows, columns, p, p, C)
     x = x.permute(0, 5, 1, 3, 2, 4)                           # (N, C, rows, p, columns, p)
@@ -265,10 +264,10 @@ plot.show(
 #
 # <details><summary>Hint 1</summary>Follow one shape: (N, L, 3D) to (N, L, 3, heads, d), then bring 3 and heads to the
 # front.</details>
-# <details><summary>Hint 2</summary><code>q @ k.transpose(-2, -1)</code> is (N, heads, L, L), a row for each query. Divide by
-# the root of which width, and over which dimension goes the softmax?</details>
-# <details><summary>Hint 3</summary>On the way back, <code>transpose(1, 2)</code> before the reshape to (N, L, D): a head's output
-# is a slice of D, not a slice of tokens.</details>
+# <details><summary>Hint 2</summary><code>q @ k.transpose(-2, -1)</code> is (N, heads, L, L), a row for each query.
+# Divide by the root of which width, and over which dimension goes the softmax?</details>
+# <details><summary>Hint 3</summary>On the way back, <code>transpose(1, 2)</code> before the reshape to (N, L, D): a
+# head's output is a slice of D, not a slice of tokens.</details>
 
 
 # %% tags=["exercise", "points:3"]
@@ -339,7 +338,7 @@ Block = check.Block(Block)
 
 # %% tags=["exercise", "points:0"]
 class ViT(nn.Module):
-    """Images (N, C, H, W), uint8 or float in [0, 1], to the class token's features (N, dim); patch_size divides H = W."""
+    """Images (N, C, H, W), uint8 or float in [0, 1], to features (N, dim) of the class token; H = W = image_size."""
 
     def __init__(self, image_size, patch_size, in_channels=3, dim=96, depth=4, num_heads=3):
         super().__init__()
@@ -395,12 +394,12 @@ print(f"the outputs agree to 0.00001: {same}")
 # with $p$ from the teacher's logits and $q$ from the student's, the mean over the batch. The teacher is fixed: no
 # gradient may reach its logits.
 #
-# <details><summary>Hint 1</summary><code>F.kl_div(input, target)</code> is KL(target || input), and it takes the input as
-# log-probabilities.</details>
-# <details><summary>Hint 2</summary><code>reduction="batchmean"</code> sums over classes and averages over the batch; the
-# default averages over both.</details>
-# <details><summary>Hint 3</summary><code>log_softmax</code> for both with <code>log_target=True</code> is safe for large
-# logits. Where does the temperature stand, and where not?</details>
+# <details><summary>Hint 1</summary><code>F.kl_div(input, target)</code> is KL(target || input), and it takes the input
+# as log-probabilities.</details>
+# <details><summary>Hint 2</summary><code>reduction="batchmean"</code> sums over classes and averages over the batch;
+# the default averages over both.</details>
+# <details><summary>Hint 3</summary><code>log_softmax</code> for both with <code>log_target=True</code> is safe for
+# large logits. Where does the temperature stand, and where not?</details>
 
 
 # %% tags=["exercise", "points:3"]
@@ -452,11 +451,12 @@ for T in (1.0, 4.0, 16.0, 64.0):
 # key in pixels, weigh it by the attention, and average over queries and images: 0 for a head that only looks at its own
 # patch.
 #
-# <details><summary>Hint 1</summary>Patch l stands in row l // columns and column l % columns; <code>torch.cartesian_prod</code>
-# lists all places.</details>
-# <details><summary>Hint 2</summary><code>torch.cdist(places, places)</code> gives all distances, (L, L), in patches.</details>
-# <details><summary>Hint 3</summary>Sum over the keys, since a query's weights sum to 1 already; then the mean over queries
-# and N.</details>
+# <details><summary>Hint 1</summary>Patch l stands in row l // columns and column l % columns;
+# <code>torch.cartesian_prod</code> lists all places.</details>
+# <details><summary>Hint 2</summary><code>torch.cdist(places, places)</code> gives all distances, (L, L), in
+# patches.</details>
+# <details><summary>Hint 3</summary>Sum over the keys, since a query's weights sum to 1 already; then the mean over
+# queries and N.</details>
 
 
 # %% tags=["exercise", "points:2"]
@@ -481,18 +481,18 @@ attention_distance = check.attention_distance(attention_distance)
 # %% [markdown]
 # #### Question 1
 #
-# (a) You forget to add the position embeddings. For which classes of tissue would you still expect good answers, and
-# which two can no longer be told apart for lack of what? (b) Halving the patch size multiplies the number of tokens by
-# what, and the cost of attention and of the perceptrons by what? (c) Why does the class token sit in the sequence at
-# all; what else could serve as the feature of an image?
+# (a) You forget to add the position embeddings. What can the network still use, and what is lost? Think of muscle and
+# stroma, which differ in alignment alone, and of fat, whose cells reach over several patches. (b) Halving the patch size
+# multiplies the number of tokens by what, and the cost of attention and of the perceptrons by what? (c) Why does the
+# class token sit in the sequence at all; what else could serve as the feature of an image?
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
-# (a) Without positions the network sees a bag of patches. Number, size, hollowness of cells and even their direction
-# show within single patches, or in comparing contents of patches, so most classes remain. What is lost is how patches
-# continue each other: where a cell is cut by the border of a patch, its length and roundness have to be pieced together
-# across the border. Classes that differ in large shapes suffer most, such as fat and nerve, whose cells are larger than
-# a patch. Muscle and stroma differ in alignment, which a bag of directions still shows.
+# (a) Without positions the network sees a bag of patches. What shows within a patch remains, and so does what patches
+# have in common: how many contain cells, how dark they are, whether their cells point in the same direction. So muscle
+# and stroma can still be told apart. What is lost is how patches continue each other: a cell that the border of a patch
+# cuts in two can no longer be put together, and its size and roundness with it, which hurts most where cells are large,
+# as in fat.
 #
 # (b) Four times as many tokens. The perceptrons and the linear maps cost in proportion to tokens, so four times as
 # much; the scores compare all pairs, so sixteen times as much.
@@ -509,7 +509,7 @@ attention_distance = check.attention_distance(attention_distance)
 # at every step, and change its own running averages as well.
 
 # %%
-teacher_epochs = scale.pick(dry=1, tiny=8, small=15, full=100)
+teacher_epochs = scale.pick(dry=1, tiny=12, small=15, full=100)
 torch.manual_seed(scale.seed)
 backbone = models.backbone(scale.pick(tiny="conv4", small="conv4", full="resnet18"))
 teacher = nn.Sequential(backbone, nn.Linear(backbone.num_features, classes))
@@ -578,7 +578,8 @@ plot.show(
 # %% [markdown]
 # #### Question 2
 #
-# (a) Read from the last figure which classes the teacher finds alike, and explain one pair by how the textures are made.
+# (a) Read from the last figure which classes the teacher finds alike, and explain one pair by how the textures are
+# made.
 # (b) Labels cannot say this. Why does it help a student that has few images? (c) For very large $T$ the student is
 # asked to match the teacher's centred logits. What could be bad about that, and what about $T \to 0$?
 
@@ -593,8 +594,8 @@ plot.show(
 # images for. It is also steadier: an image that shows little of its class gets a target that says so.
 #
 # (c) For large $T$ all logits count alike, also those of very improbable classes, which are never tested in training
-# and may be noise. For $T \to 0$ only the choice is left, and the dark knowledge is gone; what remains is a label, often
-# a better one for the view in question than the true one.
+# and may be noise. For $T \to 0$ only the choice is left, and the dark knowledge is gone; what remains is a label,
+# often a better one for the view in question than the true one.
 # ### END SOLUTION
 
 # %% [markdown]
@@ -606,19 +607,20 @@ plot.show(
 # both, and hands the two sets of logits to your loss.
 
 # %%
-epochs = scale.pick(dry=1, tiny=20, small=20, full=200)
-width, depth, heads = scale.pick(tiny=(64, 4, 4), small=(96, 4, 3), full=(192, 9, 3))
+epochs = scale.pick(dry=1, tiny=80, small=20, full=200)
+width, depth, heads = scale.pick(tiny=(48, 3, 3), small=(64, 4, 4), full=(192, 9, 3))
 settings = {
     "epochs": epochs,
     "augment": views,
-    "batch_size": scale.pick(tiny=64, small=128, full=256),
-    "lr": scale.pick(tiny=2e-3, small=1e-3, full=1e-3),
+    "batch_size": scale.pick(tiny=32, small=128, full=256),
+    "lr": scale.pick(tiny=3e-3, small=1e-3, full=1e-3),
     "weight_decay": 0.05,
     "clip": 1.0,
     "device": scale.device,
     "max_steps": scale.max_steps,
 }
-watched = val_set.subset(scale.pick(dry=50, tiny=300, small=1000, full=2000), seed=scale.seed)
+watched = val_set.subset(scale.pick(dry=50, tiny=500, small=1000, full=2000), seed=scale.seed)
+every = scale.pick(dry=1, tiny=8, small=2, full=10)     # epochs between two looks at validation images
 
 
 def untrained(seed: int) -> nn.Module:
@@ -630,9 +632,13 @@ def untrained(seed: int) -> nn.Module:
 def learn(seed: int, teacher=None, loss=distillation_loss, watch: bool = False) -> tuple[nn.Module, train.History]:
     """A student trained on the few labelled images, with a teacher where one is given."""
     student = untrained(seed)
+
+    def look(epoch: int) -> dict[str, float]:
+        return {} if (epoch + 1) % every else {"validation": accuracy(student, watched)}
+
     common = settings | {
         "generator": torch.Generator().manual_seed(seed),
-        "on_epoch": (lambda epoch: {"validation": accuracy(student, watched)}) if watch else None,
+        "on_epoch": look if watch else None,
     }
     if teacher is None:
         history = train.fit_classifier(student, few.images, few.labels, label="without a teacher", **common)
@@ -651,6 +657,7 @@ plot.show(
             "with a teacher": distilled_history.metrics["validation"],
             "without": alone_history.metrics["validation"],
         },
+        x=range(every, epochs + 1, every),
         levels={"chance": 1 / classes, "the teacher": accuracy(teacher, watched)},
         xlabel="epoch",
         ylabel="validation accuracy",
@@ -674,8 +681,8 @@ plot.show(
 
 # %% [markdown]
 # The two losses cannot be compared, since they measure different things; accuracies can. The test images are used once,
-# here, for students, teacher and the plainest baselines: a linear classifier on the pixels (averaged over 2 x 2) and one
-# on the features of the untrained transformer, both trained on the students' images.
+# here, for students, teacher and the plainest baselines: a linear classifier on the pixels (averaged over 2 x 2) and
+# one on the features of the untrained transformer, both trained on the students' images.
 
 # %%
 few_pixels, test_pixels = (F.avg_pool2d(data.as_float(part.images), 2).flatten(1) for part in (few, test_set))
@@ -703,13 +710,15 @@ plot.show(
 # %% [markdown]
 # The whiskers are 95 % Wilson intervals: they cover the chance of this test sample, not that of the seed. The spread
 # over seeds is in the table at the end and in the sweeps below. The teacher has seen more labelled images than its
-# students; what it passes on is made of those as well as of its convolutions, and this figure cannot tell the two apart.
+# students; what it passes on is made of those as well as of its convolutions, and this figure cannot tell the two
+# apart.
 #
 # Does the student only take over answers, or the similarities behind them? On validation images, how often do the two
 # students agree with the teacher, and how often do they where the teacher is *wrong*?
 
 # %%
-answers = {key: evaluate.extract_features(m, val_set.images).argmax(1) for key, m in (("with", distilled), ("without", alone))}
+students = {"with": distilled, "without": alone}
+answers = {key: evaluate.extract_features(student, val_set.images).argmax(1) for key, student in students.items()}
 choice = told.argmax(1)
 mistaken = choice != val_set.labels
 for key, answer in answers.items():
@@ -726,7 +735,7 @@ for key, answer in answers.items():
 
 
 # %%
-def look(student: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
+def weights_of(student: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
     """The attention weights of every block, (N, heads, 1 + L, 1 + L) each."""
     evaluate.extract_features(student, images)
     return [block.attn.last_weights.cpu() for block in student[0].blocks]
@@ -734,7 +743,7 @@ def look(student: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
 
 shown = val_set.images[:4]
 plot.show(
-    plot.attention(shown, look(distilled, shown)[-1][:, :, 0, 1:], title="The class token of the last block"),
+    plot.attention(shown, weights_of(distilled, shown)[-1][:, :, 0, 1:], title="The class token of the last block"),
     alt="Four images, each with one overlay for every head, showing which patches the class token looks at.",
 )
 
@@ -743,8 +752,9 @@ plot.show(
 #
 # How far do the heads look, block by block? Beside them the four stages of the convolutional teacher, in the same unit.
 # Each stage sees a square of $r$ pixels. A first stage of 3 x 3 has $r = 3$, and each further stage of 3 x 3 with the
-# stride doubled adds twice the stride so far: 3, 7, 15, 31. The mean distance of the points of a square of side $r$ from its
-# centre is $\tfrac{r}{6} (\sqrt 2 + \ln(1 + \sqrt 2)) \approx 0.383\, r$. But not every pixel in that square counts alike: the
+# stride doubled adds twice the stride so far: 3, 7, 15, 31. The mean distance of the points of a square of side $r$
+# from its centre is $\tfrac{r}{6} (\sqrt 2 + \ln(1 + \sqrt 2)) \approx 0.383\, r$. But not every pixel in that square
+# counts alike: the
 # *effective* field is measured by the gradient of one unit in the middle with respect to the pixels, whose size weighs
 # the distances (Luo et al. 2016).
 
@@ -755,8 +765,8 @@ def receptive_distance(network: nn.Module, stages: list[str], images: torch.Tens
     network.eval()
     kept, hooks = {}, []
     for stage in stages:
-        hook = network.get_submodule(stage).register_forward_hook(lambda *call, stage=stage: kept.update({stage: call[2]}))
-        hooks.append(hook)
+        keep = lambda module, given, out, stage=stage: kept.update({stage: out})
+        hooks.append(network.get_submodule(stage).register_forward_hook(keep))
     x = data.as_float(images).to(scale.device).requires_grad_()
     network(x)
     for hook in hooks:
@@ -779,7 +789,7 @@ def receptive_distance(network: nn.Module, stages: list[str], images: torch.Tens
 def distances(student: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """Attention distance of every head of every block, (blocks, heads); the class token is left out."""
     found = []
-    for weights in look(student, images):
+    for weights in weights_of(student, images):
         patches = weights[:, :, 1:, 1:]
         patches = patches / patches.sum(dim=3, keepdim=True)            # what goes to the class token is no distance
         found.append(attention_distance(patches, (side, side), patch_size))
@@ -787,12 +797,12 @@ def distances(student: nn.Module, images: torch.Tensor) -> torch.Tensor:
 
 
 watched_images = watched.images[:128]
-reach = {key: distances(m, watched_images) for key, m in (("with", distilled), ("without", alone))}
+reach = distances(distilled, watched_images)
 everywhere = torch.full((1, 1, side**2, side**2), 1 / side**2)
 level = {"looking everywhere alike": float(attention_distance(everywhere, (side, side), patch_size))}
 plot.show(
     plot.curves(
-        {f"head {h + 1}": reach["with"].sort(dim=1).values[:, h] for h in range(heads)},
+        {f"head {h + 1}": reach.sort(dim=1).values[:, h] for h in range(heads)},
         levels=level,
         xlabel="block",
         ylabel="attention distance in pixels",
@@ -946,7 +956,8 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(members)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return torch.stack([member(images).log_softmax(1) for member in self.members]).logsumexp(0) - math.log(len(self.members))
+        log_p = torch.stack([member(images).log_softmax(1) for member in self.members])      # (members, N, K)
+        return log_p.logsumexp(0) - math.log(len(self.members))
 
 
 ensembles = {}
@@ -979,9 +990,9 @@ plot.show(
 # #### Question 4
 #
 # (a) List what has to be equal between a student with and one without a teacher, and what is *not* equal here even so.
-# (b) At $\alpha = 1$ the student never sees a label. How can it be any good, and what would you change to use a thousand
-# unlabelled images? (c) You choose $T$ from the figure above and report the test accuracy at that $T$. Is that right?
-# What if the figure had shown test images?
+# (b) At $\alpha = 1$ the student never sees a label. How can it be any good, and what would you change to use a
+# thousand unlabelled images? (c) You choose $T$ from the figure above and report the test accuracy at that $T$. Is
+# that right? What if the figure had shown test images?
 
 # %% [markdown] tags=["question", "points:1"]
 # ### BEGIN SOLUTION
@@ -990,8 +1001,8 @@ plot.show(
 # and what stands behind it: the teacher's labels for images that the student never saw.
 #
 # (b) The teacher's soft answers stand in for labels and say more about each image than one. They need no label at all,
-# so for unlabelled images take $\alpha = 1$ and let the teacher answer; this is semi-supervised distillation, and it works
-# as long as the teacher is right more often than not on such images.
+# so for unlabelled images take $\alpha = 1$ and let the teacher answer; this is semi-supervised distillation, and it
+# works as long as the teacher is right more often than not on such images.
 #
 # (c) Yes: $T$ was chosen on validation images, and the test images were not involved. Had the sweep used the test
 # images, the best of several noisy numbers would have been picked, and the report of it would be too good.
@@ -1008,17 +1019,17 @@ plot.show(
 # - **Teacher answers computed once, on unaugmented images.** Then the soft target belongs to another picture than the
 #   one that the student sees (Beyer et al. 2022 measure what it costs).
 # - **Settings chosen on the test split.** The sweeps above use validation images for this reason.
-# - **The teacher's advantage taken for the method's.** A teacher that has seen more labels passes these on. Compare with
-#   the ensemble above, whose members saw no more than the student.
+# - **The teacher's advantage taken for the method's.** A teacher that has seen more labels passes these on. Compare
+#   with the ensemble above, whose members saw no more than the student.
 # - **Position embeddings of another grid.** Weights of a ViT for 224 pixels load into one for 32 only after
 #   interpolating the positions; `models.ViT` does so for images of another size.
 
 # %% [markdown]
 # ## Optional: hard distillation
 #
-# DeiT's form: the teacher's choice is a second label, and a head of its own learns it. There the second head reads a second
-# token; here both heads read the class token, which is simpler and close enough for a look. The prediction is the mean
-# of the two heads' probabilities.
+# DeiT's form: the teacher's choice is a second label, and a head of its own learns it. There the second head reads a
+# second token; here both heads read the class token, which is simpler and close enough for a look. The prediction is
+# the mean of the two heads' probabilities.
 
 # %% [markdown]
 # ### 6.8 Hard distillation  ·  optional  ·  difficulty 1 of 3  ·  about 5 minutes
