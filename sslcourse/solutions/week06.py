@@ -26,7 +26,7 @@ def patchify(images: torch.Tensor, patch_size: int) -> torch.Tensor:
 
 
 def unpatchify(patches: torch.Tensor, patch_size: int, grid: tuple[int, int]) -> torch.Tensor:
-    """Put patches back: (N, L, p * p * C) to (N, C, rows * p, columns * p). grid: (rows, columns), L = rows * columns."""
+    """Put patches back: (N, L, p * p * C) to (N, C, rows * p, columns * p); grid is (rows, columns)."""
     p = patch_size
     x = patches.unflatten(2, (p, p, -1)).unflatten(1, grid)   # (N, rows, columns, p, p, C)
     x = x.permute(0, 5, 1, 3, 2, 4)                           # (N, C, rows, p, columns, p)
@@ -74,7 +74,7 @@ class Block(nn.Module):
 
 
 class ViT(nn.Module):
-    """Images (N, C, H, W), uint8 or float in [0, 1], to the class token's features (N, dim); patch_size divides H = W."""
+    """Images (N, C, H, W), uint8 or float in [0, 1], to features (N, dim) of the class token; H = W = image_size."""
 
     def __init__(self, image_size, patch_size, in_channels=3, dim=96, depth=4, num_heads=3):
         super().__init__()
