@@ -1102,6 +1102,9 @@ plot.show(
 
 # %% [markdown]
 # ## Report
+#
+# How far SCAN is above k-means depends on the encoder's seed and on k-means' luck: hold your own difference against the
+# recorded means and spreads in the table.
 
 # %%
 random_purity = random_same[:, :k].float().mean().item()
@@ -1110,7 +1113,7 @@ claims = {
     "neighbour purity over chance": (purity - 1 / classes, scale.pick(tiny=0.3, small=0.1, full=0.4)),
 }
 if scale.name != "small":      # there the neighbours of a short training are too impure for SCAN to gain from them
-    claims["SCAN over k-means, mean of seeds"] = (accuracy["SCAN"] - accuracy["k-means"], 0.05)
+    claims["SCAN over k-means, one encoder"] = (accuracy["SCAN"] - accuracy["k-means"], scale.pick(tiny=0, small=0, full=0.05))
 shares = ("live_knn", "probe_accuracy", "neighbour_purity", "kmeans_acc", "scan_acc", "pmi_acc")
 check.report(
     scale,
