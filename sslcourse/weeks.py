@@ -31,7 +31,7 @@ WEEKS = {
             "week02_rotation_prediction",
             "Rotation prediction: learning from a pretext task",
             data={"small": ("cifar10",), "full": ("cifar10",)},
-            minutes={"dry": 0.3, "tiny": 1},
+            minutes={"dry": 0.3, "tiny": 1, "small": 7},
         ),
         Week(
             "week04",
@@ -45,7 +45,7 @@ WEEKS = {
             "week05_moco_scan",
             "MoCo, SCAN and PMI clustering",
             data={"small": ("cifar10",), "full": ("stl10",)},
-            minutes={"dry": 0.3, "tiny": 1},
+            minutes={"dry": 0.3, "tiny": 1, "small": 3},
             weights={"full": ("moco_v2_resnet50",)},
         ),
         Week(
