@@ -21,6 +21,7 @@ from sslcourse import models
 from sslcourse.check import machinery
 from sslcourse.check import week06 as check
 from sslcourse.check.oracles import week06 as oracle
+from sslcourse.check.oracles import week06_distillation as distillation
 from sslcourse.models import vit as library
 
 solution = lambda name: sslcourse.solution("week06", name)  # noqa: E731
@@ -72,7 +73,7 @@ def test_distillation_definition_equals_timms_task(temperature):
         verbose=False,
     )
     theirs = task(torch.zeros(7, 3, 2, 2, dtype=torch.float64), y)["loss"]
-    mine = oracle.distillation_loss(s, t, y, temperature, 0.7)
+    mine = distillation.distillation_loss(s, t, y, temperature, 0.7)
     assert mine.item() == pytest.approx(theirs.item(), abs=1e-9)
 
 
@@ -83,7 +84,7 @@ def test_hard_distillation_definition_equals_timms_task():
         Says(s, d), Says(t), nn.CrossEntropyLoss(), distill_type="hard", task_loss_weight=0.5, dtype=torch.float64
     )
     theirs = task(torch.zeros(6, 3, 2, 2, dtype=torch.float64), y)["loss"]
-    assert oracle.hard_distillation_loss(s, d, t, y).item() == pytest.approx(theirs.item(), abs=1e-9)
+    assert distillation.hard_distillation_loss(s, d, t, y).item() == pytest.approx(theirs.item(), abs=1e-9)
 
 
 def test_attention_and_block_definitions_equal_timm():
@@ -112,9 +113,9 @@ def test_the_parametrised_definitions_are_right_without_a_mistake():
     images, (s, t, y) = torch.rand(2, 3, 4, 6, dtype=torch.float64), logits(6, 4)
     torch.testing.assert_close(oracle._ordered(images, 2, "rcijk"), oracle.patchify(images, 2))
     torch.testing.assert_close(
-        oracle._distillation_loss(s, t, y, 3.0, 0.4), oracle.distillation_loss(s, t, y, 3.0, 0.4)
+        distillation._distillation_loss(s, t, y, 3.0, 0.4), distillation.distillation_loss(s, t, y, 3.0, 0.4)
     )
-    torch.testing.assert_close(oracle._hard(s, t, t, y), oracle.hard_distillation_loss(s, t, t, y))
+    torch.testing.assert_close(distillation._hard(s, t, t, y), distillation.hard_distillation_loss(s, t, t, y))
     weights = torch.rand(2, 3, 6, 6, dtype=torch.float64).softmax(3)
     torch.testing.assert_close(oracle._distance(weights, (2, 3), 4), oracle.attention_distance(weights, (2, 3), 4))
     x = torch.randn(2, 4, 6, dtype=torch.float64)
@@ -591,10 +592,10 @@ def test_references_are_right():
     torch.testing.assert_close(solution("patchify")(images, 2), oracle.patchify(images, 2))
     torch.testing.assert_close(solution("unpatchify")(solution("patchify")(images, 2), 2, (2, 3)), images)
     torch.testing.assert_close(
-        solution("distillation_loss")(s, t, y, 3.0, 0.4), oracle.distillation_loss(s, t, y, 3.0, 0.4)
+        solution("distillation_loss")(s, t, y, 3.0, 0.4), distillation.distillation_loss(s, t, y, 3.0, 0.4)
     )
     torch.testing.assert_close(
-        solution("hard_distillation_loss")(s, s.flip(0), t, y), oracle.hard_distillation_loss(s, s.flip(0), t, y)
+        solution("hard_distillation_loss")(s, s.flip(0), t, y), distillation.hard_distillation_loss(s, s.flip(0), t, y)
     )
     weights = torch.rand(2, 3, 6, 6, dtype=torch.float64).softmax(3)
     torch.testing.assert_close(

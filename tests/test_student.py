@@ -51,7 +51,15 @@ def test_a_student_copies_its_teacher():
     student, teacher = Spy(), Spy().eval()
     images = torch.rand(64, 3, 2, 2)
     history = train.fit_student(
-        student, teacher, images, torch.zeros(64), soft, epochs=100, batch_size=64, lr=0.05, progress=False
+        student,
+        teacher,
+        images,
+        torch.zeros(64, dtype=torch.long),
+        soft,
+        epochs=100,
+        batch_size=64,
+        lr=0.05,
+        progress=False,
     )
     assert history.loss[-1] < 0.05 * history.loss[0] and not teacher.training
 
@@ -59,5 +67,21 @@ def test_a_student_copies_its_teacher():
 def test_different_classes_get_one_sentence():
     with pytest.raises(ValueError, match=r"student returned logits of shape \(4, 3\) and the teacher \(4, 5\)"):
         train.fit_student(
-            Spy(3), Spy(5), torch.rand(4, 3, 2, 2), torch.zeros(4), soft, epochs=1, batch_size=4, progress=False
+            Spy(3),
+            Spy(5),
+            torch.rand(4, 3, 2, 2),
+            torch.zeros(4, dtype=torch.long),
+            soft,
+            epochs=1,
+            batch_size=4,
+            progress=False,
         )
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "words"),
+    [(torch.zeros(4), TypeError, "whole numbers"), (torch.tensor([0, 1, -1, 2]), ValueError, "the smallest is -1")],
+)
+def test_labels_are_judged_as_those_of_a_classifier(labels, error, words):
+    with pytest.raises(error, match=words):
+        train.fit_student(Spy(), Spy(), torch.rand(4, 3, 2, 2), labels, soft, epochs=1, batch_size=4, progress=False)

@@ -783,7 +783,7 @@ plot.show(
 # (a) What augmentations change, such as colour: two views of an image differ in it, and the loss asks $z$ to be the
 # same for both, so what is left of colour in $z$ costs alignment. $h$ only has to contain what $z$ needs; the forgetting can
 # happen in the head. The figure shows the class kept and colour somewhat harder to read from $z$; after a training of
-# half a minute the difference is small, and where intervals overlap, one run shows a tendency and proves nothing.
+# a few epochs the difference is small, and where intervals overlap, one run shows a tendency and proves nothing.
 #
 # (b) A gap appears where the classes depend on something that the augmentations change, such as colour for birds and
 # fruit, or detail that a crop removes. Where all that is forgotten is irrelevant to the class, as in the scenes, whose
@@ -793,7 +793,7 @@ plot.show(
 # %% [markdown]
 # ## What matters: recorded sweeps
 #
-# One training takes half a minute, a sweep over seeds much longer, so the next figures come from a recorded run; each
+# One training takes seconds, a sweep over seeds many minutes, so the next figures come from a recorded run; each
 # says when and at which scale it was made. Every point is the whole training above with one setting changed, and a
 # probe on **validation** images: settings chosen on the test split would make its number worthless. The star is your
 # own run from above. To compute any other point now, name it in this cell, as in `"temperature": [0.05]`, and run on

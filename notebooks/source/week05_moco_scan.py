@@ -459,7 +459,7 @@ def pretrain(images, seed=scale.seed, *, momentum=momentum, architecture=archite
         view0, view1 = augment.two_views(data.as_float(batch), views)
         with torch.no_grad():
             fresh[:] = [key(view1)]
-        return info_nce(query(view0), fresh[0], queue.keys.clone(), temperature)
+        return info_nce(query(view0), fresh[0], queue.keys, temperature)
 
     def after_step(step):
         update_ema(query, key, momentum)
@@ -679,7 +679,6 @@ train_h, test_h = (F.normalize((h - centre) @ whiten, dim=1) for h in (raw_train
 
 # %%
 ks = [1, 2, 5, 10, 20, 50, 100]
-
 
 
 def shares_class(h: torch.Tensor) -> torch.Tensor:
@@ -1113,7 +1112,10 @@ claims = {
     "neighbour purity over chance": (purity - 1 / classes, scale.pick(tiny=0.3, small=0.1, full=0.4)),
 }
 if scale.name != "small":      # there the neighbours of a short training are too impure for SCAN to gain from them
-    claims["SCAN over k-means, one encoder"] = (accuracy["SCAN"] - accuracy["k-means"], scale.pick(tiny=0, small=0, full=0.05))
+    claims["SCAN over k-means, one encoder"] = (
+        accuracy["SCAN"] - accuracy["k-means"],
+        scale.pick(tiny=0.0, small=None, full=0.05),
+    )
 shares = ("live_knn", "probe_accuracy", "neighbour_purity", "kmeans_acc", "scan_acc", "pmi_acc")
 check.report(
     scale,

@@ -111,6 +111,15 @@ def tensor(value: object, shape: tuple[int, ...], what: str) -> torch.Tensor:
     return value
 
 
+def two_parts(result: object, names: str, what: str = "two things") -> tuple:
+    """The two parts of a result, names: as in "accuracy, mapping"; Wrong for anything else."""
+    if result is None:
+        raise Wrong("It returns None: is the `return` missing?")
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        raise Wrong(f"It should return {what}: `return {names}`.")
+    return tuple(result)
+
+
 def close(value: float | torch.Tensor, wanted: float | torch.Tensor, tolerance: float = TOLERANCE) -> bool:
     """Within the tolerance, relative to the largest wanted value where that is above 1; never for NaN."""
     value, wanted = torch.as_tensor(value).detach().double(), torch.as_tensor(wanted).detach().double()

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from sslcourse.check.compare import close, gives, number
+from sslcourse.check.compare import close, gives, number, two_parts
 from sslcourse.check.machinery import Student, Wrong
 from sslcourse.check.oracles import week05 as oracle
 
@@ -43,11 +43,10 @@ def _cases(student: Student) -> list[tuple[str, Tensor, Tensor]]:
 
 
 def _parts(result: object) -> tuple[float, dict]:
-    if result is None:
-        raise Wrong("It returns None: is the `return` missing?")
-    if not isinstance(result, tuple | list) or len(result) != 2 or not isinstance(result[1], dict):
+    accuracy, mapping = two_parts(result, "accuracy, mapping", "an accuracy and a dict")
+    if not isinstance(mapping, dict):
         raise Wrong("It should return an accuracy and a dict: `return accuracy, mapping`.")
-    return number(result[0]), {int(cluster): int(y) for cluster, y in result[1].items()}
+    return number(accuracy), {int(cluster): int(y) for cluster, y in mapping.items()}
 
 
 def _judge_mapping(what: str, mapping: dict, assigned: Tensor, labels: Tensor, accuracy: float) -> None:

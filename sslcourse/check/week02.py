@@ -9,12 +9,12 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from sslcourse.check.compare import close, gives, number, shown, tensor
+from sslcourse.check.compare import close, gives, number, shown, tensor, two_parts
 from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.oracles import week02 as oracle
 from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
-from sslcourse.check.week02_optional import jigsaw_batch, rotation_sensitivity, two_parts
+from sslcourse.check.week02_optional import jigsaw_batch, rotation_sensitivity
 
 __all__ = ["RotationNet", "jigsaw_batch", "report", "rotate_batch", "rotation_accuracy", "rotation_sensitivity"]
 __all__ += ["sweep"]

@@ -3,19 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from sslcourse.check.compare import agree, close, gives, number, tensor
+from sslcourse.check.compare import agree, close, gives, number, tensor, two_parts
 from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.oracles import week02 as oracle
-
-
-def two_parts(result: object, what: str) -> tuple:
-    """The two parts of a result."""
-    if result is None:
-        raise Wrong("It returns None: is the `return` missing?")
-    if not isinstance(result, tuple | list) or len(result) != 2:
-        raise Wrong(f"It should return two things: `return {what}`.")
-    return tuple(result)
-
 
 # --- rotation_sensitivity
 

@@ -1,4 +1,4 @@
-"""Checks of week 6, vision transformers and distillation. Definitions and named mistakes are in oracles/week06.py."""
+"""Checks of week 6, vision transformers and distillation. Definitions and mistakes: oracles/week06*.py."""
 
 import torch
 from torch import Tensor, nn
@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from sslcourse.check.compare import agree, close, gives, gradients_agree, number, tensor
 from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.oracles import week06 as oracle
+from sslcourse.check.oracles import week06_distillation as distillation
 from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
 
@@ -231,17 +232,17 @@ def distillation_loss(student: Student) -> str:
     agree(
         student,
         [(*batch, 4.0, 0.7), (*batch, 2.0, 0.3), (*batch, 1.0, 1.0), (*batch, 3.0, 0.0), (*batch, 8.0, 0.9)],
-        oracle.distillation_loss,
-        oracle.DISTILLATION_MISTAKES,
+        distillation.distillation_loss,
+        distillation.DISTILLATION_MISTAKES,
         words=_logits,
         small=(*few, 2.0, 0.5),
         hint="with T = 2 the teacher says softmax([1, 0]) and the student softmax([0.5, 0]).",
     )
     agree(student, [(*_batch(student, 1, 2), 4.0, 0.5), (*_batch(student, 9, 3), 5.0, 0.8)],
-          oracle.distillation_loss, words=_logits)  # fmt: skip
+          distillation.distillation_loss, words=_logits)  # fmt: skip
     left_out, wanted = (
         number(student(*batch)),
-        float(oracle.distillation_loss(*(x.double() for x in batch[:2]), batch[2])),
+        float(distillation.distillation_loss(*(x.double() for x in batch[:2]), batch[2])),
     )
     if not close(left_out, wanted):
         raise Wrong(f"Without temperature and alpha {gives(left_out, wanted)} The defaults are 4 and 0.7.")
@@ -258,7 +259,7 @@ def distillation_loss(student: Student) -> str:
     if not close(large, 0.0):
         raise Wrong(f"With logits of 200 and -200 {gives(large, 0.0)} Use log_softmax, not the logarithm of softmax.")
 
-    gradients_agree(student, (*batch, 4.0, 0.7), oracle.distillation_loss, names=("student_logits",))
+    gradients_agree(student, (*batch, 4.0, 0.7), distillation.distillation_loss, names=("student_logits",))
     teacher = batch[1].clone().requires_grad_()
     learner = s.clone().requires_grad_()
     student(learner, teacher, y).backward()
@@ -282,8 +283,8 @@ def hard_distillation_loss(student: Student) -> str:
     agree(
         student,
         cases,
-        oracle.hard_distillation_loss,
-        oracle.HARD_MISTAKES,
+        distillation.hard_distillation_loss,
+        distillation.HARD_MISTAKES,
         words=lambda c, d, t, y: f"{len(y)} images of {c.shape[1]} classes",
         hint="half the cross-entropy of the class head to the labels, half of the other head to the argmax.",
     )

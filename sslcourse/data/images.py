@@ -5,6 +5,7 @@ of float32, and nothing is normalised twice); `as_float` is the one place where 
 """
 
 import math
+import numbers
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -167,6 +168,14 @@ def as_float(images: Tensor) -> Tensor:
         if not -ROUNDING <= low <= high <= 1 + ROUNDING:  # false for NaN, too
             raise ValueError(_out_of_range(low, high))
     return images
+
+
+def whole(name: str, value: int, least: int) -> None:
+    """Refuse what is no whole number from `least` on, by TypeError or ValueError."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} is {value!r}; it should be a whole number from {least} on.")
+    if value < least:
+        raise ValueError(f"{name} is {value}; it should be a whole number from {least} on.")
 
 
 def _out_of_range(low: float, high: float) -> str:

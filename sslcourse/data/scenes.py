@@ -14,12 +14,10 @@ Only uniform draws and exactly rounded arithmetic are used (no sine, power or su
 platform), so that a seed gives the same bytes everywhere. Factors drawn independently: dSprites (Matthey et al. 2017).
 """
 
-import numbers
-
 import numpy as np
 import torch
 
-from sslcourse.data.images import ImageSet
+from sslcourse.data.images import ImageSet, whole
 from sslcourse.data.shapes import CELLS, EXTENT, distance_tables
 
 VERSION = 1  # raise it with any change of the images: checkpoints name the version that they were trained on
@@ -68,8 +66,8 @@ def make_scenes(n: int, seed: int = 0, held_out: bool = False) -> ImageSet:
     half the angle); mist (float32, its share in every pixel); mirrored (bool).
     Raises TypeError for numbers that are not whole, ValueError for n < 1 or a negative seed.
     """
-    _whole("n", n, 1)
-    _whole("seed", seed, 0)
+    whole("n", n, 1)
+    whole("seed", seed, 0)
     names = HELD_OUT_NAMES if held_out else CLASS_NAMES
     uniform = np.random.Generator(np.random.PCG64(seed)).random
 
@@ -95,13 +93,6 @@ def make_scenes(n: int, seed: int = 0, held_out: bool = False) -> ImageSet:
         masks=torch.from_numpy(masks),
         captions=_captions(names, labels, factors),
     )
-
-
-def _whole(name: str, value: int, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} is {value!r}; it should be a whole number from {least} on.")
-    if value < least:
-        raise ValueError(f"{name} is {value}; it should be a whole number from {least} on.")
 
 
 def _draw_factors(uniform, n: int) -> dict[str, np.ndarray]:

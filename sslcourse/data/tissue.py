@@ -13,8 +13,7 @@ sequences".
 import numpy as np
 import torch
 
-from sslcourse.data.images import ImageSet
-from sslcourse.data.scenes import _whole
+from sslcourse.data.images import ImageSet, whole
 
 VERSION = 1  # raise it with any change of the images: checkpoints name the version that they were trained on
 SIZE = 32
@@ -55,8 +54,8 @@ def make_tissue(n: int, seed: int = 0, centre: str = "tissue") -> ImageSet:
     direction along which the field lies, a unit vector, x at least 0); dye and ground (n, 3), colours from 0 to 255.
     Raises TypeError for numbers that are not whole, ValueError for n < 1, a negative seed or an unknown centre.
     """
-    _whole("n", n, 1)
-    _whole("seed", seed, 0)
+    whole("n", n, 1)
+    whole("seed", seed, 0)
     if centre not in CENTRES:
         raise ValueError(f"There is no centre {centre!r}; choose one of {', '.join(CENTRES)}.")
     uniform = np.random.Generator(np.random.PCG64(seed)).random

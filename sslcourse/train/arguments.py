@@ -39,6 +39,18 @@ def as_tensors(data) -> tuple[torch.Tensor, ...]:
     return data
 
 
+def as_labels(labels) -> torch.Tensor:
+    """Class numbers as an int64 tensor (N,)."""
+    labels = torch.as_tensor(labels)
+    if labels.dim() != 1 or labels.is_floating_point() or labels.dtype == torch.bool:
+        raise TypeError(
+            f"Labels should be whole numbers of shape (N,), not {labels.dtype} of shape {tuple(labels.shape)}."
+        )
+    if len(labels) and labels.min() < 0:
+        raise ValueError(f"Labels should count from 0, but the smallest is {int(labels.min())}.")
+    return labels.long()
+
+
 def as_optimizer(optimizer, modules: list[nn.Module], lr: float, weight_decay: float) -> torch.optim.Optimizer:
     """The optimizer given, else AdamW over every parameter of the modules that requires a gradient."""
     if optimizer is None:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from sslcourse.data import as_float
+from sslcourse.train import arguments
 from sslcourse.train.fit import fit
 from sslcourse.train.history import History
 
@@ -25,13 +26,7 @@ def fit_classifier(
     images: uint8 or float in [0, 1], (N, C, H, W); labels: whole numbers from 0 on, (N,); augment: images to float
     images. The history's metrics hold the training "accuracy", on the augmented images as they were trained on.
     """
-    labels = torch.as_tensor(labels)
-    if labels.dim() != 1 or labels.is_floating_point() or labels.dtype == torch.bool:
-        raise TypeError(
-            f"Labels should be whole numbers of shape (N,), not {labels.dtype} of shape {tuple(labels.shape)}."
-        )
-    if len(labels) and labels.min() < 0:
-        raise ValueError(f"Labels should count from 0, but the smallest is {int(labels.min())}.")
+    labels = arguments.as_labels(labels)
     largest = int(labels.max()) if len(labels) else 0
 
     def loss_fn(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, dict]:
@@ -43,4 +38,4 @@ def fit_classifier(
             )
         return F.cross_entropy(logits, y), {"accuracy": (logits.argmax(1) == y).float().mean()}
 
-    return fit(loss_fn, model, (images, labels.long()), epochs=epochs, **fit_arguments)
+    return fit(loss_fn, model, (images, labels), epochs=epochs, **fit_arguments)

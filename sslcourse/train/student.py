@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from sslcourse.data import as_float
+from sslcourse.train import arguments
 from sslcourse.train.fit import fit
 from sslcourse.train.history import History
 
@@ -31,8 +32,9 @@ def fit_student(
     student, teacher: images to logits (N, K), for the same K classes. images: uint8 or float in [0, 1], (N, C, H, W);
     labels: (N,); augment: images to float images, drawn once for both. The teacher is not trained: it computes in eval
     mode, without gradients, and is in the mode it was in afterwards. The history's metrics hold the student's training
-    "accuracy". Raises ValueError where the two have different numbers of classes.
+    "accuracy". Raises ValueError where the two have different numbers of classes, and for labels as `fit_classifier`.
     """
+    labels = arguments.as_labels(labels)
     mode = teacher.training
     teacher.to(device).eval()
 
@@ -49,8 +51,6 @@ def fit_student(
         return loss(logits, told, y), {"accuracy": (logits.argmax(1) == y).float().mean()}
 
     try:
-        return fit(
-            loss_fn, student, (images, torch.as_tensor(labels).long()), epochs=epochs, device=device, **fit_arguments
-        )
+        return fit(loss_fn, student, (images, labels), epochs=epochs, device=device, **fit_arguments)
     finally:
         teacher.train(mode)
