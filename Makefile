@@ -10,7 +10,11 @@ endif
 
 # Strict checks, tiny scale and no network: what CI sees is what anybody sees.
 OFFLINE := SSLCOURSE_OFFLINE=1 HF_HUB_OFFLINE=1
-NBVAL   := --nbval-lax --nbval-current-env --nbval-cell-timeout=120 -p no:cacheprovider
+
+# Small networks gain little from a second thread: two workers of one thread each finish sooner than one of two.
+WORKERS ?= 2
+PYTEST  := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+NBVAL   := --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=120 -p no:cacheprovider
 
 .PHONY: run test lint unit nbval lab build checkpoints bench clean setup
 
@@ -23,10 +27,10 @@ lint: setup
 	$(BIN)/ruff check .
 
 unit: setup
-	$(OFFLINE) $(BIN)/python -m pytest tests
+	$(OFFLINE) $(PYTEST) --dist worksteal tests
 
 nbval: setup
-	$(OFFLINE) SSLCOURSE_STRICT=1 SSLCOURSE_SCALE=tiny $(BIN)/python -m pytest $(NBVAL) notebooks/solutions
+	$(OFFLINE) SSLCOURSE_STRICT=1 SSLCOURSE_SCALE=tiny $(PYTEST) $(NBVAL) notebooks/solutions
 
 # make lab WEEK=4
 lab: setup
