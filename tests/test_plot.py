@@ -164,6 +164,11 @@ def test_a_sweep_over_names_keeps_their_order_and_draws_no_line():
     np.testing.assert_array_equal(star.get_xydata(), [[1, 0.1]])
 
 
+def test_long_names_of_points_stand_in_two_lines():
+    (ax,) = plot.sweep(recorded(points=("as above", "no colour change", "whole images"))).axes
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["as above", "no colour\nchange", "whole images"]
+
+
 @pytest.mark.parametrize("own", [{}, {2: 0.5}, {7: 0.5}])
 def test_a_sweep_that_was_never_recorded_shows_what_there_is(own):
     unknown = (float("nan"),) * 3

@@ -1,6 +1,6 @@
 """Results side by side, with the interval that their test sample allows."""
 
-from sslcourse.plot.style import BLUE, COLOURS, draw_levels, new_figure, styled
+from sslcourse.plot.style import BLUE, COLOURS, draw_levels, new_figure, styled, two_lines
 
 
 @styled
@@ -32,7 +32,7 @@ def bars(
             ax.errorbar(n, value, yerr=[[value - low], [high - value]], color="black", capsize=6, linewidth=1.5)
         ax.annotate(f"{value:.2f}", (n, high), (0, 5), textcoords="offset points", ha="center", va="bottom")
     ax.margins(y=0.12)
-    ax.set_xticks(range(len(values)), [_two_lines(name) for name in values])
+    ax.set_xticks(range(len(values)), [two_lines(name) for name in values])
     ax.tick_params(axis="x", length=0)
     ax.grid(True, axis="y")
     draw_levels(ax, levels)
@@ -40,12 +40,3 @@ def bars(
     if title:
         ax.set_title(title)
     return figure
-
-
-def _two_lines(name: str) -> str:
-    """Break a long name at the blank nearest to its middle."""
-    blanks = [n for n, letter in enumerate(name) if letter == " "]
-    if len(name) <= 12 or not blanks:
-        return name
-    middle = min(blanks, key=lambda n: abs(n - len(name) / 2))
-    return name[:middle] + "\n" + name[middle + 1 :]

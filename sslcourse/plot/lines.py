@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sslcourse.plot.style import COLOURS, MARKERS, draw_levels, new_figure, styled
+from sslcourse.plot.style import COLOURS, MARKERS, draw_levels, new_figure, styled, two_lines
 
 
 @styled
@@ -85,7 +85,7 @@ def sweep(
             ax.plot([positions[p] for p in one.own], list(one.own.values()), color=colour, label=label, **stars)
 
     if named:
-        ax.set_xticks(list(positions.values()), [str(point) for point in positions])
+        ax.set_xticks(list(positions.values()), [two_lines(str(point)) for point in positions])
         ax.set_xlim(-0.5, len(positions) - 0.5)
     elif log_x and points:
         _powers(ax, np.asarray(points, dtype=float))

@@ -28,7 +28,8 @@ _STYLE = {
     "axes.spines.right": False,
     "axes.axisbelow": True,
     "grid.color": "#DDDDDD",
-    "legend.frameon": False,
+    "legend.edgecolor": "none",
+    "legend.framealpha": 0.85,  # a dashed level behind the names does not strike them out
     "lines.linewidth": 2.0,
     "lines.markersize": 6,
     "image.cmap": COLOUR_MAP,
@@ -72,3 +73,12 @@ def draw_levels(ax, levels: dict[str, float] | None) -> None:
             name, (1.01, lowest), xycoords=ax.get_yaxis_transform(), color=GREY, va="center", ha="left", fontsize=11
         )
         lowest += gap
+
+
+def two_lines(name: str) -> str:
+    """A name that fits below a bar or a point: a long one is broken at the blank nearest to its middle."""
+    blanks = [n for n, letter in enumerate(name) if letter == " "]
+    if len(name) <= 12 or not blanks:
+        return name
+    middle = min(blanks, key=lambda n: abs(n - len(name) / 2))
+    return name[:middle] + "\n" + name[middle + 1 :]
