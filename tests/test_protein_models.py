@@ -69,6 +69,15 @@ def test_modes_are_put_back(model):
     model.eval()
 
 
+def test_a_network_that_builds_no_maps(model):
+    from transformers import EsmConfig
+
+    config = EsmConfig(**(model.network.config.to_dict() | {"attn_implementation": "sdpa"}))
+    fast = models.ProteinLM(EsmForMaskedLM(config))
+    with pytest.raises(ValueError, match='no attention maps.*attn_implementation="eager"'):
+        fast.attentions("MKTAY")
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [("MK", "put a single one in brackets"), ([], "one or more"), (["MK", "m"], "Sequence 1 has 'm'")],

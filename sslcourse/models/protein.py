@@ -61,11 +61,18 @@ class ProteinLM(nn.Module):
 
     @torch.no_grad()
     def attentions(self, sequence: str) -> tuple[Tensor, ...]:
-        """One (1, heads, L + 2, L + 2) a layer; row i says where token i looks. Special tokens are still in."""
+        """One (1, heads, L + 2, L + 2) a layer; row i says where token i looks. Special tokens are still in.
+
+        Raises ValueError for a network that returns no maps.
+        """
         ids, mask = self.tokens([sequence])
-        return _evaluated(
-            self, lambda: self.network(input_ids=ids, attention_mask=mask, output_attentions=True)
-        ).attentions
+        out = _evaluated(self, lambda: self.network(input_ids=ids, attention_mask=mask, output_attentions=True))
+        if not out.attentions or any(layer is None for layer in out.attentions):
+            raise ValueError(
+                "The network returned no attention maps, since its fast kernels never build them: load it with "
+                'attn_implementation="eager".'
+            )
+        return out.attentions
 
     @torch.no_grad()
     def log_probs(self, sequences: Sequence[str], masked: Sequence[int | None] | None = None) -> Tensor:

@@ -97,10 +97,12 @@ def parse_mutation(mutation: str, sequence: str) -> tuple[str, int, str]:
     """("A", 22, "T") for "A23T": wild type, 0-based position, mutant. ValueError for a name that does not fit."""
     found = re.fullmatch(rf"([{AMINO_ACIDS}])(\d+)([{AMINO_ACIDS}])", mutation)
     if found is None:
-        raise ValueError(f"{mutation!r} is no mutation such as A23T.")
+        raise ValueError(f"{mutation!r} is no single mutation of the twenty amino acids, such as A23T.")
     wild, position, mutant = found[1], int(found[2]) - 1, found[3]
-    if not 0 <= position < len(sequence) or sequence[position] != wild:
-        raise ValueError(f"{mutation} does not fit: the sequence has {len(sequence)} residues, or another one there.")
+    if not 0 <= position < len(sequence):
+        raise ValueError(f"{mutation} is outside the sequence, whose residues count from 1 to {len(sequence)}.")
+    if sequence[position] != wild:
+        raise ValueError(f"{mutation} starts from {wild}, but residue {position + 1} is {sequence[position]}.")
     return wild, position, mutant
 
 
@@ -120,6 +122,8 @@ def masked_marginal(log_probs_at, sequence: str, mutations: list[str]) -> torch.
 
 def pool_residues(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """hidden: (N, T, D); mask: (N, T), 1 = residue, 0 = padding or special token. Returns (N, D)."""
+    if mask.shape != hidden.shape[:2]:
+        raise ValueError(f"The mask is {tuple(mask.shape)}; features {tuple(hidden.shape)} need one of (N, T).")
     weights = mask.to(hidden.dtype)[..., None]                # (N, T, 1)
     return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
 
