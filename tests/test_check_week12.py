@@ -467,3 +467,17 @@ def test_categorical_jacobian(seeds):
         (lambda m, s: jacobian(m, s)[:, 0], "it should be (4, 20, 4, 20)"),
     ):
         assert_wrong(check.categorical_jacobian, wrong, words)
+
+
+def test_given_code_refuses_in_one_sentence():
+    parse, pool = reference("parse_mutation"), reference("pool_residues")
+    for mutation, words in (
+        ("A2W", "starts from A, but residue 2 is C"),
+        ("C9W", "count from 1 to 3"),
+        ("C0W", "count from 1 to 3"),
+        ("C2B", "no single mutation of the twenty amino acids"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            parse(mutation, "ACD")
+    with pytest.raises(ValueError, match=r"The mask is \(2, 4\)"):
+        pool(torch.rand(2, 5, 3), torch.ones(2, 4))

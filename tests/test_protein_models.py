@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import EsmForMaskedLM
 
-from sslcourse import evaluate, models
+from sslcourse import evaluate, models, train
 from sslcourse.data import AMINO_ACIDS, DataCorrupted, DataMissing
 from sslcourse.models import protein
 
@@ -152,3 +152,42 @@ def test_precision_without_pairs():
         assert evaluate.precision_at_l(torch.rand(5, 5), torch.ones(5, 5)) != evaluate.precision_at_l(
             torch.rand(9, 9), torch.ones(9, 9)
         )
+
+
+# --- masked residues
+
+
+def test_what_is_masked(model):
+    """The shares of BERT, to four standard errors; special tokens and padding never."""
+    ids = model.tokens(["ACDEFGHIKLMNPQRSTVWY" * 10] * 99 + ["ACD"])[0]
+    inputs, labels = train.mask_residues(ids, generator=torch.Generator().manual_seed(1000))
+    chosen = labels != -100
+    assert labels[chosen].equal(ids[chosen]) and inputs[~chosen].equal(ids[~chosen])
+    special = (ids == protein.CLS) | (ids == protein.EOS) | (ids == protein.PAD)
+    assert not (chosen & special).any()
+
+    n = int((~special).sum())
+    assert chosen.sum().item() / n == pytest.approx(0.15, abs=4 * (0.15 * 0.85 / n) ** 0.5)
+    masked = (inputs == protein.MASK) & chosen
+    changed = chosen & ~masked & (inputs != ids)
+    m = int(chosen.sum())
+    assert masked.sum().item() / m == pytest.approx(0.8, abs=4 * (0.8 * 0.2 / m) ** 0.5)
+    assert changed.sum().item() / m == pytest.approx(0.1 * 19 / 20, abs=4 * (0.095 * 0.905 / m) ** 0.5)
+    assert set(inputs[changed].tolist()) == set(protein.RESIDUES.tolist())
+
+    # Rows do not share their draws, and masks alone leave nothing else.
+    assert len({tuple(row.tolist()) for row in chosen[:99]}) == 99
+    inputs, labels = train.mask_residues(ids, (1.0, 0.0))
+    assert (inputs[labels != -100] == protein.MASK).all()
+
+
+def test_the_loss_of_guessing(model):
+    ids = model.tokens(["ACDEFGHIKL"] * 8)[0]
+    guess = lambda inputs: torch.zeros(*inputs.shape, 33)  # noqa: E731
+    assert train.masked_residue_loss(guess, ids).item() == pytest.approx(torch.tensor(33.0).log().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("shares", "p"), [((0.9, 0.2), 0.15), ((-0.1, 0.1), 0.15), ((0.8, 0.1), 0.0)])
+def test_shares_that_are_no_parts(model, shares, p):
+    with pytest.raises(ValueError, match="shares should be parts of 1"):
+        train.mask_residues(model.tokens(["ACD"])[0], shares, p)

@@ -942,7 +942,13 @@ plot.show(
 )
 
 # %% [markdown]
-# The whiskers are 95 % Wilson intervals: they cover this test sample, not the seed.
+# The intervals are Wilson's: they cover this test sample, not the seed. For each network the printed line is the layer with
+# the best *validation* accuracy, so that the test set chooses nothing.
+#
+# Composition is at chance, as the families were made. Mind the untrained network, though. What tells a family is *which
+# letter stands where* at four places, and a random network already mixes letters with places, so its average over
+# residues holds some of that. Chance and composition alone would flatter the trained one; whether a short training does
+# better than none at this question is not certain at all: compare the two curves.
 #
 # ### Three habits, measured
 #
@@ -1194,14 +1200,18 @@ if scale.name in ("small", "full"):
 # %%
 precisions = ("own_contact_precision", "contact_precision", "own_jacobian_precision", "jacobian_precision")
 claims = {
-    "contacts, attention of the checkpoint: precision at L over five times chance": (test_precision - 5 * chance, 0.0),
+    "contacts, attention of the checkpoint: precision at L over four times chance": (test_precision - 4 * chance, 0.0),
     "contacts, attention: checkpoint over the untrained model": (test_precision - untrained_precision, 0.25),
-    "contacts, attention: your training over the untrained model": (own_precision - untrained_precision, 0.02),
+    "contacts, attention: your training over the untrained model": (own_precision - untrained_precision, 0.1),
     "contacts, Jacobian of the checkpoint: precision at L over five times chance": (whole - 5 * chance, 0.0),
     "contacts, Jacobian: checkpoint over the untrained model": (whole - whole_untrained, 0.3),
     "effects, checkpoint: Spearman of masked marginals": (spearman["masked marginals"], 0.5),
-    "effects, checkpoint: over site-independent": (spearman["masked marginals"] - spearman["site-independent"], 0.1),
-    "family probe: checkpoint over composition": (probes["checkpoint"].accuracy - probes["composition"].accuracy, 0.1),
+    "effects, checkpoint: over site-independent": (spearman["masked marginals"] - spearman["site-independent"], 0.3),
+    "family probe: checkpoint over composition": (probes["checkpoint"].accuracy - probes["composition"].accuracy, 0.3),
+    "family probe: checkpoint over the untrained model": (
+        probes["checkpoint"].accuracy - probes["untrained"].accuracy,
+        0.05,
+    ),
 }
 metrics = {f"{kind.replace(', ', '_').replace(' ', '_')}_accuracy": probe.accuracy for kind, probe in real.items()}
 metrics |= {f"{name}_spearman": value for name, value in scans.items()}

@@ -1,4 +1,4 @@
-"""Checks of week 12, protein language models. The definitions and the named mistakes are in oracles/week12.py."""
+"""Checks of week 12, protein language models. The definitions and the named mistakes are in oracles/week12*.py."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from sslcourse.check.compare import Mistake, agree, close, number, tensor
 from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.oracles import week12 as oracle
+from sslcourse.check.oracles import week12_mutations as mutations
 from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
 
@@ -258,7 +259,7 @@ class _Model:
         logits = self.table[position].clone()
         for place, letter in enumerate(sequence):
             if place != position:  # masked
-                logits += self.context[(place + oracle.AMINO_ACIDS.index(letter)) % len(self.context)]
+                logits += self.context[(place + mutations.AMINO_ACIDS.index(letter)) % len(self.context)]
         return logits.log_softmax(dim=0)
 
 
@@ -279,7 +280,7 @@ def masked_marginal(student: Student) -> str:
         came = student(*case)
         if isinstance(came, list | tuple):
             raise Wrong(f"It returns a {type(came).__name__}, it should be a tensor (M,): torch.stack makes one.")
-    _same(student, cases, oracle.masked_marginal, oracle.MARGINAL_MISTAKES, _mutations)
+    _same(student, cases, mutations.masked_marginal, mutations.MARGINAL_MISTAKES, _mutations)
     for mutation in ("W2A", "K99A"):
         if not _refuses(student, model, _SEQUENCE, [mutation]):
             raise Wrong(f"It scores {mutation}, which does not fit the sequence: parse_mutation refuses such a name.")
@@ -323,15 +324,15 @@ def categorical_jacobian(student: Student) -> str:
 
     class Model(nn.Module):
         def forward(self, sequences):
-            numbers = torch.tensor([[oracle.AMINO_ACIDS.index(letter) for letter in s] for s in sequences])
+            numbers = torch.tensor([[mutations.AMINO_ACIDS.index(letter) for letter in s] for s in sequences])
             logits = sum(weights[place, numbers[:, place]] for place in range(numbers.shape[1]))  # (N, L, 20)
             return bias + logits.tanh()
 
     _same(
         student,
         [(Model(), sequence)],
-        oracle.categorical_jacobian,
-        oracle.JACOBIAN_MISTAKES,
+        mutations.categorical_jacobian,
+        mutations.JACOBIAN_MISTAKES,
         lambda model, s: f"the sequence {s}",
     )
     return "The change of every logit for every single mutation."
