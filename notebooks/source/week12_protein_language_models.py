@@ -56,7 +56,7 @@ from sslcourse import data, evaluate, models, plot, train
 from sslcourse.check import week12 as check
 from sslcourse.data import AMINO_ACIDS
 from sslcourse.data.proteins import encode
-from sslcourse.models.protein import EOS, MASK, PAD, RESIDUES
+from sslcourse.models.protein import MASK, PAD
 
 # %%
 scale = sslcourse.begin(week=12)
@@ -157,9 +157,10 @@ scale = sslcourse.begin(week=12)
 
 # %%
 # NBVAL_CHECK_OUTPUT
-train_set = data.load_proteins("potts", "train", n=scale.pick(dry=200, tiny=6000, small=6000, full=6000), seed=scale.seed)
-val_set = data.load_proteins("potts", "val", n=scale.pick(dry=40, tiny=400, small=400, full=400), seed=scale.seed)
-test_set = data.load_proteins("potts", "test", n=scale.pick(dry=40, tiny=400, small=400, full=400), seed=scale.seed)
+n_train, n_test = scale.pick(dry=(200, 40), tiny=(6000, 400), small=(6000, 400), full=(6000, 400))
+train_set = data.load_proteins("potts", "train", n=n_train, seed=scale.seed)
+val_set = data.load_proteins("potts", "val", n=n_test, seed=scale.seed)
+test_set = data.load_proteins("potts", "test", n=n_test, seed=scale.seed)
 scan = data.load_proteins("potts_scan", "test", n=scale.pick(dry=4, tiny=8, small=8, full=8), seed=scale.seed)
 families, length = len(train_set.class_names), len(train_set.sequences[0])
 print(f"{len(train_set)} training, {len(val_set)} validation, {len(test_set)} test sequences of {families} families")
@@ -202,7 +203,8 @@ symmetrize = check.symmetrize(symmetrize)
 # Subtract from every entry (sum of its row) x (sum of its column) / (sum of all), the diagonal included everywhere.
 #
 # <details><summary>Hint 1</summary>Three sums: over the last dimension, over the one before, over both.</details>
-# <details><summary>Hint 2</summary><code>keepdim=True</code> makes (..., L, 1), (..., 1, L) and (..., 1, 1): they broadcast.</details>
+# <details><summary>Hint 2</summary><code>keepdim=True</code> makes (..., L, 1), (..., 1, L) and (..., 1, 1): they
+# broadcast.</details>
 
 
 # %% tags=["exercise", "points:2"]
@@ -253,8 +255,10 @@ plot.show(
 # symmetrise, correct, and stack all heads of all layers as channels, those of layer 0 first.
 #
 # <details><summary>Hint 1</summary>Cut both dimensions: rows and columns belong to tokens.</details>
-# <details><summary>Hint 2</summary>The order matters, since the correction is not linear: cut, symmetrise, correct.</details>
-# <details><summary>Hint 3</summary><code>torch.cat</code> along heads gives (1, channels, L + 2, L + 2); <code>permute</code> at the end.</details>
+# <details><summary>Hint 2</summary>The order matters, since the correction is not linear: cut, symmetrise,
+# correct.</details>
+# <details><summary>Hint 3</summary><code>torch.cat</code> along heads gives (1, channels, L + 2, L + 2);
+# <code>permute</code> at the end.</details>
 
 
 # %% tags=["exercise", "points:2"]
@@ -317,13 +321,15 @@ ContactHead = check.ContactHead(ContactHead)
 # ### 12.5 Precision at L  ·  difficulty 2 of 3  ·  about 20 minutes
 #
 # Of the best-scored pairs, which share touches? Count every pair once (i < j), keep those whose separation j - i lies
-# between `min_separation` and `max_separation` (both included; `None`: no upper end), take the `int(fraction * L)` best,
-# at least one, or all if there are fewer, and divide the hits by the number taken. Short range is 6 to 11, medium 12 to
-# 23, long 24 and more. Where no pair is in range, return NaN and say so with `warnings.warn`.
+# between `min_separation` and `max_separation` (both included; `None`: no upper end), take the `int(fraction * L)`
+# best, at least one, or all if there are fewer, and divide the hits by the number taken. Short range is 6 to 11, medium
+# 12 to 23, long 24 and more. Where no pair is in range, return NaN and say so with `warnings.warn`.
 #
-# <details><summary>Hint 1</summary><code>torch.triu_indices(L, L, offset=k)</code> lists the pairs with j - i of at least k.</details>
+# <details><summary>Hint 1</summary><code>torch.triu_indices(L, L, offset=k)</code> lists the pairs with j - i of at
+# least k.</details>
 # <details><summary>Hint 2</summary>L is the length of the protein, not the number of its contacts.</details>
-# <details><summary>Hint 3</summary><code>scores[i, j].argsort(descending=True)</code>, then the contacts at the first of them.</details>
+# <details><summary>Hint 3</summary><code>scores[i, j].argsort(descending=True)</code>, then the contacts at the first
+# of them.</details>
 
 
 # %% tags=["exercise", "points:2"]
@@ -345,7 +351,7 @@ def precision_at_l(
         near = j - i <= max_separation
         i, j = i[near], j[near]
     if len(i) == 0:
-        warnings.warn(f"No pair of {length} residues is {min_separation} or more apart: precision is NaN.", stacklevel=2)
+        warnings.warn(f"No pair of {length} residues is {min_separation} or more apart: NaN.", stacklevel=2)
         return math.nan
     best = scores[i, j].argsort(descending=True)[: max(1, int(fraction * length))]
     return contacts[i, j][best].double().mean().item()
@@ -395,7 +401,8 @@ parse_mutation = check.parse_mutation(parse_mutation)
 # Score single mutations. `log_probs_at(sequence, position)` masks that 0-based position and returns natural log
 # probabilities of the twenty amino acids, in the order of `AMINO_ACIDS`. Use *your* `parse_mutation`.
 #
-# <details><summary>Hint 1</summary>Both probabilities come from the same masked position of the wild-type sequence.</details>
+# <details><summary>Hint 1</summary>Both probabilities come from the same masked position of the wild-type
+# sequence.</details>
 # <details><summary>Hint 2</summary><code>AMINO_ACIDS.index("T")</code> is the place of T.</details>
 
 
@@ -440,8 +447,8 @@ pool_residues = check.pool_residues(pool_residues)
 # %% [markdown]
 # ## Training
 #
-# ESM's architecture, much smaller: norm before each block, token dropout, the alphabet of 33 tokens. `models.esm` builds
-# transformers' `EsmForMaskedLM` from scratch. ESM-2 turns queries and keys by an angle for each place (rotary
+# ESM's architecture, much smaller: norm before each block, token dropout, the alphabet of 33 tokens. `models.esm`
+# builds transformers' `EsmForMaskedLM` from scratch. ESM-2 turns queries and keys by an angle for each place (rotary
 # positions), so that attention sees distances and sequences may have any length. The toy model has a learnt vector for
 # each place, as ESM-1b had: all sequences have 32 residues, and places need not be worked out from distances first.
 # `train.masked_residue_loss` masks as `mask_tokens` of week 3 does and takes the cross-entropy at the chosen residues.
@@ -479,11 +486,11 @@ def pretrain(sequences, seed=scale.seed, *, epochs=epochs, shares=(0.8, 0.1), wa
 
 
 # %% [markdown]
-# After every epoch: the loss on validation sequences, always with the same masks, and the precision of the contacts. Three
-# levels are known beforehand. Guessing costs $\ln 20$. The site-independent model knows the family and predicts every
-# residue from the frequencies of its column. And since we know the couplings, we know the conditional probabilities of
-# a perfect model that sees all other residues; masking 15 % costs it some of them, so the best possible loss lies a little
-# above that line.
+# After every epoch: the loss on validation sequences, always with the same masks, and the precision of the contacts.
+# Three levels are known beforehand. Guessing costs $\ln 20$. The site-independent model knows the family and predicts
+# every residue from the frequencies of its column. And since we know the couplings, we know the conditional
+# probabilities of a perfect model that sees all other residues; masking 15 % costs it some of them, so the best
+# possible loss lies a little above that line.
 
 # %%
 def site_frequencies(k: int) -> torch.Tensor:
@@ -539,8 +546,8 @@ def watch(model) -> dict[str, float]:
 
 
 torch.manual_seed(scale.seed)
-untrained = models.esm(width, layers, heads, positions="absolute", max_length=length)  # the weights training starts from
-untrained.to(scale.device).eval()
+untrained = models.esm(width, layers, heads, positions="absolute", max_length=length)
+untrained.to(scale.device).eval()                             # the very weights that your training starts from
 start = watch(untrained)
 own_model, history = pretrain(train_set.sequences, watch=watch)
 
@@ -565,7 +572,7 @@ plot.show(
         ylabel="nats per masked residue",
         title="Filling in blanks: below site-independent, residues are used together",
     ),
-    alt="Validation loss over epochs, with levels of guessing, site-independent model, checkpoint and true conditionals.",
+    alt="Validation loss over epochs, with levels of guessing, site-independent, checkpoint and true conditionals.",
 )
 plot.show(
     plot.curves(
@@ -586,10 +593,10 @@ plot.show(
 # %% [markdown]
 # #### Question 1
 #
-# (a) The loss of the site-independent model is a milestone. What must the network have learnt to come down *to* it, what
-# to get *below* it, and which of the two can show in contacts? (b) Why can the best possible validation loss lie above
-# the line of the true conditionals? (c) The mutual information needs an alignment of the family; what does the language
-# model have instead, and what is the advantage for proteins with few relatives?
+# (a) The loss of the site-independent model is a milestone. What must the network have learnt to come down *to* it,
+# what to get *below* it, and which of the two can show in contacts? (b) Why can the best possible validation loss lie
+# above the line of the true conditionals? (c) The mutual information needs an alignment of the family; what does the
+# language model have instead, and what is the advantage for proteins with few relatives?
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
@@ -624,7 +631,7 @@ plot.show(
         ylabel="looking",
         title="The heads of the last layer, one test sequence",
     ),
-    alt="Attention maps of the heads of the last layer for one sequence: bright special tokens, and off-diagonal ladders.",
+    alt="Attention maps of the heads of the last layer for one sequence, special tokens at the borders.",
 )
 
 # %%
@@ -702,8 +709,8 @@ plot.show(
 #
 # Attention is one window into the network: it shows where a head looks, not what it does with what it sees. Another one
 # needs no attention at all: change a residue and see which logits move. By the formula of the theory a perfect model's
-# logits at $j$ move with residue $i$ exactly if $J_{ij} \ne 0$. The **categorical Jacobian** (Zhang et al. 2024) does this
-# for all single mutations.
+# logits at $j$ move with residue $i$ exactly if $J_{ij} \ne 0$. The **categorical Jacobian** (Zhang et al. 2024) does
+# this for all single mutations.
 
 # %% [markdown]
 # ### 12.9 Categorical Jacobian  ·  optional  ·  difficulty 3 of 3  ·  about 20 minutes
@@ -767,7 +774,7 @@ plot.show(
         ylabel="precision at L, single test sequences",
         title="Two ways to ask a network for contacts",
     ),
-    alt="Precision at L from attention and from the categorical Jacobian: untrained, after the own training, checkpoint.",
+    alt="Precision at L from attention and from the categorical Jacobian: untrained, own training, checkpoint.",
 )
 
 # %% [markdown]
@@ -850,34 +857,34 @@ plot.show(
         ylabel=" ".join(AMINO_ACIDS[::-1]),
         title="All single mutations of one sequence, checkpoint",
     ),
-    alt="Two heat maps, twenty amino acids by 32 residues: true energy differences, and masked marginals, of one sequence.",
+    alt="Two heat maps, twenty amino acids by 32 residues: true energy differences, and masked marginals.",
 )
 
 # %% [markdown]
-# A column is a residue, a row what it becomes; 0 is the wild type itself. Columns that are dark throughout are conserved
-# or have fitting neighbours, columns near 0 touch nothing.
+# A column is a residue, a row what it becomes; 0 is the wild type itself. Columns that are dark throughout are
+# conserved or have fitting neighbours, columns near 0 touch nothing.
 #
 # #### Question 3
 #
-# (a) The site-independent model is better than nothing. Which mutations does it get right, which can it not, and why are
-# its errors the same for every sequence of a family? (b) What do wild-type marginals save, and why do they need the 10 %
-# of chosen residues that stay as they are? (c) A friend scores mutations of a human enzyme with ESM and finds no
+# (a) The site-independent model is better than nothing. Which mutations does it get right, which can it not, and why
+# are its errors the same for every sequence of a family? (b) What do wild-type marginals save, and why do they need the
+# 10 % of chosen residues that stay as they are? (c) A friend scores mutations of a human enzyme with ESM and finds no
 # correlation with measured stability. Name two reasons that are not bugs.
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
 # (a) Those of conserved residues, where every change is bad in every context. It cannot score a mutation whose effect
-# depends on the neighbours: the letter that matches the partner of this sequence is good here and bad in a relative with
-# another partner. It does not look at the rest of the sequence, so it says the same for all.
+# depends on the neighbours: the letter that matches the partner of this sequence is good here and bad in a relative
+# with another partner. It does not look at the rest of the sequence, so it says the same for all.
 #
 # (b) One forward pass instead of L. The output at an unmasked residue is trained only where an unmasked residue was
 # chosen: the 10 % kept and the 10 % replaced by another. With masks alone nothing tells the network what to say where
-# the residue is visible. With them it is told that the visible residue is right in about half of such cases, so it leans
-# on it, which compresses differences; ranks may suffer less than values.
+# the residue is visible. With them it is told that the visible residue is right in about half of such cases, so it
+# leans on it, which compresses differences; ranks may suffer less than values.
 #
-# (c) Likelihood is about what evolution kept, which is more than stability: function, folding speed, regulation. And the
-# training data are biased: an enzyme with few relatives in the database, or of a well-studied clade, gets scores that
-# reflect who was sequenced. (A third: the assay measures at saturating conditions and cannot resolve the effects.)
+# (c) Likelihood is about what evolution kept, which is more than stability: function, folding speed, regulation. And
+# the training data are biased: an enzyme with few relatives in the database, or of a well-studied clade, gets scores
+# that reflect who was sequenced. (A third: the assay measures at saturating conditions and cannot resolve the effects.)
 # ### END SOLUTION
 
 # %% [markdown]
@@ -926,7 +933,7 @@ plot.show(
         ylabel="test accuracy",
         title="Which family? Linear probes on pooled features",
     ),
-    alt="Accuracy of the family by layer for the untrained, own and shipped model, with chance and composition as levels.",
+    alt="Accuracy of the family by layer: untrained, own and shipped model, with chance and composition.",
 )
 for kind, probe in probes.items():
     print(f"{kind:13}  family {probe.accuracy:.2f}  (95 % interval {probe.low:.2f} to {probe.high:.2f})")
@@ -942,8 +949,8 @@ plot.show(
 )
 
 # %% [markdown]
-# The intervals are Wilson's: they cover this test sample, not the seed. For each network the printed line is the layer with
-# the best *validation* accuracy, so that the test set chooses nothing.
+# The intervals are Wilson's: they cover this test sample, not the seed. For each network the printed line is the layer
+# with the best *validation* accuracy, so that the test set chooses nothing.
 #
 # Composition is at chance, as the families were made. Mind the untrained network, though. What tells a family is *which
 # letter stands where* at four places, and a random network already mixes letters with places, so its average over
@@ -1017,7 +1024,7 @@ plot.show(
         log_x=True,
         title="Longer training: contacts from attention",
     ),
-    alt="Precision at L of contacts against the number of epochs, with error bars over seeds, and the own run as a star.",
+    alt="Precision at L of contacts against epochs, with error bars over seeds, and the own run as a star.",
 )
 
 # %%
@@ -1034,11 +1041,14 @@ plot.show(
         effects_by_epochs,
         xlabel="epochs of 6,000 sequences",
         ylabel="Spearman of masked marginals",
-        levels={"site-independent": own["site-independent"], "checkpoint": correlations(model, val_scan)["masked marginals"]},
+        levels={
+            "site-independent": own["site-independent"],
+            "checkpoint": correlations(model, val_scan)["masked marginals"],
+        },
         log_x=True,
         title="Longer training: effects of mutations",
     ),
-    alt="Rank correlation of masked marginals against the number of epochs, with error bars, and the own run as a star.",
+    alt="Rank correlation of masked marginals against epochs, with error bars, and the own run as a star.",
 )
 
 # %%
@@ -1066,10 +1076,10 @@ plot.show(
 # ## Real proteins
 #
 # At scale `small` the same architecture, somewhat larger, is trained on real sequences of unrelated proteins and asked
-# three real questions: the secondary structure of every residue (helix, strand, other), where in the cell a protein is at
-# home, and the effects of mutations of GB1 and TEM-1. At `full` ESM-2 is loaded in its place. Expect little of `small`: a
-# few thousand proteins, each without its family, teach composition and local patterns; families, from which contacts
-# and effects come, need millions. At `tiny` this section is skipped.
+# three real questions: the secondary structure of every residue (helix, strand, other), where in the cell a protein is
+# at home, and the effects of mutations of GB1 and TEM-1. At `full` ESM-2 is loaded in its place. Expect little of
+# `small`: a few thousand proteins, each without its family, teach composition and local patterns; families, from which
+# contacts and effects come, need millions. At `tiny` this section is skipped.
 
 # %%
 def residues_of(model, some: data.ProteinSet, n: int, seed: int = 0):
@@ -1126,21 +1136,35 @@ if scale.name in ("small", "full"):
     from scipy.stats import spearmanr
 
     real_lm = real_model()
-    structure = {split: data.load_proteins("secondary_structure", split, n=n) for split, n in (("train", 200), ("test", 150))}
-    for kind, view in {"letters around": window, "model": lambda s, n: residues_of(real_lm, s, n)}.items():
+    torch.manual_seed(scale.seed)
+    random_lm = models.esm(96, 3, 4).to(scale.device).eval()      # the baseline of the same features, untrained
+    sizes = {"train": 200, "test": 150}
+    structure = {split: data.load_proteins("secondary_structure", split, n=n) for split, n in sizes.items()}
+    for kind, view in {
+        "letters around": window,
+        "untrained": lambda s, n: residues_of(random_lm, s, n),
+        "model": lambda s, n: residues_of(real_lm, s, n),
+    }.items():
         (x, y), (test_x, test_y) = view(structure["train"], 8000), view(structure["test"], 6000)
         real[f"structure, {kind}"] = evaluate.linear_probe(x, y, test_x, test_y, Cs=(0.01, 0.1))
+        test_structure = test_y
     places = {split: data.load_proteins("localisation", split, n=n) for split, n in (("train", None), ("test", 1000))}
     for kind, view in {
         "composition": composition,
+        "untrained": lambda sequences: pooled(random_lm, [s[:400] for s in sequences]),
         "model": lambda sequences: pooled(real_lm, [s[:400] for s in sequences]),
     }.items():
         x, test_x = (view(places[split].sequences) for split in ("train", "test"))
         real[f"location, {kind}"] = evaluate.linear_probe(x, places["train"].labels, test_x, places["test"].labels)
+    commonest = {
+        "structure, majority class": test_structure.bincount().max() / len(test_structure),
+        "location, majority class": places["test"].labels.bincount().max() / len(places["test"]),
+    }
     plot.show(
         plot.bars(
-            {kind: probe.accuracy for kind, probe in real.items()},
-            intervals={kind: (probe.low, probe.high) for kind, probe in real.items()},
+            {kind.replace(", ", ",\n"): probe.accuracy for kind, probe in real.items()},
+            intervals={kind.replace(", ", ",\n"): (probe.low, probe.high) for kind, probe in real.items()},
+            levels={kind: float(share) for kind, share in commonest.items()},
             ylabel="test accuracy",
             title="Real proteins: structure of residues, location of proteins",
         ),
@@ -1158,8 +1182,9 @@ if scale.name in ("small", "full"):
     for name in scale.pick(tiny=(), small=("gb1", "tem1"), full=("gb1", "tem1", "gfp")):
         measured = data.load_proteins(name, "test")
         single = measured[[n for n, m in enumerate(measured.mutations) if ":" not in m]]
-        predicted = masked_marginal(masked_reader(real_lm), single.wild_types[0], single.mutations)
-        scans[name] = float(spearmanr(predicted, single.scores).statistic)
+        for kind, lm in {"untrained": random_lm, "model": real_lm}.items():
+            predicted = masked_marginal(masked_reader(lm), single.wild_types[0], single.mutations)
+            scans[f"{name}, {kind}"] = float(spearmanr(predicted, single.scores).statistic)
     plot.show(
         plot.bars(scans, ylabel="Spearman with the measured effect", title="Mutational scans, no label used"),
         alt="Rank correlation of masked marginals with measured effects for each scan.",
@@ -1214,7 +1239,7 @@ claims = {
     ),
 }
 metrics = {f"{kind.replace(', ', '_').replace(' ', '_')}_accuracy": probe.accuracy for kind, probe in real.items()}
-metrics |= {f"{name}_spearman": value for name, value in scans.items()}
+metrics |= {f"{name.replace(', ', '_')}_spearman": value for name, value in scans.items()}
 check.report(
     scale,
     own_loss=history.metrics["loss"][-1],
@@ -1258,10 +1283,10 @@ check.report(
 #
 # - A. Rives, J. Meier, T. Sercu, et al. *Biological structure and function emerge from scaling unsupervised learning to
 #   250 million protein sequences.* PNAS 2021.
-# - R. Rao, J. Meier, T. Sercu, S. Ovchinnikov, A. Rives. *Transformer protein language models are unsupervised structure
-#   learners.* ICLR 2021. The contact regression and precision at L.
-# - J. Meier, R. Rao, R. Verkuil, J. Liu, T. Sercu, A. Rives. *Language models enable zero-shot prediction of the effects
-#   of mutations on protein function.* NeurIPS 2021.
+# - R. Rao, J. Meier, T. Sercu, S. Ovchinnikov, A. Rives. *Transformer protein language models are unsupervised
+#   structure learners.* ICLR 2021. The contact regression and precision at L.
+# - J. Meier, R. Rao, R. Verkuil, J. Liu, T. Sercu, A. Rives. *Language models enable zero-shot prediction of the
+#   effects of mutations on protein function.* NeurIPS 2021.
 # - Z. Lin, H. Akin, R. Rao, et al. *Evolutionary-scale prediction of atomic-level protein structure with a language
 #   model.* Science 2023. ESM-2.
 # - J. Vig, A. Madani, L. Varshney, C. Xiong, R. Socher, N. Rajani. *BERTology meets biology: interpreting attention in
@@ -1276,7 +1301,7 @@ check.report(
 #   interaction by message passing.* PNAS 2009. F. Morcos, A. Pagnani, B. Lunt, et al. *Direct-coupling analysis of
 #   residue coevolution captures native contacts across many protein families.* PNAS 2011. M. Ekeberg, C. Lövkvist, Y.
 #   Lan, M. Weigt, E. Aurell. *Improved contact prediction in proteins: using pseudolikelihoods to infer Potts models.*
-#   Physical Review E 2013. U. Göbel, C. Sander, R. Schneider, A. Valencia. *Correlated mutations and residue contacts in
-#   proteins.* Proteins 1994. Where it comes from.
+#   Physical Review E 2013. U. Göbel, C. Sander, R. Schneider, A. Valencia. *Correlated mutations and residue contacts
+#   in proteins.* Proteins 1994. Where it comes from.
 # - C. Dallago, J. Mou, K. Johnston, et al. *FLIP: benchmark tasks in fitness landscape inference for proteins.* NeurIPS
 #   Datasets and Benchmarks 2021. Splits that mean something.

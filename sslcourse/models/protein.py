@@ -12,6 +12,7 @@ million protein sequences" (ESM-1b); Lin et al. 2023, "Evolutionary-scale predic
 with a language model" (ESM-2).
 """
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -100,7 +101,8 @@ class ProteinLM(nn.Module):
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
             ids, mask = self.tokens([sequences[n] for n in batch])
-            out = _evaluated(self, lambda: self.network.esm(ids, attention_mask=mask, output_hidden_states=True))  # noqa: B023
+            given = {"input_ids": ids, "attention_mask": mask, "output_hidden_states": True}
+            out = _evaluated(self, functools.partial(self.network.esm, **given))
             states = out.last_hidden_state if layer == -1 else out.hidden_states[layer]
             for row, n in enumerate(batch):
                 features[n] = states[row, 1 : len(sequences[n]) + 1].float().cpu()

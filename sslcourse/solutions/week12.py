@@ -16,7 +16,7 @@ from sslcourse import data, evaluate, models, plot, train
 from sslcourse.check import week12 as check
 from sslcourse.data import AMINO_ACIDS
 from sslcourse.data.proteins import encode
-from sslcourse.models.protein import EOS, MASK, PAD, RESIDUES
+from sslcourse.models.protein import MASK, PAD
 
 
 def symmetrize(x: torch.Tensor) -> torch.Tensor:
@@ -87,7 +87,7 @@ def precision_at_l(
         near = j - i <= max_separation
         i, j = i[near], j[near]
     if len(i) == 0:
-        warnings.warn(f"No pair of {length} residues is {min_separation} or more apart: precision is NaN.", stacklevel=2)
+        warnings.warn(f"No pair of {length} residues is {min_separation} or more apart: NaN.", stacklevel=2)
         return math.nan
     best = scores[i, j].argsort(descending=True)[: max(1, int(fraction * length))]
     return contacts[i, j][best].double().mean().item()
