@@ -62,6 +62,23 @@ def test_features_do_not_depend_on_the_batch(model):
     assert model.hidden(["MK"], layer=0)[0].shape == (2, 16)
 
 
+@torch.no_grad()
+def test_habits_that_the_week_teaches(model):
+    """Padding without an attention mask changes logits; token dropout rescales embeddings at inference too."""
+    alone = model(*model.tokens(["MKTAY"]))[0, 1:6]
+    ids, mask = model.tokens(["MKTAY", "MKTAYIAKQRQISFVK"])
+    torch.testing.assert_close(model(ids, mask)[0, 1:6], alone, atol=1e-5, rtol=1e-4)
+    assert (model(ids, torch.ones_like(ids))[0, 1:6] - alone).abs().max() > 1e-3
+
+    embeddings = model.network.esm.embeddings  # rotary positions: nothing is added to the words
+    ids, mask = model.tokens(["MKTAYIAKQR"])
+    half = ids.clone()
+    half[0, 1:7] = protein.MASK  # 6 of 12 tokens
+    for given, scale in ((ids, 0.88), (half, 0.88 / 0.5)):
+        raw = embeddings.word_embeddings(given) * (given != protein.MASK)[..., None]
+        torch.testing.assert_close(embeddings(input_ids=given, attention_mask=mask), scale * raw)
+
+
 def test_modes_are_put_back(model):
     model.train()
     model.attentions("MK"), model.hidden(["MK"]), model.log_probs(["MK"])
