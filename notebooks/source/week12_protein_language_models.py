@@ -1179,6 +1179,11 @@ if scale.name in ("small", "full"):
     )
 
 # %% [markdown]
+# Lay each bar of the model beside two others: the same network untrained, and what needs no network at all. A few
+# minutes on a few thousand unrelated proteins must not be expected to add anything to them, and where they do not, the
+# sentence "we probed a protein language model" would still be true, and worth nothing. What ESM-2 has on top is not
+# another architecture but tens of millions of sequences (Lin et al. 2023), many families with many members among them.
+#
 # Residues of one protein are not independent, so the intervals of the structure probe are too narrow. The classes of
 # the location are unequal; `class_weight="balanced"` in scikit-learn's logistic regression weighs them alike where rare
 # places matter, and then the balanced accuracy is the number to report.
