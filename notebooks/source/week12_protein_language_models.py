@@ -237,7 +237,7 @@ def mutual_information(numbers: torch.Tensor) -> torch.Tensor:
 
 
 alignment = encode(train_set[train_set.labels == 0].sequences)
-information = apc(mutual_information(alignment))
+information = apc(mutual_information(alignment)).fill_diagonal_(0).clamp(min=0)     # for the eye: no negative values
 plot.show(
     plot.heat_maps(
         {"contacts": train_set.contacts[0].double(), "mutual information, corrected": information / information.max()},
@@ -617,21 +617,20 @@ plot.show(
 # ## Contacts from attention
 #
 # The attention maps of one test sequence, as they come: each row sums to 1, the first and last column are the special
-# tokens. Many heads look at fixed distances or at special tokens; some show ladders.
+# tokens. A head that looks at contacts shows short ladders, mirrored at the diagonal.
 
 # %%
 shown = first(test_set, 1)[0][0]
 maps = torch.cat(model.attentions(shown), dim=1)[0].cpu()     # (layers * heads, L + 2, L + 2)
-last = maps[-heads:]
 plot.show(
     plot.heat_maps(
-        {f"head {n}": head for n, head in enumerate(last)},
+        {f"head {n}": head for n, head in enumerate(maps[:heads])},
         label="attention",
         xlabel="looked at",
         ylabel="looking",
-        title="The heads of the last layer, one test sequence",
+        title="The heads of layer 0, one test sequence",
     ),
-    alt="Attention maps of the heads of the last layer for one sequence, special tokens at the borders.",
+    alt="Attention maps of the heads of the first layer for one sequence, special tokens at the borders.",
 )
 
 # %%
@@ -682,6 +681,11 @@ plot.show(
 )
 
 # %% [markdown]
+# Where do the heads sit that show contacts? In the first layer a head knows of every token its letter and its place, and
+# nothing else: not the family. It can look for letters that match, at places that touch in one family or another; which
+# family it is must be sorted out later, from what the head brings back, and no map shows that. Keep it in mind for what
+# the next section finds.
+#
 # #### Question 2
 #
 # (a) Why must a contact regression be tested on families that it was not fitted on, although it sees no sequence and no
@@ -854,7 +858,7 @@ plot.show(
         {"true energy difference": true_effects.T, "masked marginal": predicted.T},
         label="ln p(mutant) - ln p(wild type)",
         xlabel="residue",
-        ylabel=" ".join(AMINO_ACIDS[::-1]),
+        ylabel="becomes, from A (top) to Y",
         title="All single mutations of one sequence, checkpoint",
     ),
     alt="Two heat maps, twenty amino acids by 32 residues: true energy differences, and masked marginals.",
@@ -956,6 +960,10 @@ plot.show(
 # letter stands where* at four places, and a random network already mixes letters with places, so its average over
 # residues holds some of that. Chance and composition alone would flatter the trained one; whether a short training does
 # better than none at this question is not certain at all: compare the two curves.
+#
+# And mind the map: it may show no families where the probe reads them off nearly without error. t-SNE keeps near what is
+# near in all features together, and most of the distance between two pooled sequences is about which letters they hold.
+# A map that shows clusters proves something, one that shows none does not.
 #
 # ### Three habits, measured
 #
