@@ -962,8 +962,8 @@ plot.show(
 # better than none at this question is not certain at all: compare the two curves.
 #
 # And mind the map: it may show no families where the probe reads them off nearly without error. t-SNE keeps near what is
-# near in all features together, and most of the distance between two pooled sequences is about which letters they hold.
-# A map that shows clusters proves something, one that shows none does not.
+# near in *all* features together, and much of that is which letters a sequence holds; a probe is free to look along the
+# few directions that matter. A map without clusters proves nothing against the features.
 #
 # ### Three habits, measured
 #
