@@ -55,6 +55,16 @@ WEEKS = {
             data={"small": ("cifar100",), "full": ("cifar100",)},
             minutes={"dry": 0.3, "tiny": 1},
         ),
+        Week(
+            "week12",
+            "week12_protein_language_models",
+            "Protein language models: structure from filling in blanks",
+            data={
+                "small": ("secondary_structure", "localisation", "gb1", "tem1"),
+                "full": ("secondary_structure", "localisation", "gb1", "tem1", "gfp"),
+            },
+            minutes={"dry": 0.3, "tiny": 1},
+        ),
     )
 }
 

@@ -32,6 +32,9 @@ def test_a_checkpoint_loads_strictly_in_eval_mode(name):
         assert stored[key].dtype in (torch.float16, torch.int64)
         torch.testing.assert_close(value, stored[key].to(value.dtype), rtol=0, atol=0)
         assert value.isfinite().all(), key
+    if isinstance(model, models.ProteinLM):
+        assert model(model.tokens(["ACDEF", "GHIKL"])[0]).shape == (2, 7, 33)
+        return
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     assert model(images).shape == (2, model.num_features)
 

@@ -1,4 +1,4 @@
-"""Data: image sets, toy worlds, loaders of real data sets, the data root and prefetching.
+"""Data: image and protein sets, toy worlds, loaders of real data sets, the data root and prefetching.
 
 Real data sets live under one folder, the data root; toy worlds are drawn on the spot. Parsers and downloaders
 (torchvision, medmnist, pooch) are imported when a real data set is first asked for.
@@ -7,6 +7,20 @@ Real data sets live under one folder, the data root; toy worlds are drawn on the
 from sslcourse.data.images import ImageSet, as_float
 from sslcourse.data.load import load_images
 from sslcourse.data.prefetch import prefetch
+from sslcourse.data.protein_load import load_proteins
+from sslcourse.data.proteins import AMINO_ACIDS, ProteinSet, parse_mutation
 from sslcourse.data.root import DataCorrupted, DataMissing, data_root
 
-__all__ = ["DataCorrupted", "DataMissing", "ImageSet", "as_float", "data_root", "load_images", "prefetch"]
+__all__ = [
+    "AMINO_ACIDS",
+    "DataCorrupted",
+    "DataMissing",
+    "ImageSet",
+    "ProteinSet",
+    "as_float",
+    "data_root",
+    "load_images",
+    "load_proteins",
+    "parse_mutation",
+    "prefetch",
+]

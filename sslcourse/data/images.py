@@ -127,7 +127,7 @@ def _positions(index, n: int) -> slice | Tensor:
     return index
 
 
-def balanced(labels: Tensor, n: int, seed: int, what: str) -> Tensor:
+def balanced(labels: Tensor, n: int, seed: int, what: str, things: str = "images") -> Tensor:
     """Positions (n,) of a class-balanced draw, shuffled.
 
     Counts differ by at most one; where a class runs out, the others share the rest. For one seed the draw of n is part
@@ -135,7 +135,7 @@ def balanced(labels: Tensor, n: int, seed: int, what: str) -> Tensor:
     Raises ValueError, naming `what` it was to draw from, where n is not from 1 to N.
     """
     if not 0 < n <= len(labels):
-        raise ValueError(f"{what} has {len(labels)} images, so n should be from 1 to {len(labels)}, not {n}.")
+        raise ValueError(f"{what} has {len(labels)} {things}, so n should be from 1 to {len(labels)}, not {n}.")
     if labels.dim() == 2:
         labels = torch.zeros(len(labels))
     # Shuffled by sorting uniform keys: unlike `permutation`, their stream is the same in every version of NumPy.

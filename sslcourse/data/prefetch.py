@@ -5,6 +5,7 @@ from pathlib import Path
 from sslcourse import scale as scales
 from sslcourse import weeks
 from sslcourse.data.load import ensure, find_source
+from sslcourse.data.protein_sources import SOURCES as PROTEINS
 
 
 def prefetch(week: int | str, scale: str) -> list[Path]:
@@ -19,7 +20,7 @@ def prefetch(week: int | str, scale: str) -> list[Path]:
         raise ValueError(f"There is no scale {scale!r}; choose one of {', '.join(scales.NAMES)}.")
     folders = []
     for name in row.data.get(scale, ()):
-        wanted = find_source(name)
+        wanted = PROTEINS[name](name) if name in PROTEINS else find_source(name)
         for part in wanted.parts:
             ensure(wanted, part)
             for file in wanted.files(part):

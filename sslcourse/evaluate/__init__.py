@@ -1,6 +1,7 @@
 """Evaluation: features, probes, neighbours, geometry of an embedding, similarity of two, clusters against classes."""
 
 from sslcourse.evaluate.clusters import cluster_accuracy
+from sslcourse.evaluate.contacts import precision_at_l
 from sslcourse.evaluate.features import extract_features, layer_features
 from sslcourse.evaluate.interval import wilson_interval
 from sslcourse.evaluate.neighbours import knn_accuracy, nearest_neighbours
@@ -19,6 +20,7 @@ __all__ = [
     "linear_cka",
     "linear_probe",
     "nearest_neighbours",
+    "precision_at_l",
     "rankme",
     "uniformity",
     "wilson_interval",

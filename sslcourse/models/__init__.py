@@ -9,6 +9,18 @@ from sslcourse.models.backbones import backbone
 from sslcourse.models.heads import projection_head
 from sslcourse.models.normalise import Normalise
 from sslcourse.models.pretrained import load_pretrained
+from sslcourse.models.protein import ProteinLM, esm, load_esm
 from sslcourse.models.vit import ViT
 
-__all__ = ["Normalise", "ViT", "backbone", "conv_decoder", "conv_encoder", "load_pretrained", "projection_head"]
+__all__ = [
+    "Normalise",
+    "ProteinLM",
+    "ViT",
+    "backbone",
+    "conv_decoder",
+    "conv_encoder",
+    "esm",
+    "load_esm",
+    "load_pretrained",
+    "projection_head",
+]

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from sslcourse.models.backbones import backbone
+from sslcourse.models.protein import esm
 from sslcourse.models.published import moco_v2_resnet50
 
 FOLDER = Path(__file__).parents[1] / "checkpoints"
@@ -50,6 +51,15 @@ SHIPPED = {
         toy="scenes",
         version=1,
     ),
+    "esm_potts": Shipped(
+        build=lambda: esm(64, 3, 4, positions="absolute", max_length=32),
+        trained="masked residues as in week 12 (3 blocks of width 64): 11 epochs of 60,000 sequences",
+        recipe="sslcourse.cli.recipes.esm:esm_potts",
+        measure="sslcourse.cli.recipes.esm:contacts_and_effects",
+        seed=512,
+        toy="potts",
+        version=1,
+    ),
 }
 
 PUBLISHED = {"moco_v2_resnet50": moco_v2_resnet50}
@@ -58,7 +68,8 @@ PUBLISHED = {"moco_v2_resnet50": moco_v2_resnet50}
 def load_pretrained(name: str) -> nn.Module:
     """A backbone with weights, in eval mode: images (N, C, H, W), uint8 or float in [0, 1], to features (N, D).
 
-    name: `moco_scenes_conv4`, shipped; `moco_v2_resnet50`, fetched into the data root on first use. Raises ValueError
+    name: `moco_scenes_conv4`, shipped; `moco_v2_resnet50`, fetched into the data root on first use; `esm_potts`,
+    shipped, is a ProteinLM and takes tokens. Raises ValueError
     for an unknown name and for a file that is damaged, belongs to another network, or was trained on another version of
     its toy world; FileNotFoundError where the file is missing; DataMissing, DataCorrupted for what has to be fetched.
     """

@@ -41,7 +41,7 @@ def curves(
             ax.fill_between(across, values - half, values + half, color=colour, alpha=0.2, linewidth=0)
     if log_x:
         _powers(ax, across)
-    if x is None:
+    elif all(float(place).is_integer() for place in across):  # epochs, layers: no ticks between them
         ax.xaxis.get_major_locator().set_params(integer=True)
     return _finish(figure, ax, levels, xlabel, ylabel, title, legend=len(series) > 1)
 

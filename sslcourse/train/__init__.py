@@ -1,10 +1,21 @@
-"""Training: one loop for every method, schedules, the moving average of a teacher."""
+"""Training: one loop for every method, schedules, the moving average of a teacher, masked residues."""
 
 from sslcourse.train.classifier import fit_classifier
 from sslcourse.train.ema import update_ema
 from sslcourse.train.fit import fit
 from sslcourse.train.history import History, NotFinite
+from sslcourse.train.residues import mask_residues, masked_residue_loss
 from sslcourse.train.schedule import cosine_schedule
 from sslcourse.train.student import fit_student
 
-__all__ = ["History", "NotFinite", "cosine_schedule", "fit", "fit_classifier", "fit_student", "update_ema"]
+__all__ = [
+    "History",
+    "NotFinite",
+    "cosine_schedule",
+    "fit",
+    "fit_classifier",
+    "fit_student",
+    "mask_residues",
+    "masked_residue_loss",
+    "update_ema",
+]

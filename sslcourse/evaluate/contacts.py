@@ -1,0 +1,56 @@
+"""Predicted against true contacts: of the best L pairs, how many touch?
+
+References: Rao et al. 2021, "Transformer protein language models are unsupervised structure learners", appendix
+(precision of the top L pairs; short range 6 to 11, medium 12 to 23, long 24 residues and more).
+"""
+
+import math
+import warnings
+
+import torch
+from torch import Tensor
+
+
+def precision_at_l(
+    scores: Tensor,
+    contacts: Tensor,
+    min_separation: int = 6,
+    max_separation: int | None = None,
+    fraction: float = 1.0,
+) -> float:
+    """Share of true contacts among the int(fraction * L) pairs i < j with the highest scores, in [0, 1].
+
+    scores: (L, L), higher where contact is more likely, read above the diagonal only. contacts: (L, L) bool or 0 and 1.
+    Only pairs with min_separation <= j - i <= max_separation count (None: no upper end). At least one pair is taken,
+    and where there are fewer than asked for, all of them, and the share is of those taken. NaN, with a warning, where
+    no pair is in range. Raises ValueError for matrices that are not square or do not match, scores that are not finite
+    in the range, or a range or fraction that makes no sense.
+    """
+    scores, contacts = torch.as_tensor(scores).detach().cpu().double(), torch.as_tensor(contacts).cpu()
+    if scores.dim() != 2 or scores.shape[0] != scores.shape[1] or contacts.shape != scores.shape:
+        raise ValueError(
+            f"scores and contacts should both be (L, L); they are {tuple(scores.shape)} and {tuple(contacts.shape)}."
+        )
+    if not fraction > 0 or not math.isfinite(fraction):
+        raise ValueError(f"fraction should be a positive number such as 0.5, but it is {fraction}.")
+    if min_separation < 1 or (max_separation is not None and max_separation < min_separation):
+        raise ValueError(
+            f"The separations should satisfy 1 <= min_separation <= max_separation, but they are {min_separation} and "
+            f"{max_separation}."
+        )
+
+    length = len(scores)
+    i, j = torch.triu_indices(length, length, min_separation)  # i < j: each pair once
+    if max_separation is not None:
+        near = j - i <= max_separation
+        i, j = i[near], j[near]
+    if len(i) == 0:
+        warnings.warn(
+            f"No pair of a protein of {length} residues is {min_separation} or more apart: its precision is NaN.",
+            stacklevel=2,
+        )
+        return float("nan")
+    if not scores[i, j].isfinite().all():
+        raise ValueError("Some scores in the range are not finite; look at the model that gave them.")
+    best = scores[i, j].argsort(descending=True, stable=True)[: max(1, int(fraction * length))]
+    return (contacts[i, j][best] != 0).double().mean().item()

@@ -1,0 +1,45 @@
+"""Masked language modelling of proteins: which residues are hidden, and the loss at these.
+
+References: Devlin et al. 2019, "BERT: pre-training of deep bidirectional transformers for language understanding" (15 %
+chosen, of these 80 / 10 / 10); Rives et al. 2021, "Biological structure and function emerge from scaling unsupervised
+learning to 250 million protein sequences" (the same for proteins).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sslcourse.models.protein import EOS, MASK, PAD, RESIDUES
+
+
+def mask_residues(
+    ids: Tensor,
+    shares: tuple[float, float] = (0.8, 0.1),
+    p: float = 0.15,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Inputs and labels, int64 (N, T), drawn anew at every call; labels are -100 where nothing is asked.
+
+    ids: int64 (N, T) tokens of ESM. Every residue is chosen with probability p, special tokens never. shares: of the
+    chosen ones those that become <mask> and those that become a random residue; the rest stays as it is.
+    Raises ValueError for shares or a p that are no parts of 1.
+    """
+    if min(shares) < 0 or sum(shares) > 1 + 1e-9 or not 0 < p <= 1:
+        raise ValueError(f"shares should be parts of 1 and p lie in (0, 1], but they are {shares} and {p}.")
+
+    def uniform() -> Tensor:
+        return torch.rand(ids.shape, device=ids.device, generator=generator)
+
+    special = (ids < RESIDUES.min()) | (ids == EOS) | (ids == PAD)
+    chosen = (uniform() < p) & ~special
+    fate = uniform()
+    random = RESIDUES.to(ids.device)[torch.randint(20, ids.shape, device=ids.device, generator=generator)]
+    inputs = torch.where(chosen & (fate < shares[0]), MASK, ids)
+    inputs = torch.where(chosen & (fate >= shares[0]) & (fate < sum(shares)), random, inputs)
+    return inputs, torch.where(chosen, ids, -100)
+
+
+def masked_residue_loss(model: nn.Module, ids: Tensor, shares: tuple[float, float] = (0.8, 0.1)) -> Tensor:
+    """Cross-entropy in nats, averaged over the chosen residues, of a model from token numbers to logits (N, T, V)."""
+    inputs, labels = mask_residues(ids, shares)
+    return F.cross_entropy(model(inputs).flatten(0, 1), labels.flatten(), ignore_index=-100)
