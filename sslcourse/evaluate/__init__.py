@@ -1,6 +1,8 @@
-"""Evaluation: features, probes, neighbours, geometry of an embedding, similarity of two, clusters against classes."""
+"""Evaluation: features, probes, neighbours, geometry of an embedding, similarity of two, clusters against classes,
+what a representation is made of."""
 
 from sslcourse.evaluate.clusters import cluster_accuracy
+from sslcourse.evaluate.explain import insertion_deletion, relax, sample_masks
 from sslcourse.evaluate.features import extract_features, layer_features
 from sslcourse.evaluate.interval import wilson_interval
 from sslcourse.evaluate.neighbours import knn_accuracy, nearest_neighbours
@@ -14,12 +16,15 @@ __all__ = [
     "alignment",
     "cluster_accuracy",
     "extract_features",
+    "insertion_deletion",
     "knn_accuracy",
     "layer_features",
     "linear_cka",
     "linear_probe",
     "nearest_neighbours",
     "rankme",
+    "relax",
+    "sample_masks",
     "uniformity",
     "wilson_interval",
 ]
