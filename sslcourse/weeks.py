@@ -55,6 +55,14 @@ WEEKS = {
             data={"small": ("cifar100",), "full": ("cifar100",)},
             minutes={"dry": 0.3, "tiny": 1},
         ),
+        Week(
+            "bonus",
+            "bonus_explaining_representations",
+            "Explaining representations: RELAX",
+            data={"small": ("cifar10",), "full": ("stl10",)},
+            minutes={"dry": 0.3, "tiny": 1},
+            weights={"full": ("moco_v2_resnet50",)},
+        ),
     )
 }
 

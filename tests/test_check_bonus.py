@@ -56,12 +56,12 @@ def test_the_definition_is_the_published_code_with_the_uncertainty_divided_by_th
     torch.testing.assert_close(summed / masks[:, 0].sum(0), uncertainty, atol=1e-8, rtol=0)
 
 
-def test_the_expectation_of_the_paper_is_importance_times_the_mean_mask():
-    """E[s M] of the paper differs from the weighted mean by the mean of the mask at the pixel, and only by that."""
+def test_the_estimator_of_rise_differs_by_the_mean_mask_at_the_pixel_only():
+    """RISE averages s M over the masks and divides by the expected mask, here by the mean mask of each pixel."""
     image, masks = drawn(3, 5, 5), drawn(30, 1, 5, 5, seed=1)
     s = torch.tensor(oracle.similarities(encode, image, masks))
-    paper = (s.view(-1, 1, 1) * masks[:, 0]).mean(0)
-    torch.testing.assert_close(paper / masks[:, 0].mean(0), oracle.relax(encode, image, masks)[0])
+    expected = (s.view(-1, 1, 1) * masks[:, 0]).mean(0)
+    torch.testing.assert_close(expected / masks[:, 0].mean(0), oracle.relax(encode, image, masks)[0])
 
 
 def test_the_levels_of_masks_hold_for_cells_at_random_places():
@@ -87,7 +87,7 @@ def test_curves_of_an_encoder_whose_cosine_is_known():
 
 
 def by_loops(n, grid, image_size, keep=0.5, generator=None):
-    """As in RISE's published code: each mask enlarged and cut out in turn; grid cells over a little more than the image."""
+    """As in RISE's published code: one mask after the other; the grid covers a little more than the image."""
     size = math.ceil(image_size / grid)
     masks = torch.empty(n, 1, image_size, image_size)
     for i in range(n):
@@ -282,7 +282,7 @@ PAIR = "F.cosine_similarity(encoder(image * masks), h)"
         (PAIR, "F.cosine_similarity(encoder(image * masks + 1 - masks), h)", "it should be"),
         ("        encoder.eval()", "        pass", "asked in training mode"),
         ("        encoder.train()", "        pass", "was in training mode before and is not afterwards"),
-        ("    if training:\n        encoder.train()", "    if training is not None:\n        encoder.train()", "in eval mode"),
+        ("    if training:\n", "    if training is not None:\n", "in eval mode"),
         ("with torch.no_grad():", "with torch.enable_grad():", "carries a gradient"),
         ("w = masks[:, 0]", "w = masks", "not yet right"),  # the shapes that come out depend on broadcasting
         ("return importance, uncertainty", "return importance", "return importance, uncertainty"),

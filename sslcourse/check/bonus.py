@@ -65,8 +65,8 @@ def _kept_with_probability(masks: Tensor, keep: float) -> None:
         return
     if abs(mean - (1 - keep)) <= 0.03:
         raise Wrong(
-            f"{said}the mean value is {mean:.2f}, it should be {keep:.2f}. It looks as if the probabilities to keep and "
-            "to drop a cell are swapped."
+            f"{said}the mean value is {mean:.2f}, it should be {keep:.2f}. It looks as if the probabilities to keep "
+            "and to drop a cell are swapped."
         )
     raise Wrong(f"{said}the mean value is {mean:.2f}, it should be {keep:.2f}: a cell is 1 with probability keep.")
 
@@ -77,8 +77,8 @@ def _smooth_cells(masks: Tensor, keep: float) -> None:
     down, across = inner.diff(dim=1), inner.diff(dim=2)
     if max(float(step.abs().max()) for step in (down, across)) * CELL > 3:
         raise Wrong(
-            f"The masks are not smooth: neighbouring pixels differ by up to {float(across.abs().max()):.2f}, with cells "
-            f"of {CELL} pixels it should be about {1 / CELL:.2f}. Enlarge the cells by linear interpolation."
+            f"The masks are not smooth: neighbouring pixels differ by up to {float(across.abs().max()):.2f}, with "
+            f"cells of {CELL} pixels it should be about {1 / CELL:.2f}. Enlarge the cells by linear interpolation."
         )
     if not 0.6 < float(inner.var(dim=0).mean()) / oracle.level(keep) < 1.6:
         raise Wrong("The values vary too little or too much: a cell is either kept, 1, or dropped, 0.")
@@ -96,8 +96,9 @@ def _no_grid_left(masks: Tensor) -> None:
     if found > 0.13:
         variance = masks[:, 0, CELL:-CELL, CELL:-CELL].double().var(dim=0)
         raise Wrong(
-            f"A pattern of the grid is left: over {N} masks some pixels vary {float(variance.max() / variance.min()):.1f} "
-            f"times as much as others. Shift every mask by its own random 0 to {CELL} pixels, a whole cell, along both "
+            f"A pattern of the grid is left: over {N} masks some pixels vary "
+            f"{float(variance.max() / variance.min()):.1f} times as much as others. Shift every mask by its own random "
+            f"0 to {CELL} pixels, a whole cell, along both "
             "axes: smaller shifts leave the same pixels at the centre of a cell."
         )
 
@@ -156,7 +157,7 @@ def _maps(student: Student, result: object, shape: tuple) -> tuple[Tensor, Tenso
     for name, part in zip(("importance", "uncertainty"), parts, strict=True):
         tensor(part, shape, f"The {name} is")
         if part.requires_grad:
-            raise Wrong(f"The {name} carries a gradient and keeps the graphs of all masked images: use torch.no_grad().")
+            raise Wrong(f"The {name} carries a gradient, with the graphs of all masked images: use torch.no_grad().")
     return parts
 
 
@@ -186,8 +187,8 @@ def relax(student: Student) -> str:
     if not all(map(close, once, twice)):
         raise Wrong("The same masks, each given twice, change the maps: neither may grow with the number of masks.")
     return (
-        "Equal to the definition for four encoders; eval mode, without gradients, mode restored; a constant encoder has "
-        "no uncertainty, and neither map grows with the number of masks."
+        "Equal to the definition for four encoders; eval mode, without gradients, mode restored; a constant encoder "
+        "has no uncertainty, and neither map grows with the number of masks."
     )
 
 
@@ -205,7 +206,8 @@ def _as_defined(cases: list[tuple]) -> None:
     """Compare the maps of all cases with the definition; a mistake is named when it fits them all."""
     wrong = None
     for encode, image, masks, maps in cases:
-        for name, came, wanted in zip(("importance", "uncertainty"), maps, oracle.relax(encode, image, masks), strict=True):
+        right = oracle.relax(encode, image, masks)
+        for name, came, wanted in zip(("importance", "uncertainty"), maps, right, strict=True):
             if wrong is None and not close(came, wanted, 1e-4 if name == "importance" else 1e-5):
                 wrong = name, came, wanted, image, masks
     if wrong is None:
@@ -265,8 +267,8 @@ def _curves_as_defined(curves, areas, encode, image, importance, steps) -> None:
         for name, came, wanted in zip(("insertion", "deletion"), areas, map(oracle.area, right), strict=True):
             if not close(came, wanted):
                 raise Wrong(
-                    f"Both curves are right, but for the {name} area {gives(came, wanted)} It is the area over the share "
-                    "of pixels from 0 to 1, by the trapezoidal rule: torch.trapezoid."
+                    f"Both curves are right, but for the {name} area {gives(came, wanted)} It is the area over the "
+                    "share of pixels from 0 to 1, by the trapezoidal rule: torch.trapezoid."
                 )
         return
     turned = oracle.curves(encode, image, importance, steps, most_first=False)

@@ -45,7 +45,7 @@ def relax(encoder: Callable[[Tensor], Tensor], image: Tensor, masks: Tensor, bat
 
     s_n: cosine of the representations of masked and whole image. importance = sum s_n M_n / sum M_n; uncertainty =
     sum (s_n - importance)^2 M_n / sum M_n; NaN where no mask leaves anything of a pixel. Eval mode, no gradients.
-    encoder: float images (n, C, H, W) in [0, 1] to (n, D); image: uint8 or float in [0, 1], square; masks: (n, 1, H, W).
+    encoder: float images (n, C, H, W) in [0, 1] to (n, D); image: uint8 or float in [0, 1], square; masks (n, 1, H, W).
     Raises ValueError for an image that is not square, no masks, masks of another size and encoders that return maps.
     """
     image = as_float(_square(image)).to(masks.device)
@@ -98,5 +98,6 @@ def insertion_deletion(
 
 def _square(image: Tensor) -> Tensor:
     if image.dim() != 3 or image.shape[1] != image.shape[2]:
-        raise ValueError(f"The image is {tuple(image.shape)}; it should be one square image (C, H, H): crop or resize it.")
+        found = tuple(image.shape)
+        raise ValueError(f"The image is {found}; it should be one square image (C, H, H): crop or resize it.")
     return image
