@@ -156,12 +156,14 @@ if objects is not None:
     print(f"the object covers {share:.0%} of an image on average")
 
 # %% [markdown]
-# Four kinds of encoder on the same images:
+# Several kinds of encoder on the same images:
 #
 # - **supervised**: at `tiny` and `small` the small network of the other weeks, trained right here with labels; at `full`
 #   a ResNet-50 with ImageNet labels;
 # - **contrastive**: at `tiny` MoCo as in week 5, a checkpoint that ships with the course; at `small` SimCLR, trained
 #   here for a few minutes with week 4's loss; at `full` MoCo v2's ResNet-50;
+# - **DINO**: at `full` only, a vision transformer (week 7). A small convolutional network needs longer for it than this
+#   notebook has;
 # - **random**: the same architecture with random weights;
 # - two encoders **whose answer is known**, further down.
 
@@ -246,6 +248,7 @@ contrastive_name = scale.pick(tiny="MoCo", small="SimCLR", full="MoCo v2")
 encoders = {
     "supervised": supervised(scale.seed),
     contrastive_name: contrastive(scale.seed),
+    **({"DINO": published("vit_small_patch16_224.dino")} if scale.name == "full" else {}),
     "random": untrained(scale.seed + 10_000),
 }
 encoders = {label: encoder.to(scale.device).eval() for label, encoder in encoders.items()}
@@ -594,11 +597,11 @@ uncertainty = {label: torch.stack([u for _, u in pairs]) for label, pairs in map
 shown = slice(0, 6)
 plot.show(
     plot.overlays(images[shown], {label: r[shown] for label, r in importance.items()}, title="Importance"),
-    alt="Six images and, below, the importance of their pixels for the supervised, contrastive and random network.",
+    alt="Six images and, below, the importance of their pixels for each of the networks.",
 )
 plot.show(
     plot.overlays(images[shown], {label: u[shown] for label, u in uncertainty.items()}, title="Uncertainty"),
-    alt="The same images with the uncertainty of their pixels for the three networks.",
+    alt="The same images with the uncertainty of their pixels for each of the networks.",
 )
 
 # %% [markdown]
@@ -790,8 +793,8 @@ plot.show(
 # map that does not change shows the image. At `tiny` and `small` the network has four stages.
 
 # %%
-stages = scale.pick(tiny=["stage4", "stage3", "stage2", "stage1"], small=["stage4", "stage3", "stage2", "stage1"],
-                    full=["net.layer4", "net.layer3", "net.layer2", "net.layer1"])
+part = scale.pick(tiny="stage", small="stage", full="net.layer")
+stages = [f"{part}{number}" for number in (4, 3, 2, 1)]
 judged = images[: scale.pick(dry=2, tiny=12, small=12, full=4)]
 
 
@@ -936,7 +939,7 @@ claims = {
     "the quarter that is read is found: inside over outside": (quadrant_order, 0.9),
     "uncertainty is independent of the number of masks: 1 minus the change": (
         1 - abs(ratio - 1),
-        scale.pick(tiny=0.8, small=0.8, full=0.8),
+        0.8,
     ),
     "deletion tells supervised from random": (separated["supervised"], scale.pick(tiny=0.15, small=0.05, full=0.0)),
     "deletion tells contrastive from random": (
@@ -957,6 +960,7 @@ metrics = {
     "all_stages_random": similar["supervised"][-1],
 }
 if localisation:
+    claims["a random network points at objects too: over their share"] = (localisation["random"][0] - share, 0.2)
     metrics |= {
         "pointing_supervised": localisation["supervised"][0],
         "pointing_contrastive": localisation[contrastive_name][0],
