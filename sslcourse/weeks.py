@@ -63,6 +63,13 @@ WEEKS = {
             minutes={"dry": 0.3, "tiny": 1},
             weights={"full": ("moco_v2_resnet50",)},
         ),
+        Week(
+            "project",
+            "project_template",
+            "Project template",
+            data={},
+            minutes={"dry": 0.3, "tiny": 0.5, "small": 0.5, "full": 0.5},
+        ),
     )
 }
 

@@ -87,17 +87,18 @@ scale = sslcourse.begin(week="bonus")
 #
 # ### Whose formula is it?
 #
-# Wickstrøm et al. (2023) introduced RELAX. Two details differ between texts, and you will meet both:
+# Wickstrøm et al. (2023) introduced RELAX. Details differ between texts and codes, and you will meet them:
 #
-# | | here | elsewhere |
-# | --- | --- | --- |
-# | importance | divided by $\sum_n M_{n,ij}$ at each pixel | RISE (Petsiuk et al. 2018) divides $\sum_n s_n M_{n,ij}$ by $N\, E[M]$, one number for all pixels; the authors' published code of RELAX keeps a running mean weighted by the masks, which is the form here |
-# | uncertainty | divided by the same sum | the published code sums $(s_n - R)^2 M_n$ and never divides, so that its values grow with $N$ |
+# - **importance**: here divided by $\sum_n M_{n,ij}$ at each pixel, as by the running mean in the authors' published
+#   code. RISE (Petsiuk et al. 2018), on which RELAX builds, divides $\sum_n s_n M_{n,ij}$ by $N\, E[M]$, one number
+#   for all pixels;
+# - **uncertainty**: here divided by the same sum. The published code adds up $(s_n - R)^2 M_n$ and never divides, so
+#   that its values grow with $N$;
+# - **hidden pixels**: the published code multiplies the *normalised* image, so that a hidden pixel has the mean colour;
+#   multiplying pixel values, as `image * mask` does here, hides it behind black.
 #
-# For $N \to \infty$ and masks that treat all pixels alike the first difference is none. The second is not small: a number
-# that grows with $N$ cannot be compared between runs. And one thing of practice: the published code multiplies the
-# *normalised* image, so a hidden pixel has the mean colour; multiplying pixel values hides it behind black. This
-# notebook will show what that changes.
+# For $N \to \infty$ and masks that treat all pixels alike the first difference is none. The second is not small: a
+# number that grows with $N$ cannot be compared between runs. What the third changes, this notebook will show.
 
 # %% [markdown]
 # ### Masks
@@ -105,18 +106,18 @@ scale = sslcourse.begin(week="bonus")
 # Hiding single pixels hides nothing, since neighbours give them away. So RISE draws a coarse grid of cells, keeps each
 # with probability $p$, enlarges the grid to the size of the image by linear interpolation (smooth, so that the mask
 # brings no edges of its own), and shifts it by a random part of a cell. The shift matters: a pixel at the centre of a
-# cell is fully shown or fully hidden, with variance $p(1 - p)$, one at a corner is a mean of four cells, with a quarter
-# of that. Without shifts, or with small ones, the map has the grid in it. (The published code shifts by up to 6 *pixels*
-# at 224 pixels, where a cell of its 7 x 7 grid has 32.)
+# cell is fully shown or fully hidden, with variance $p(1 - p)$, one at a corner is a mean of four cells, with a
+# quarter of that. Without shifts, or with small ones, the map has the grid in it. (The published code shifts by up to
+# 6 *pixels* at 224 pixels, where a cell of its 7 x 7 grid has 32.)
 #
 # ### Can an explanation be wrong?
 #
 # There is no true map to compare with. What there is are tests that an explanation can fail:
 #
 # - **known answers**: an encoder that is constant, or reads one quarter of the image only;
-# - **known objects**: does the most important pixel lie on the object (*pointing game*), and how much of the importance
-#   (*relevance mass*)? This asks whether network and map *together* do what we hope, and a map may pass it for a network
-#   that looks at nothing in particular;
+# - **known objects**: does the most important pixel lie on the object (*pointing game*), and how much of the
+#   importance (*relevance mass*)? This asks whether network and map *together* do what we hope, and a map may pass it
+#   for a network that looks at nothing in particular;
 # - **insertion and deletion** (Petsiuk et al. 2018): take the most important pixels out, one share after the other. If
 #   the map is right, the representation falls apart early: a small area under the curve. Or put them in first: a large
 #   area;
@@ -126,8 +127,8 @@ scale = sslcourse.begin(week="bonus")
 # %% [markdown]
 # ## Data and networks
 #
-# At scale `tiny` the scenes tell which pixels belong to the object. CIFAR-10 and STL-10 do not, so at larger scales what
-# needs objects is left out.
+# At scale `tiny` the scenes tell which pixels belong to the object. CIFAR-10 and STL-10 do not, so at larger scales
+# what needs objects is left out.
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -158,8 +159,8 @@ if objects is not None:
 # %% [markdown]
 # Several kinds of encoder on the same images:
 #
-# - **supervised**: at `tiny` and `small` the small network of the other weeks, trained right here with labels; at `full`
-#   a ResNet-50 with ImageNet labels;
+# - **supervised**: at `tiny` and `small` the small network of the other weeks, trained right here with labels; at
+#   `full` a ResNet-50 with ImageNet labels;
 # - **contrastive**: at `tiny` MoCo as in week 5, a checkpoint that ships with the course; at `small` SimCLR, trained
 #   here for a few minutes with week 4's loss; at `full` MoCo v2's ResNet-50;
 # - **DINO**: at `full` only, a vision transformer (week 7). A small convolutional network needs longer for it than this
@@ -323,8 +324,8 @@ sample_masks = check.sample_masks(sample_masks)
 # %% [markdown]
 # ### 1.2 Importance and uncertainty  ·  difficulty 2 of 3  ·  about 25 minutes
 #
-# The two formulas of the theory. The encoder gets batches: at 224 pixels three thousand masked copies of an image do not
-# fit into memory at once. It is asked in eval mode and without gradients, and its mode is restored afterwards;
+# The two formulas of the theory. The encoder gets batches: at 224 pixels three thousand masked copies of an image do
+# not fit into memory at once. It is asked in eval mode and without gradients, and its mode is restored afterwards;
 # `evaluate.extract_features` does all of this, also for an encoder that is a plain function.
 #
 # <details><summary>Hint 1</summary><code>image * masks</code> is (n, C, H, W) by itself: a mask has one channel.</details>
@@ -360,9 +361,9 @@ relax = check.relax(relax)
 # ### 1.3 Insertion and deletion  ·  optional  ·  difficulty 2 of 3  ·  about 20 minutes
 #
 # Order the pixels by importance, most important first. After step $k$ of `steps`, $k / \text{steps}$ of them have been
-# put into a black image (insertion), or taken out of the whole one (deletion). Each point of a curve is the cosine with
-# the representation of the whole image, so there are `steps + 1` points. The areas lie under the curves over the *share*
-# of pixels, from 0 to 1.
+# put into a black image (insertion), or taken out of the whole one (deletion). Each point of a curve is the cosine
+# with the representation of the whole image, so there are `steps + 1` points. The areas lie under the curves over the
+# *share* of pixels, from 0 to 1.
 #
 # <details><summary>Hint 1</summary>The rank of each pixel: <code>importance.flatten().argsort(descending=True).argsort()</code>.</details>
 # <details><summary>Hint 2</summary>After step k, <code>rank < k * pixels / steps</code> has moved: one mask for each step.</details>
@@ -492,9 +493,9 @@ plot.show(
 # %% [markdown]
 # ## How many masks?
 #
-# Importance is a mean over random masks, so another draw gives another map. Two measures of that, for several numbers of
-# masks: the **error**, the root mean square difference from a map of many masks, and the **stability**, the correlation
-# between two maps from different masks, which needs no truth and can be had for any encoder and image.
+# Importance is a mean over random masks, so another draw gives another map. Two measures of that, for several numbers
+# of masks: the **error**, the root mean square difference from a map of many masks, and the **stability**, the
+# correlation between two maps from different masks, which needs no truth and can be had for any encoder and image.
 
 # %%
 numbers = scale.pick(dry=[5, 10], tiny=[50, 100, 200, 400, 800, 1600], small=[50, 200, 800], full=[50, 200, 1000, 3000])
@@ -563,20 +564,21 @@ ratio = (spread.mean(dim=0)[-1] / spread.mean(dim=0)[0]).item()
 # %% [markdown]
 # #### Question 1
 #
-# (a) A map's stability is 0.6 with your number of masks. About what would it be with four times as many? Take the map of
-# one draw as truth plus independent noise. (b) Importance has a small error where the uncertainty is large, if the masks
-# are many. So what does a pixel with high uncertainty tell, and would you colour it grey in a figure? (c) Why can the
-# error in the first figure not be measured against the exact map, and what does that do to its last points?
+# (a) A map's stability is 0.6 with your number of masks. About what would it be with four times as many? Take the map
+# of one draw as truth plus independent noise. (b) Importance has a small error where the uncertainty is large, if the
+# masks are many. So what does a pixel with high uncertainty tell, and would you colour it grey in a figure? (c) Why
+# can the error in the first figure not be measured against the exact map, and what does that do to its last points?
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
 # (a) With signal variance $V$ and noise variance $v$, the correlation of two draws is $V / (V + v)$. At 0.6, $v / V =
 # 2/3$; four times as many masks divide $v$ by four, so $1 / (1 + 1/6) = 0.86$.
 #
-# (b) That masks which show the pixel lead to very different similarities: whether it helps depends on what else is shown,
-# as for a part of an object that says something only together with others, or for a pixel that does not matter at all
-# while others do. It is not an error bar of the map. Leaving out uncertain pixels (`U-RELAX` below) therefore removes
-# parts of the picture whose value is not their own, which may be what one wants, and never makes the rest more exact.
+# (b) That masks which show the pixel lead to very different similarities: whether it helps depends on what else is
+# shown, as for a part of an object that says something only together with others, or for a pixel that does not matter
+# at all while others do. It is not an error bar of the map. Leaving out uncertain pixels (`U-RELAX` below) therefore
+# removes parts of the picture whose value is not their own, which may be what one wants, and never makes the rest more
+# exact.
 #
 # (c) The exact map would be an average over all possible masks. The map of many masks has an error of its own, of about
 # $1 / \sqrt{n_\text{many}}$ on the same scale; where n comes near that number, the two errors add up (their squares do)
@@ -781,9 +783,9 @@ plot.show(
 # part is the level of the cosine. The gain compares each network with itself, and after centring the levels are alike;
 # what then remains between trained and random is the honest difference. Report the area *with* its control.
 #
-# (c) A's cosine falls faster whatever is removed (level); A reacts more strongly to the fill colour or to the hard edges
-# of the removed region, which it never saw in training; A's features were centred or not; fewer masks or another grid
-# were used for B.
+# (c) A's cosine falls faster whatever is removed (level); A reacts more strongly to the fill colour or to the hard
+# edges of the removed region, which it never saw in training; A's features were centred or not; fewer masks or another
+# grid were used for B.
 # ### END SOLUTION
 
 # %% [markdown]
@@ -828,7 +830,7 @@ plot.show(
         ylabel="rank correlation with the original map",
         title="Does the map know about the weights?",
     ),
-    alt="Rank correlation between the maps before and after randomising stages, falling from near one for two networks.",
+    alt="Rank correlation between the maps before and after stages are randomised, for two networks.",
 )
 
 # %% [markdown]
@@ -889,9 +891,9 @@ if objects is not None:
 # #### Question 3
 #
 # (a) What do black or white hidden pixels do to the maps of scenes with a bright sky, and why does the mean colour do
-# better? Is it neutral? (b) Cells of the size of the image, and cells of one pixel: what does importance become in these
-# two limits? (c) You must show a physician why an encoder found two scans similar. Which of the tests of this notebook
-# can you run on your data, and what would you write under the figure?
+# better? Is it neutral? (b) Cells of the size of the image, and cells of one pixel: what does importance become in
+# these two limits? (c) You must show a physician why an encoder found two scans similar. Which of the tests of this
+# notebook can you run on your data, and what would you write under the figure?
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
@@ -904,11 +906,11 @@ if objects is not None:
 # neighbourhood, so that all masks look alike to the encoder, similarities hardly differ and the map is noise. Between
 # them the cells set the resolution: finer ones show more detail and need more masks.
 #
-# (c) Stability between draws, insertion and deletion with a random order as control, and randomised weights need neither
-# labels nor known objects; a pointing game needs outlines by experts for some scans. Below the figure: number of masks,
-# grid, fill, the stability reached, the deletion area with its control, and the sentence that the map shows what the
-# representation depends on, not what is medically relevant, and not why the two scans are similar unless the similarity
-# of the *pair* was explained.
+# (c) Stability between draws, insertion and deletion with a random order as control, and randomised weights need
+# neither labels nor known objects; a pointing game needs outlines by experts for some scans. Below the figure: number
+# of masks, grid, fill, the stability reached, the deletion area with its control, and the sentence that the map shows
+# what the representation depends on, not what is medically relevant, and not why the two scans are similar unless the
+# similarity of the *pair* was explained.
 # ### END SOLUTION
 
 # %% [markdown]
@@ -989,14 +991,15 @@ check.report(
 #
 # - K. K. Wickstrøm, D. J. Trosten, S. Løkse, A. Boubekki, K. Ø. Mikalsen, M. C. Kampffmeyer, R. Jenssen. *RELAX:
 #   Representation learning explainability.* International Journal of Computer Vision 131, 2023.
-#   [arXiv:2112.10161](https://arxiv.org/abs/2112.10161); code: [github.com/Wickstrom/RELAX](https://github.com/Wickstrom/RELAX).
+#   [arXiv:2112.10161](https://arxiv.org/abs/2112.10161); code:
+#   [github.com/Wickstrom/RELAX](https://github.com/Wickstrom/RELAX).
 # - V. Petsiuk, A. Das, K. Saenko. *RISE: Randomized input sampling for explanation of black-box models.* BMVC 2018.
 #   [arXiv:1806.07421](https://arxiv.org/abs/1806.07421). Masks, insertion and deletion.
 # - J. Adebayo, J. Gilmer, M. Muelly, I. Goodfellow, M. Hardt, B. Kim. *Sanity checks for saliency maps.* NeurIPS 2018.
 #   [arXiv:1810.03292](https://arxiv.org/abs/1810.03292).
-# - J. Zhang, S. A. Bargal, Z. Lin, J. Brandt, X. Shen, S. Sclaroff. *Top-down neural attention by excitation backprop.*
-#   International Journal of Computer Vision 126, 2018. [arXiv:1608.00507](https://arxiv.org/abs/1608.00507). The pointing
-#   game.
+# - J. Zhang, S. A. Bargal, Z. Lin, J. Brandt, X. Shen, S. Sclaroff. *Top-down neural attention by excitation
+#   backprop.* International Journal of Computer Vision 126, 2018.
+#   [arXiv:1608.00507](https://arxiv.org/abs/1608.00507). The pointing game.
 # - L. Arras, A. Osman, W. Samek. *CLEVR-XAI: A benchmark dataset for the ground truth evaluation of neural network
 #   explanations.* Information Fusion 81, 2022. [arXiv:2003.07258](https://arxiv.org/abs/2003.07258). Relevance mass.
 # - K. K. Wickstrøm, T. Brüsch, M. C. Kampffmeyer, R. Jenssen. *REPEAT: Improving uncertainty estimation in
