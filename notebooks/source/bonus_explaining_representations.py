@@ -452,7 +452,8 @@ plot.show(
 # ## Known answers
 #
 # Two encoders for which the truth is known. The first returns the same vector for every image: no pixel matters, all
-# similarities are 1, and the uncertainty is 0. The second reads the upper left quarter and nothing else.
+# similarities are 1, and the uncertainty is 0. The second hands on the pixels of the upper left quarter and nothing
+# else. Hidden pixels are black for it, so that each pixel that is shown counts as much as it is bright.
 
 # %%
 half = size // 2
@@ -472,12 +473,13 @@ def order(importance: torch.Tensor, inside: torch.Tensor) -> float:
 
 
 masks = draw()
+black = torch.zeros_like(mean_colour)
 nothing = explain(constant, images[0], masks)
 read = torch.zeros(size, size, dtype=torch.bool)
 read[:half, :half] = True
 # At 224 pixels all pairs of pixels are too many; every eighth pixel will do.
 step = max(1, size // 32)
-found = [explain(quarter, image, masks) for image in images[:4]]
+found = [explain(quarter, image, masks, black) for image in images[:4]]
 quadrant_order = sum(order(r[::step, ::step], read[::step, ::step]) for r, _ in found) / len(found)
 print(f"constant encoder: uncertainty at most {nothing[1].max():.2f}")
 print(f"reads one quarter: a pixel inside is more important than one outside in {quadrant_order:.0%} of pairs")
@@ -708,17 +710,20 @@ def curves_of(encoder, orders, colour: torch.Tensor = mean_colour) -> dict[str, 
 curves = {label: curves_of(encoder, importance[label]) for label, encoder in encoders.items()}
 at_random = {label: curves_of(encoder, control) for label, encoder in encoders.items()}
 shares = [k / steps for k in range(steps + 1)]
-for kind in ("deletion", "insertion"):
+for kind, by, several in (
+    ("deletion", "by importance", curves),
+    ("deletion", "in random order", at_random),
+    ("insertion", "by importance", curves),
+):
     plot.show(
         plot.curves(
-            {label: values[kind].tolist() for label, values in curves.items()}
-            | {f"{label}, random order": values[kind].tolist() for label, values in at_random.items()},
+            {label: values[kind].tolist() for label, values in several.items()},
             x=shares,
             xlabel=f"share of pixels {'taken out' if kind == 'deletion' else 'put in'}",
             ylabel="cosine with the whole image",
-            title=f"{kind.capitalize()}: mean over {len(images)} images",
+            title=f"{kind.capitalize()} {by}: mean over {len(images)} images",
         ),
-        alt=f"{kind.capitalize()} curves of three networks, by importance and in random order.",
+        alt=f"{kind.capitalize()} curves of the networks, pixels moved {by}.",
     )
 
 # %% [markdown]
@@ -774,8 +779,8 @@ plot.show(
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
-# (a) Read the bars: the random network lies clearly above the share of the object, and above or near the blob. Random
-# convolutions respond to edges and contrast, and the object is what has most of both before a plain background. So the
+# (a) Read the bars: the random network lies far above the share of the object. So does a blob that has seen nothing,
+# since objects lie near the middle: the level to compare with is the blob, not the share. Random convolutions respond to edges and contrast, and the object is what has most of both before a plain background. So the
 # map is right about the random network (it *does* depend on these pixels), and localisation shows a property of the
 # images, not of what was learnt.
 #
@@ -821,15 +826,17 @@ for label in labels[:2]:
         other = [explain(randomised(encoders[label], how_many), image, draw(offset=4))[0] for image in judged]
         pairs = zip(other, importance[label])
         similar[label].append(sum(correlation(ranks(a), ranks(b)) for a, b in pairs) / len(judged))
+figure = plot.curves(
+    similar,
+    x=range(len(stages) + 1),
+    levels={"no relation": 0.0},
+    xlabel="stages with random weights, counted from the output",
+    ylabel="rank correlation with the original map",
+    title="Does the map know about the weights?",
+)
+figure.axes[0].set_xticks(range(len(stages) + 1))
 plot.show(
-    plot.curves(
-        similar,
-        x=range(len(stages) + 1),
-        levels={"no relation": 0.0},
-        xlabel="stages with random weights, counted from the output",
-        ylabel="rank correlation with the original map",
-        title="Does the map know about the weights?",
-    ),
+    figure,
     alt="Rank correlation between the maps before and after stages are randomised, for two networks.",
 )
 
@@ -841,7 +848,7 @@ plot.show(
 
 # %%
 rerun = {"fill": [], "grid": []}
-fills = {"black": torch.zeros_like(mean_colour), "white": torch.ones_like(mean_colour), "mean colour": mean_colour}
+fills = {"black": black, "white": torch.ones_like(mean_colour), "mean colour": mean_colour}
 
 
 def found_objects(label: str, colour: torch.Tensor = mean_colour, cells: int = grid) -> float:

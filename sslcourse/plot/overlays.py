@@ -33,7 +33,7 @@ def overlays(images, maps: dict[str, torch.Tensor], title: str | None = None):
             _draw(ax, image.mean(axis=2) if image.ndim == 3 else image)
             ax.imshow(one, alpha=0.65)
             known = one[one == one]
-            level = f"{known.min():.2g} to {known.max():.2g}" if len(known) else "unknown"
+            level = f"{known.min():.3g} to {known.max():.3g}" if len(known) else "unknown"
             ax.set_xlabel(level, fontsize=9, labelpad=1)
     if title:
         figure.suptitle(title)
