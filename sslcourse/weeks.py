@@ -68,7 +68,7 @@ WEEKS = {
             "project_template",
             "Project template",
             data={},
-            minutes={"dry": 0.3, "tiny": 0.5, "small": 0.5, "full": 0.5},
+            minutes={"dry": 0.1, "tiny": 0.1, "small": 0.1, "full": 0.1},
         ),
     )
 }

@@ -209,8 +209,8 @@ plot.show(
 # ### BEGIN SOLUTION
 # *Example.* The probe on MoCo's features lies above both baselines, and the intervals do not overlap: the answer is yes
 # for these drawings. The intervals cover the choice of test images, not the training of the encoder, of which there is
-# one; how much another seed would change is not known from this notebook. Random features and raw pixels are told apart
-# less clearly than expected. Among the neighbours, errors join objects of similar outline.
+# one; how much another seed would change is not known from this notebook. That random features lie below raw pixels
+# was not expected: averages over space lose the outline. Among the neighbours, errors join objects of similar outline.
 # ### END SOLUTION
 
 # %% [markdown]
