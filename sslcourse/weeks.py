@@ -60,7 +60,7 @@ WEEKS = {
             "bonus_explaining_representations",
             "Explaining representations: RELAX",
             data={"small": ("cifar10",), "full": ("stl10",)},
-            minutes={"dry": 0.3, "tiny": 1},
+            minutes={"dry": 0.3, "tiny": 1, "small": 2},
             weights={"full": ("moco_v2_resnet50",)},
         ),
         Week(

@@ -727,10 +727,11 @@ for kind, by, several in (
     )
 
 # %% [markdown]
-# The deletion areas of trained and random networks are far apart. That is the claim of this section, and the table at
-# the end asserts it. But look at the control: taking pixels out of a random network's image *in any order* changes its
-# representation little. Its features are means of rectified responses, all positive, so any two images have a large
-# cosine. How much of the gap is the map's doing, and how much only the level of the cosine?
+# At `tiny` the deletion areas of trained and random networks are far apart, and the table at the end asserts it. But
+# look at the control: taking pixels out of a random network's image *in any order* changes its representation little.
+# Its features are means of rectified responses, all positive, so any two images have a large cosine. How much of the
+# gap is the map's doing, and how much only the level of the cosine? (At `small` the level wins: SimCLR's cosines are
+# larger still, and its area lies *above* that of the random network.)
 #
 # Two corrections. (1) The **gain**: area in random order minus area by importance. (2) Take the level away: subtract
 # from every representation the mean over training images, and do everything again with **centred** features.
@@ -784,8 +785,8 @@ plot.show(
 # map is right about the random network (it *does* depend on these pixels), and localisation shows a property of the
 # images, not of what was learnt.
 #
-# (b) See the table. The plain area separates well, but so does the random order, in which the map had no say: a good
-# part is the level of the cosine. The gain compares each network with itself, and after centring the levels are alike;
+# (b) See the table. The plain area separates well at `tiny`, but so does the random order, in which the map had no say:
+# a good part is the level of the cosine, and where the levels differ the other way, the plain area misleads. The gain compares each network with itself, and after centring the levels are alike;
 # what then remains between trained and random is the honest difference. Report the area *with* its control.
 #
 # (c) A's cosine falls faster whatever is removed (level); A reacts more strongly to the fill colour or to the hard
@@ -951,11 +952,14 @@ claims = {
         0.8,
     ),
     "deletion tells supervised from random": (separated["supervised"], scale.pick(tiny=0.15, small=0.05, full=0.0)),
-    "deletion tells contrastive from random": (
-        separated[contrastive_name],
-        scale.pick(tiny=0.1, small=0.0, full=0.0),
-    ),
 }
+if scale.name in ("dry", "tiny"):
+    claims["deletion tells contrastive from random"] = (separated[contrastive_name], 0.1)
+else:       # the levels of the cosine differ too much for the plain area: see the table of plain and centred deletion
+    claims["the gain of centred features tells contrastive from random"] = (
+        gain[f"{contrastive_name}, centred"] - gain["random, centred"],
+        0.05,
+    )
 metrics = {
     "stability": stability.mean(dim=0)[-1].item(),
     "deletion_supervised": deletion["supervised"],

@@ -188,12 +188,13 @@ plot.show(
 
 # %%
 train_h, test_h = features["MoCo"]
-_, near = evaluate.nearest_neighbours(test_h[:6], train_h, k=6)
+asked = torch.stack([(test_set.labels == y).nonzero()[0, 0] for y in range(len(own.class_names))])[:6]  # one a class
+_, near = evaluate.nearest_neighbours(test_h[asked], train_h, k=6)
 plot.show(
     plot.neighbours(
-        test_set.images[:6],
+        test_set.images[asked],
         train_set.images[near],
-        correct=train_set.labels[near] == test_set.labels[:6, None],
+        correct=train_set.labels[near] == test_set.labels[asked, None],
         title="Test images and their nearest training images",
     ),
     alt="Six test images, each beside its six nearest training images, marked by whether the class is the same.",
