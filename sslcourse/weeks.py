@@ -65,6 +65,21 @@ WEEKS = {
             },
             minutes={"dry": 0.3, "tiny": 1},
         ),
+        Week(
+            "bonus",
+            "bonus_explaining_representations",
+            "Explaining representations: RELAX",
+            data={"small": ("cifar10",), "full": ("stl10",)},
+            minutes={"dry": 0.3, "tiny": 1, "small": 2},
+            weights={"full": ("moco_v2_resnet50",)},
+        ),
+        Week(
+            "project",
+            "project_template",
+            "Project template",
+            data={},
+            minutes={"dry": 0.1, "tiny": 0.1, "small": 0.1, "full": 0.1},
+        ),
     )
 }
 

@@ -1,4 +1,4 @@
-"""The command line: `sslcourse run | lab | build | check-env | prefetch | release`.
+"""The command line: `sslcourse run | lab | build | check-env | prefetch | release | export`.
 
 Each command is one module, imported when it is called, so that a machine which lacks what one of them needs can use the
 others. What a user can mend is a Refusal: one sentence on stderr, exit code 2, no traceback.
@@ -89,6 +89,12 @@ def _parser() -> argparse.ArgumentParser:
     release.add_argument("weeks", nargs="*", type=_week, metavar="WEEK", help="whose solutions to leave out; else all")
     release.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="a new folder")
     release.set_defaults(command=_release)
+
+    export = commands.add_parser("export", help="write a project as a report, slides or PDF, without its code")
+    export.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="a file that ends in .ipynb, with its outputs")
+    export.add_argument("--to", choices=("report", "slides", "pdf"), default="report", help="report (default) is HTML")
+    export.add_argument("--code", action="store_true", help="keep the code")
+    export.set_defaults(command=_export)
     return parser
 
 
@@ -151,3 +157,9 @@ def _release(options: argparse.Namespace) -> int:
     from sslcourse.cli import release
 
     return release.release(checkout(), options.weeks, options.to)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from sslcourse.cli import export
+
+    return export.export(options.notebook, options.to, options.code)

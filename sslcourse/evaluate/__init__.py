@@ -1,7 +1,9 @@
-"""Evaluation: features, probes, neighbours, geometry of an embedding, similarity of two, clusters against classes."""
+"""Evaluation: features, probes, neighbours, geometry of an embedding, similarity of two, clusters against classes,
+what a representation is made of."""
 
 from sslcourse.evaluate.clusters import cluster_accuracy
 from sslcourse.evaluate.contacts import precision_at_l
+from sslcourse.evaluate.explain import insertion_deletion, relax, sample_masks
 from sslcourse.evaluate.features import extract_features, layer_features
 from sslcourse.evaluate.interval import wilson_interval
 from sslcourse.evaluate.neighbours import knn_accuracy, nearest_neighbours
@@ -15,6 +17,7 @@ __all__ = [
     "alignment",
     "cluster_accuracy",
     "extract_features",
+    "insertion_deletion",
     "knn_accuracy",
     "layer_features",
     "linear_cka",
@@ -22,6 +25,8 @@ __all__ = [
     "nearest_neighbours",
     "precision_at_l",
     "rankme",
+    "relax",
+    "sample_masks",
     "uniformity",
     "wilson_interval",
 ]

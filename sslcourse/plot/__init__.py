@@ -11,6 +11,7 @@ from sslcourse.plot.images import image_grid, neighbours, panels
 from sslcourse.plot.lines import curves, sweep
 from sslcourse.plot.matrices import heat_maps
 from sslcourse.plot.matrix import heat_map
+from sslcourse.plot.overlays import overlays
 from sslcourse.plot.show import show
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "heat_maps",
     "image_grid",
     "neighbours",
+    "overlays",
     "panels",
     "show",
     "sweep",

@@ -1,0 +1,174 @@
+"""Definitions of the bonus on RELAX, transcribed slowly in float64, each with the mistakes that have a name.
+
+A mistake is a transcription of the definition with that mistake in it; check/bonus.py knows it by its numbers.
+References: Wickstrøm et al. 2023 (arXiv:2112.10161); Petsiuk et al. 2018, RISE (arXiv:1806.07421).
+"""
+
+from math import sqrt
+
+import torch
+from torch import Tensor
+
+# --- masks
+
+
+def level(keep: float) -> float:
+    """Variance of a mask's value at a random place: independent cells, blended linearly along both axes.
+
+    Between two cells the weights are a and 1 - a with a uniform: E[a^2 + (1 - a)^2] = 2/3, along either axis.
+    """
+    return keep * (1 - keep) * (2 / 3) ** 2
+
+
+def slope(keep: float, cell: float) -> float:
+    """Root mean square of the difference between neighbouring pixels of such a mask, for cells of so many pixels.
+
+    Along one axis two independent cells differ by sqrt(2 keep (1 - keep)) on average, spread over the cell's pixels;
+    the other axis blends, which leaves 2/3 of the square.
+    """
+    return sqrt(2 * keep * (1 - keep) * 2 / 3) / cell
+
+
+def pattern(masks: Tensor, cell: int) -> float:
+    """How unequally the masks treat pixels: standard deviation over pixels of the variance over masks, relative.
+
+    masks: (n, 1, H, W). Pixels less than a cell from the border are left out: there implementations differ. 0 would be
+    equal treatment (of infinitely many masks); linear masks that are never shifted have 0.32: the variance at a place
+    is v(a) v(b) with v(a) = a^2 + (1 - a)^2, and E[v] = 2/3, E[v^2] = 7/15, so sqrt((7/15)^2 / (2/3)^4 - 1).
+    """
+    inner = masks[:, 0, cell:-cell, cell:-cell].double()
+    variance = inner.var(dim=0)  # (h, w)
+    return float(variance.std() / variance.mean())
+
+
+# --- importance and uncertainty
+
+
+def cosine(a: Tensor, b: Tensor) -> float:
+    lengths = sqrt(float((a * a).sum())) * sqrt(float((b * b).sum()))
+    return float((a * b).sum()) / max(lengths, 1e-8)
+
+
+def similarities(encode, image: Tensor, masks: Tensor) -> list[float]:
+    """s_n: the cosine between the representations of the n-th masked image and of the whole one."""
+    whole = encode(image[None])[0]
+    return [cosine(encode((image * mask)[None])[0], whole) for mask in masks]
+
+
+def weighted(s: list[float], masks: Tensor) -> tuple[Tensor, Tensor]:
+    """importance and uncertainty (H, W): mean and variance of s over the masks, each weighted by its pixel value."""
+    height, width = masks.shape[2:]
+    importance, uncertainty = (torch.zeros(height, width, dtype=torch.float64) for _ in range(2))
+    for i in range(height):
+        for j in range(width):
+            w = [float(mask[0, i, j]) for mask in masks]
+            mean = sum(a * b for a, b in zip(s, w, strict=True)) / sum(w)
+            spread = sum((a - mean) ** 2 * b for a, b in zip(s, w, strict=True)) / sum(w)
+            importance[i, j], uncertainty[i, j] = mean, spread
+    return importance, uncertainty
+
+
+def relax(encode, image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    return weighted(similarities(encode, image, masks), masks)
+
+
+def _sum(s: Tensor, masks: Tensor) -> Tensor:
+    return (s.view(-1, 1, 1) * masks[:, 0]).sum(0)
+
+
+def _others(encode, image: Tensor, masks: Tensor) -> dict[str, Tensor]:
+    """Similarities of wrong pairs, and other numbers that are no cosine of masked and whole image: {sentence: s}."""
+    h = encode(image[None])
+    part, away = encode(image * masks), encode(image * (1 - masks))
+    pixels, all_pixels = (image * masks).flatten(1), image.flatten()[None]
+
+    def cos(a: Tensor, b: Tensor) -> Tensor:
+        return torch.tensor([cosine(x, y) for x, y in zip(a, b.expand_as(a), strict=True)], dtype=torch.float64)
+
+    shown = "masked image and whole image"
+    return {
+        f"the similarity is that of the wrong pair: masked image and what the mask takes away, not {shown}": cos(
+            part, away
+        ),
+        f"the similarity is that of the wrong pair: the mask is turned round, 1 - M in place of M, not {shown}": cos(
+            away, h
+        ),
+        f"the similarity is that of the wrong pair: one masked image and the next one, not {shown}": cos(
+            part, part.roll(1, 0)
+        ),
+        f"the similarity is that of the wrong pair: one masked image and the one before, not {shown}": cos(
+            part, part.roll(-1, 0)
+        ),
+        "pixels are compared, not what the encoder makes of them": cos(pixels, all_pixels),
+        "the dot product is taken, not the cosine: divide by both lengths": (part * h).sum(1),
+        "the distance is taken, 1 - cosine: important pixels should get high values": 1 - cos(part, h),
+    }
+
+
+def relax_mistakes(encode, image: Tensor, masks: Tensor) -> dict[str, list[tuple[Tensor, Tensor | None]]]:
+    """{sentence: (importance, uncertainty or None for "whatever it is")}, each as that mistake gives them."""
+    s = torch.tensor(similarities(encode, image, masks), dtype=torch.float64)
+    w, n = masks[:, 0], len(masks)
+    total = w.sum(0)
+    right, spread = _sum(s, masks) / total, None
+    deviation = (s.view(-1, 1, 1) - right) ** 2  # (n, H, W)
+    spread = (deviation * w).sum(0)
+    running = torch.zeros_like(total)  # the authors' published code: a running sum that is never divided
+    mean, weight = torch.zeros_like(total), torch.zeros_like(total)
+    for value, mask in zip(s, w, strict=True):
+        weight = weight + mask
+        before, mean = mean, mean + mask * (value - mean) / weight
+        running = running + (value - mean) * (value - before) * mask
+
+    mistakes = {
+        "the importance is not divided by the masks: it grows with their number": [(right * total, None)],
+        "the importance is divided by the number of masks, not by the sum of the masks at each pixel": [
+            (right * total / n, None)
+        ],
+        "the importance is divided by the expected mask, not by the sum of the masks at each pixel": [
+            (right * total / n / w.mean(), None)
+        ],
+        "the weights are turned round: a pixel's mean goes over the masks that show it, weighted by M, not by 1 - M": [
+            (_sum(s, 1 - masks) / (1 - w).sum(0), None)
+        ],
+        "the uncertainty is summed over the masks and never divided by their sum": [(right, spread), (right, running)],
+        "the uncertainty is divided by the number of masks, not by the sum of the masks at each pixel": [
+            (right, spread / n)
+        ],
+        "the uncertainty is a standard deviation: leave out the square root": [(right, (spread / total).sqrt())],
+        "the uncertainty is not weighted: multiply the squares by the masks": [
+            (right, deviation.mean(0)),
+            (right, deviation.sum(0) / total),
+        ],
+        "the uncertainty is taken around the mean of all similarities, not around the importance of the pixel": [
+            (right, _sum((s - s.mean()) ** 2, masks) / total)
+        ],
+        "the squares are missing in the uncertainty": [(right, ((s.view(-1, 1, 1) - right) * w).sum(0) / total)],
+        "uncertainty and importance are returned in the wrong order": [(spread / total, right)],
+    }
+    for sentence, other in _others(encode, image, masks).items():
+        mistakes[sentence] = [(_sum(other, masks) / total, None)]
+    return mistakes
+
+
+# --- insertion and deletion
+
+
+def curves(encode, image: Tensor, importance: Tensor, steps: int, most_first: bool = True) -> tuple[Tensor, Tensor]:
+    """Insertion and deletion (steps + 1,): after step k the round(k / steps HW) most important pixels have moved."""
+    pixels = importance.flatten().tolist()
+    order = sorted(range(len(pixels)), key=lambda p: pixels[p], reverse=most_first)
+    whole, both = encode(image[None])[0], ([], [])
+    for k in range(steps + 1):
+        chosen = torch.zeros(len(pixels), dtype=torch.float64)
+        chosen[order[: round(k * len(pixels) / steps)]] = 1
+        chosen = chosen.view(importance.shape)
+        for curve, kept in zip(both, (chosen, 1 - chosen), strict=True):
+            curve.append(cosine(encode((image * kept)[None])[0], whole))
+    return tuple(torch.tensor(curve, dtype=torch.float64) for curve in both)
+
+
+def area(curve: Tensor) -> float:
+    """Under a curve over equal steps from 0 to 1, by the trapezoidal rule."""
+    heights = curve.tolist()
+    return sum((a + b) / 2 for a, b in zip(heights, heights[1:], strict=False)) / (len(heights) - 1)

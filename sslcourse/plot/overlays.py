@@ -1,0 +1,40 @@
+"""Heat maps over images: where a network looked, by several networks or measures."""
+
+import torch
+
+from sslcourse.plot.images import _INCHES, _draw, _pixels
+from sslcourse.plot.style import new_figure, styled
+
+
+@styled
+def overlays(images, maps: dict[str, torch.Tensor], title: str | None = None):
+    """The images in the first row, below them a labelled row for each entry of maps, laid over the images in grey.
+
+    images: (N, C, H, W); maps: {label: (N, H, W)}, NaN left uncoloured. Every map has its own colours, from its
+    smallest to its largest value, which are written below it: levels differ more between maps than within one.
+    """
+    pixels = _pixels(images)
+    values = {label: torch.as_tensor(one).detach().cpu().double() for label, one in maps.items()}
+    wanted = (len(pixels), *pixels.shape[1:3])
+    if wrong := [label for label, one in values.items() if tuple(one.shape) != wanted]:
+        found = tuple(values[wrong[0]].shape)
+        raise ValueError(f"The maps {wrong[0]!r} are {found}; they should be {wanted}, as the images.")
+    if not values:
+        raise ValueError('There are no maps to draw: give at least one, such as {"importance": maps}.')
+    n, rows = len(pixels), len(values) + 1
+    figure = new_figure(n * _INCHES * 1.15 + 1.6, rows * _INCHES * 1.3 + 0.35 * (title is not None))
+    axes = figure.subplots(rows, n, squeeze=False)
+    for ax, image in zip(axes[0], pixels, strict=True):
+        _draw(ax, image)
+    for line, (label, several) in zip(axes[1:], values.items(), strict=True):
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center", labelpad=8)
+        for ax, image, one in zip(line, pixels, several.numpy(), strict=True):
+            # The image in grey under half-transparent colours: its own colours would read as importance.
+            _draw(ax, image.mean(axis=2) if image.ndim == 3 else image)
+            ax.imshow(one, alpha=0.65)
+            known = one[one == one]
+            level = f"{known.min():.3g} to {known.max():.3g}" if len(known) else "unknown"
+            ax.set_xlabel(level, fontsize=9, labelpad=1)
+    if title:
+        figure.suptitle(title)
+    return figure
