@@ -30,7 +30,7 @@ def bars(
         ax.bar(n, value, width=0.65, color=BLUE if len(values) > len(COLOURS) else COLOURS[n])
         if name in intervals:
             ax.errorbar(n, value, yerr=[[value - low], [high - value]], color="black", capsize=6, linewidth=1.5)
-        ax.annotate(f"{value:.2f}", (n, high), (0, 5), textcoords="offset points", ha="center", va="bottom")
+        ax.annotate(f"{value:.2f}", (n, max(high, 0)), (0, 5), textcoords="offset points", ha="center", va="bottom")
     ax.margins(y=0.12)
     ax.set_xticks(range(len(values)), [two_lines(name) for name in values])
     ax.tick_params(axis="x", length=0)
