@@ -617,7 +617,8 @@ plot.show(
 # ## Contacts from attention
 #
 # The attention maps of one test sequence, as they come: each row sums to 1, the first and last column are the special
-# tokens. A head that looks at contacts shows short ladders, mirrored at the diagonal.
+# tokens. Bright points that are mirrored at the diagonal are residues that look at each other, a bright column is a
+# residue that many look at. One sequence need not show all contacts of its family.
 
 # %%
 shown = first(test_set, 1)[0][0]
@@ -648,7 +649,7 @@ plot.show(
         label="predicted (above), true (below)",
         title=f"Family 0, one sequence: precision at L {precision_at_l(scores, truth):.2f}",
     ),
-    alt="A map of 32 by 32 residues: predicted contacts above the diagonal, true contacts below, mostly mirrored.",
+    alt="A map of 32 by 32 residues: predicted contacts above the diagonal, true contacts below, partly mirrored.",
 )
 
 # %% [markdown]
