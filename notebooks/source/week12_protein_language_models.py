@@ -28,7 +28,7 @@
 # **You need** masked language models and attention (week 3), linear probes (week 1). Notation: a sequence $x$ has $L$
 # residues $x_i$ out of 20 amino acids; $x_{\setminus i}$ is the sequence without residue $i$; $A$ is an attention map.
 #
-# **Time** theory 15 minutes, core exercises about 85 minutes (9 points), questions about 25 minutes (6 points). The
+# **Time** theory 15 minutes, core exercises about 70 minutes (9 points), questions about 25 minutes (6 points). The
 # notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its reference until you
 # write your own.
 
