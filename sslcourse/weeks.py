@@ -63,7 +63,7 @@ WEEKS = {
                 "small": ("secondary_structure", "localisation", "gb1", "tem1"),
                 "full": ("secondary_structure", "localisation", "gb1", "tem1", "gfp"),
             },
-            minutes={"dry": 0.3, "tiny": 1},
+            minutes={"dry": 0.3, "tiny": 1, "small": 6},
         ),
         Week(
             "bonus",

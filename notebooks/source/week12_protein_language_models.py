@@ -28,7 +28,7 @@
 # **You need** masked language models and attention (week 3), linear probes (week 1). Notation: a sequence $x$ has $L$
 # residues $x_i$ out of 20 amino acids; $x_{\setminus i}$ is the sequence without residue $i$; $A$ is an attention map.
 #
-# **Time** theory 15 minutes, core exercises about 85 minutes (9 points), questions about 25 minutes (6 points). The
+# **Time** theory 15 minutes, core exercises about 70 minutes (9 points), questions about 25 minutes (6 points). The
 # notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its reference until you
 # write your own.
 
@@ -617,7 +617,8 @@ plot.show(
 # ## Contacts from attention
 #
 # The attention maps of one test sequence, as they come: each row sums to 1, the first and last column are the special
-# tokens. A head that looks at contacts shows short ladders, mirrored at the diagonal.
+# tokens. Bright points that are mirrored at the diagonal are residues that look at each other, a bright column is a
+# residue that many look at. One sequence need not show all contacts of its family.
 
 # %%
 shown = first(test_set, 1)[0][0]
