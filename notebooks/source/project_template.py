@@ -212,7 +212,8 @@ plot.show(
 # *Example.* The probe on MoCo's features lies above both baselines, and the intervals do not overlap: the answer is yes
 # for these drawings. The intervals cover the choice of test images, not the training of the encoder, of which there is
 # one; how much another seed would change is not known from this notebook. That random features lie below raw pixels
-# was not expected: averages over space lose the outline. Among the neighbours, errors join objects of similar outline.
+# was not expected: averages over space lose the outline. Among the neighbours there are more errors than the probe
+# suggests: it weighs directions, and neighbours take them all alike.
 # ### END SOLUTION
 
 # %% [markdown]
