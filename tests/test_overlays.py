@@ -14,7 +14,7 @@ def test_every_map_has_its_own_scale_and_says_it():
     figure = plot.overlays(torch.rand(2, 3, 4, 4), {"one": maps, "other": hidden}, title="Maps")
     axes = figure.axes
     assert len(axes) == 6 and axes[2].get_ylabel() == "one"
-    assert [ax.get_xlabel() for ax in axes[2:]] == ["0 to 1", "5 to 9", "0.067 to 1", "unknown"]
+    assert [ax.get_xlabel() for ax in axes[2:]] == ["0 to 1", "5 to 9", "0.0667 to 1", "unknown"]
 
 
 def test_maps_of_another_size_get_one_sentence():

@@ -781,13 +781,15 @@ plot.show(
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
 # (a) Read the bars: the random network lies far above the share of the object. So does a blob that has seen nothing,
-# since objects lie near the middle: the level to compare with is the blob, not the share. Random convolutions respond to edges and contrast, and the object is what has most of both before a plain background. So the
-# map is right about the random network (it *does* depend on these pixels), and localisation shows a property of the
-# images, not of what was learnt.
+# since objects lie near the middle: the level to compare with is the blob, not the share. Random convolutions respond
+# to edges and contrast, and the object is what has most of both before a plain background. So the map is right about
+# the random network (it *does* depend on these pixels), and localisation shows a property of the images, not of what
+# was learnt.
 #
-# (b) See the table. The plain area separates well at `tiny`, but so does the random order, in which the map had no say:
-# a good part is the level of the cosine, and where the levels differ the other way, the plain area misleads. The gain compares each network with itself, and after centring the levels are alike;
-# what then remains between trained and random is the honest difference. Report the area *with* its control.
+# (b) See the table. The plain area separates well at `tiny`, but so does the random order, in which the map had no
+# say: a good part is the level of the cosine, and where the levels differ the other way, the plain area misleads. The
+# gain compares each network with itself, and after centring the levels are alike; what then remains between trained
+# and random is the honest difference. Report the area *with* its control.
 #
 # (c) A's cosine falls faster whatever is removed (level); A reacts more strongly to the fill colour or to the hard
 # edges of the removed region, which it never saw in training; A's features were centred or not; fewer masks or another

@@ -54,11 +54,12 @@ scale = sslcourse.begin(week="project_template")
 
 # %% [markdown] tags=["question", "points:4"]
 # ### BEGIN SOLUTION
-# *Example.* **Question.** Do features that MoCo learnt without labels tell ten kinds of object apart in small drawings,
-# better than raw pixels do and better than a network with random weights? **Why.** Labels of drawings are expensive,
-# drawings are not. **Known.** Contrastive features transfer well where augmentations resemble the nuisances of the task
-# (Chen et al. 2020; He et al. 2020); how far this holds for drawings of 32 pixels, they do not say. **Expected.** Clearly
-# above both baselines, since colour and place, by which raw pixels are compared, are drawn independently of the class.
+# *Example.* **Question.** Do features that MoCo learnt without labels tell ten kinds of object apart in small
+# drawings, better than raw pixels do and better than a network with random weights? **Why.** Labels of drawings are
+# expensive, drawings are not. **Known.** Contrastive features transfer well where augmentations resemble the nuisances
+# of the task (Chen et al. 2020; He et al. 2020); how far this holds for drawings of 32 pixels, they do not say.
+# **Expected.** Clearly above both baselines, since colour and place, by which raw pixels are compared, are drawn
+# independently of the class.
 # ### END SOLUTION
 
 # %% [markdown]
@@ -74,8 +75,8 @@ scale = sslcourse.begin(week="project_template")
 # against a queue of keys,
 # $L = -\log \frac{\exp(q \cdot k^+ / \tau)}{\exp(q \cdot k^+ / \tau) + \sum_j \exp(q \cdot k_j / \tau)}$,
 # on scenes drawn with another seed than ours, so none of our images was seen. $f$ is frozen; logistic regression on
-# standardised $h$ is the measure (linear probe), with its regularisation chosen on a fifth of the training part. Level of
-# guessing: the share of the largest class. Baselines: raw pixels, and the same network with random weights.
+# standardised $h$ is the measure (linear probe), with its regularisation chosen on a fifth of the training part. Level
+# of guessing: the share of the largest class. Baselines: raw pixels, and the same network with random weights.
 # ### END SOLUTION
 
 # %% [markdown]
@@ -144,8 +145,8 @@ print(len(proteins), "proteins of the classes", ", ".join(proteins.class_names))
 #
 # ### The features
 #
-# Exchange the encoder for yours: `models.load_pretrained(...)`, a network that you trained (`train.fit`), or any function
-# of images that returns one row each.
+# Exchange the encoder for yours: `models.load_pretrained(...)`, a network that you trained (`train.fit`), or any
+# function of images that returns one row each.
 
 # %%
 torch.manual_seed(scale.seed)
@@ -211,14 +212,15 @@ plot.show(
 # *Example.* The probe on MoCo's features lies above both baselines, and the intervals do not overlap: the answer is yes
 # for these drawings. The intervals cover the choice of test images, not the training of the encoder, of which there is
 # one; how much another seed would change is not known from this notebook. That random features lie below raw pixels
-# was not expected: averages over space lose the outline. Among the neighbours, errors join objects of similar outline.
+# was not expected: averages over space lose the outline. Among the neighbours there are more errors than the probe
+# suggests: it weighs directions, and neighbours take them all alike.
 # ### END SOLUTION
 
 # %% [markdown]
 # ## 5 Discussion
 #
-# Half a page, or two slides. What the result does not show. The strongest objection, and what would answer it. Who could
-# be misled or harmed by using it, and on which data it would fail. What you would do with another month.
+# Half a page, or two slides. What the result does not show. The strongest objection, and what would answer it. Who
+# could be misled or harmed by using it, and on which data it would fail. What you would do with another month.
 
 # %% [markdown] tags=["question", "points:4"]
 # ### BEGIN SOLUTION
@@ -234,7 +236,8 @@ plot.show(
 # Before you hand it in:
 #
 # - [ ] The question can be answered with no, and the answer stands in the first paragraph of the discussion.
-# - [ ] Every accuracy has an interval, a level of guessing and at least one baseline; equal budgets where methods compete.
+# - [ ] Every accuracy has an interval, a level of guessing and at least one baseline; equal budgets where methods
+#   compete.
 # - [ ] Nothing was chosen on the test split; it was used once. No image, text or sequence is in two splits, near copies
 #   (frames of a film, patients, homologous proteins) included.
 # - [ ] It is said which weights come from others, and on what these were trained.
