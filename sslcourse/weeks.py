@@ -55,6 +55,13 @@ WEEKS = {
             data={"small": ("cifar100",), "full": ("cifar100",)},
             minutes={"dry": 0.3, "tiny": 1},
         ),
+        Week(
+            "week07",
+            "week07_dino",
+            "DINO: self-distillation without negatives",
+            data={"small": ("retinamnist", "cifar10"), "full": ("pathmnist",)},
+            minutes={"dry": 0.3, "tiny": 1},
+        ),
     )
 }
 
