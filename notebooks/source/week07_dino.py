@@ -155,7 +155,7 @@ def multi_crop(
             raise ValueError(f"A {kind} crop of {size} pixels is larger than the image of {smallest}: take at most that.")
     crops = []
     for size, share, count in ((global_size, (0.6, 1.0), 2), (local_size, (0.2, 0.4), n_local)):
-        views = augment.simclr(size, crop=share, jitter=0.5, grey=0.8)     # share: of the image's area
+        views = augment.simclr(size, crop=share, jitter=0.8, grey=0.8)     # share: of the image's area
         crops += [views(images, generator) for _ in range(count)]
     return crops
 

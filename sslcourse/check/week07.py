@@ -118,6 +118,18 @@ def _forward_agrees(value: Tensor, x: Tensor, w: dict[str, Tensor], biases: list
     ]
     if len(fitting) == 1 or (fitting and len(x) == 1):
         raise Wrong(f"{found}\nIt looks as if {fitting[0]}")
+    for right in wanted:  # every column times a number of its own, the same in all rows
+        times = value.detach().double() / right
+        if len(x) > 1 and close(times, times[:1].expand_as(times), 1e-3) and times.min() > 0:
+            if close(times, times[:1, :1].expand_as(times), 1e-3):
+                raise Wrong(
+                    f"{found} Every output is {float(times[0, 0]):.3g} times what it should be: the rows of the last "
+                    "layer have length 1, and temperatures belong to the loss."
+                )
+            raise Wrong(
+                f"{found}\nIt looks as if the norm of the last layer's rows is fixed, but not at 1: weight_norm leaves "
+                "them as they are drawn, fill them with 1."
+            )
     raise Wrong(
         f"{found}\nLayer, GELU, layer, GELU, layer, length 1, then the cosine with every prototype: no output may be "
         f"above 1 in size, your largest is {value.detach().abs().max():.3f}."
@@ -206,6 +218,9 @@ def _runs_agree(values: list[float], centers: list[Tensor], calls: list, setting
                 for came in (wrong(exact, *settings) for wrong in mistake.variants)
             )
         ]
+        if len(fitting) > 1:  # a centre that never moves and one that is not used give the same losses
+            moved = any(center.any() for center in centers)
+            fitting = [sentence for sentence in fitting if ("never updated" in sentence) != moved]
         if len(fitting) == 1:
             raise Wrong(f"{found}\nIt looks as if {fitting[0]}")
         if first > 0:

@@ -171,6 +171,7 @@ def _dino(
             "last": teacher[-1],
             "student": torch.cat(student),
             "probabilities": ((torch.cat(teacher) - center) / teacher_temp).softmax(dim=1),
+            "raw probabilities": torch.cat(teacher).softmax(dim=1),
             "centred": torch.cat(teacher) - center,
             "over temperature": torch.cat(teacher) / teacher_temp,
         }[center_of]
@@ -250,7 +251,7 @@ DINO_MISTAKES = (
     Mistake("the centre follows the student: it is a mean of the teacher's outputs.", (_wrong(center_of="student"),)),
     Mistake(
         "the centre is a mean of what was already centred, scaled or made a probability: average the raw outputs.",
-        tuple(_wrong(center_of=what) for what in ("probabilities", "centred", "over temperature")),
+        tuple(_wrong(center_of=what) for what in ("probabilities", "raw probabilities", "centred", "over temperature")),
     ),
     Mistake("the temperatures are swapped: the teacher's is the smaller one.", (_wrong(swap=True),)),
     Mistake(
