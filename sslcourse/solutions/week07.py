@@ -30,7 +30,8 @@ def multi_crop(
     smallest = min(images.shape[2:])
     for kind, size in (("global", global_size), ("local", local_size)):
         if size > smallest:
-            raise ValueError(f"A {kind} crop of {size} pixels is larger than the image of {smallest}: take at most that.")
+            said = f"A {kind} crop of {size} pixels is larger than the image of {smallest}: take at most that."
+            raise ValueError(said)
     crops = []
     for size, share, count in ((global_size, (0.6, 1.0), 2), (local_size, (0.2, 0.4), n_local)):
         views = augment.simclr(size, crop=share, jitter=0.8, grey=0.8)     # share: of the image's area

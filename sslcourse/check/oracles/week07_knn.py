@@ -6,14 +6,20 @@ Loshchilov and Hutter 2017, "SGDR", eq. 5.
 
 from collections.abc import Callable
 from functools import partial
-from math import cos, exp, pi
+from math import cos, exp, pi, sqrt
 
 import torch
 from torch import Tensor
 
+Row = list[float]
 
-def cosine(a: Tensor, b: Tensor) -> float:
-    return float(a.dot(b) / (a.dot(a).sqrt() * b.dot(b).sqrt()))
+
+def dot(a: Row, b: Row) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True))
+
+
+def cosine(a: Row, b: Row) -> float:
+    return dot(a, b) / sqrt(dot(a, a) * dot(b, b))
 
 
 def knn_accuracy(
@@ -24,13 +30,14 @@ def knn_accuracy(
     k: int = 20,
     temperature: float = 0.07,
     *,
-    near: Callable[[Tensor, Tensor], float] = cosine,
+    near: Callable[[Row, Row], float] = cosine,
     weight: Callable[[float, float], float] = lambda s, t: exp(s / t),
 ) -> float:
     """The share of test rows that the weighted vote gets right. near: larger is nearer; weight: of (near, T)."""
     right = 0
-    for x, y in zip(test_x.double(), test_y.tolist(), strict=True):
-        scored = [(near(x, other), int(label)) for other, label in zip(train_x.double(), train_y, strict=True)]
+    known = list(zip(train_x.double().tolist(), train_y.tolist(), strict=True))
+    for x, y in zip(test_x.double().tolist(), test_y.tolist(), strict=True):
+        scored = [(near(x, other), label) for other, label in known]
         votes: dict[int, float] = {}
         for s, label in sorted(scored, reverse=True)[:k]:
             votes[label] = votes.get(label, 0.0) + weight(s, temperature)
@@ -38,12 +45,8 @@ def knn_accuracy(
     return right / len(test_y)
 
 
-def _dot(a: Tensor, b: Tensor) -> float:
-    return float(a.dot(b))
-
-
-def _minus_distance(a: Tensor, b: Tensor) -> float:
-    return -float((a - b).norm())
+def _minus_distance(a: Row, b: Row) -> float:
+    return -sqrt(sum((x - y) ** 2 for x, y in zip(a, b, strict=True)))
 
 
 def _knn(fixed_k: int | None = None, fixed_t: float | None = None, **what) -> Callable:
@@ -60,7 +63,7 @@ KNN_MISTAKES: tuple[tuple[str, tuple[Callable, ...]], ...] = (
     ),
     (
         "the features are not normalised: similarity is the cosine, lengths do not count.",
-        (_knn(near=_dot, weight=lambda s, t: exp(min(s / t, 700))), _knn(near=_dot, weight=lambda s, t: 1.0)),
+        (_knn(near=dot, weight=lambda s, t: exp(min(s / t, 700))), _knn(near=dot, weight=lambda s, t: 1.0)),
     ),
     (
         "the neighbours are the nearest by distance: similarity is the cosine.",

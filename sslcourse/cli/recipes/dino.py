@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import sslcourse
-from sslcourse import augment, data, evaluate, models, train
+from sslcourse import data, evaluate, models, train
 
 EPOCHS, IMAGES, BATCH, N_LOCAL, PROTOTYPES, MOMENTUM, TEACHER_TEMP, RATE = 20, 20_000, 64, 2, 128, 0.98, 0.03, 1.5e-3
 
