@@ -116,9 +116,9 @@ scale = sslcourse.begin(week=7)
 #
 # Three linear layers with GELU, then length 1 (the bottleneck), then a linear layer whose rows have length 1 and no
 # bias: each output is a cosine between the image's embedding and a prototype, at most 1 in size. So no prototype can
-# win
-# by being longer, and the temperatures mean the same thing through all of training. The rows are kept at length 1 by
-# **weight normalisation**: $w = g\, v / \lVert v \rVert$ with $v$ trained and $g = 1$ fixed (Salimans & Kingma 2016).
+# win by being longer, and the temperatures mean the same thing through all of training. The rows are kept at length 1
+# by **weight normalisation**: $w = g\, v / \lVert v \rVert$ with $v$ trained and $g = 1$ fixed (Salimans & Kingma
+# 2016).
 #
 # ### Schedules
 #
@@ -179,11 +179,9 @@ multi_crop = check.multi_crop(multi_crop)
 # <details><summary>Hint 1</summary>How many parameters are trained? Three layers with biases, and
 # <code>bottleneck_dim x out_dim</code>.</details>
 # <details><summary>Hint 2</summary>"Length 1" is a division by the norm of each row: <code>F.normalize(x,
-# dim=1)</code>,
-# for the embeddings, and for the rows of the last layer.</details>
+# dim=1)</code>, for the embeddings, and for the rows of the last layer.</details>
 # <details><summary>Hint 3</summary><code>self.prototypes = nn.Parameter(torch.randn(out_dim, bottleneck_dim))</code>,
-# and
-# in forward <code>F.linear(x, F.normalize(self.prototypes, dim=1))</code>.</details>
+# and in forward <code>F.linear(x, F.normalize(self.prototypes, dim=1))</code>.</details>
 
 
 # %% tags=["exercise", "points:2"]
@@ -275,9 +273,8 @@ DINOLoss = check.DINOLoss(DINOLoss)
 #
 # The two entropies of the table above, over a batch of the teacher's answers. A probability that is exactly 0 counts 0.
 #
-# <details><summary>Hint 1</summary>The entropy of a row is minus the sum of p log p over the prototypes. Of which rows
-# is
-# the first number a mean, and of which one row is the second?</details>
+# <details><summary>Hint 1</summary>The entropy of a row is minus the sum of p log p over the prototypes. Of which
+# rows is the first number a mean, and of which one row is the second?</details>
 # <details><summary>Hint 2</summary><code>torch.special.entr(p)</code> is -p log p, with 0 at p = 0.</details>
 
 
@@ -301,8 +298,7 @@ collapse_report = check.collapse_report(collapse_report)
 # ### 7.5 Nearest neighbours as a classifier  ·  difficulty 2 of 3  ·  about 15 minutes
 #
 # The measure of the DINO paper. It trains nothing, so it tells what is in the features as they are. Each test image
-# asks
-# its $k$ nearest training images, by cosine similarity $s$; each votes for its own class with weight
+# asks its $k$ nearest training images, by cosine similarity $s$; each votes for its own class with weight
 # $\exp(s / \tau)$.
 #
 # <details><summary>Hint 1</summary>Lengths must not count: <code>F.normalize</code> both, then one matrix product
@@ -391,8 +387,7 @@ byol_loss = check.byol_loss(byol_loss)
 #
 # At scale `tiny` the images are the **toy tissue** of week 6: nine textures told apart by number, size, shape and
 # alignment of cells, in a stain that is drawn for every image and says nothing about the class. Nobody's diagnosis is
-# in
-# it. No training below sees a label; labels serve the nearest neighbours, which judge.
+# in it. No training below sees a label; labels serve the nearest neighbours, which judge.
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -1173,8 +1168,7 @@ check.report(
 # - Agreement alone has trivial solutions. DINO avoids them without negatives: centring forbids one prototype for all,
 #   sharpening forbids uniform answers, and either alone ends in the other's collapse.
 # - Both collapses have a signature: two equal entropies, at $\ln K$ or at 0. Their difference is what answers tell
-# about
-#   images, and needs no label. The loss has no such reading.
+#   about images, and needs no label. The loss has no such reading.
 # - Attention maps show where a feature was drawn from. Evidence is made by intervening.
 # - A curve on one centre says nothing of the next; a shift of features may be most of the loss, and sometimes cheap to
 #   undo.
