@@ -104,7 +104,7 @@ scale = sslcourse.begin(week=7)
 #
 # **Centring** subtracts a running mean of the teacher's outputs over images,
 # $c \leftarrow m_c\, c + (1 - m_c)\, \overline{g_t}$, so that no prototype can be ahead for *all* images. It forbids
-# the one-hot collapse. But if all outputs are equal, what is left is 0: the uniform answer. Centring alone pushes there.
+# the one-hot collapse. But if all outputs are equal, what is left is 0: the uniform answer. Centring alone goes there.
 #
 # **Sharpening** divides the teacher's outputs by a temperature smaller than the student's, $\tau_t < \tau_s$. The
 # teacher is then surer than the student, who follows, and becomes surer. It forbids the uniform collapse. Alone, it
@@ -597,7 +597,7 @@ plot.show(
 
 # %% [markdown]
 # Read the last figure from the left. The first teacher's answers differ a little between images, by accident of random
-# weights. Then centring and sharpening wrestle, and the difference nearly vanishes: this is where a training that is too
+# weights. Then centring and sharpening wrestle, and the difference nearly vanishes: here a training that is too
 # hasty stays for good. What comes back is learnt: two crops of one image are told apart from crops of others. The
 # difference is the mutual information between image and prototype, and it can be read without a single label. The loss
 # shows none of this: its curve near $\ln K$ looks like failure, and where it rises, training may be going forward.
@@ -746,7 +746,8 @@ plot.show(
 # The live run is short: answers have only begun to differ. The package ships the teacher of the **same method, run for
 # longer** on more images of the same world, none of them yours (a table in `sslcourse/checkpoints` says how long). Its
 # file `sslcourse/cli/recipes/dino.py` sets what a longer run allows: a sharper, quicker teacher and a larger learning
-# rate, which in the short live run end in collapse. From here on both are shown. At the other scales there is only the network that you have just trained.
+# rate, which in the short live run end in collapse. From here on both are shown. At the other scales there is only the
+# network that you have just trained.
 
 # %%
 if scale.name in ("dry", "tiny"):
