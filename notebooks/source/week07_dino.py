@@ -606,9 +606,9 @@ plot.show(
 # %% [markdown]
 # ## Collapse, on purpose
 #
-# The same loop, a hundred steps or so, with one part switched off at a time. Without sharpening, the teacher's temperature
-# equals the student's. Without centring, the centre keeps all of its old value, 0. To save time there are no local
-# crops.
+# The same loop, a hundred steps or so, with one part switched off at a time. Without sharpening, the teacher's
+# temperature equals the student's. Without centring, the centre keeps all of its old value, 0. To save time there are
+# no local crops.
 
 # %%
 broken = {
