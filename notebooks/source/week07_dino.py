@@ -641,9 +641,9 @@ for part, title in ((0, "mean entropy of the answers"), (1, "entropy of the mean
 
 # %%
 def recognise(entropies: tuple[float, float], k: int = prototypes) -> str:
-    """In words, what two entropies of answers over k prototypes say; a tenth of ln K is near a level."""
+    """In words, what two entropies of answers over k prototypes say; a fifth of ln K is near a level."""
     each, together = entropies
-    near = 0.1 * math.log(k)
+    near = 0.2 * math.log(k)
     if together < near:
         return "collapsed: one prototype for every image"
     if together - each > 0.01:
@@ -1146,7 +1146,7 @@ claims = {
         scale.pick(tiny=0.03, small=0.03, full=0.15),
     ),
     "centring only: mean entropy, in ln K": (uniform[0] / answer_all, 0.95),
-    "sharpening only: 1 - entropy of the mean, in ln K": (1 - one_hot[1] / answer_all, 0.9),
+    "sharpening only: 1 - entropy of the mean, in ln K": (1 - one_hot[1] / answer_all, 0.8),
     "both: nats between the entropies": (final[1] - final[0], 0.005),
     "both collapses recognised": (
         float(recognise(uniform) == "collapsed: uniform" and recognise(one_hot).startswith("collapsed: one")),
