@@ -597,11 +597,12 @@ plot.show(
 )
 
 # %% [markdown]
-# Read the last figure from the left. The first teacher's answers differ a little between images, by accident of random
-# weights. Then centring and sharpening wrestle, and the difference nearly vanishes: here a training that is too
-# hasty stays for good. What comes back is learnt: two crops of one image are told apart from crops of others. The
-# difference is the mutual information between image and prototype, and it can be read without a single label. The loss
-# shows none of this: its curve near $\ln K$ looks like failure, and where it rises, training may be going forward.
+# Read the last figure from the left. The first teacher's answers differ between images by accident of random weights.
+# Then centring and sharpening wrestle, and the difference shrinks to a small rest, on which all learning depends: two
+# crops of one image can still be told from crops of others. A training that is too hasty loses this rest and stays at 0
+# for good; one that is long enough makes it grow. The difference is the mutual information between image and
+# prototype, and it can be read without a single label. The loss shows none of this: near $\ln K$ it looks like failure
+# while neighbours improve, and where it rises, training may be going forward.
 
 # %% [markdown]
 # ## Collapse, on purpose
