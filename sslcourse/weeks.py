@@ -56,6 +56,13 @@ WEEKS = {
             minutes={"dry": 0.3, "tiny": 1},
         ),
         Week(
+            "week07",
+            "week07_dino",
+            "DINO: self-distillation without negatives",
+            data={"small": ("retinamnist", "cifar10"), "full": ("pathmnist",)},
+            minutes={"dry": 0.3, "tiny": 1},
+        ),
+        Week(
             "week12",
             "week12_protein_language_models",
             "Protein language models: structure from filling in blanks",

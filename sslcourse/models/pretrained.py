@@ -58,6 +58,13 @@ SHIPPED = {
         measure="sslcourse.cli.recipes.esm:contacts_and_effects",
         seed=512,
         toy="potts",
+    "dino_tissue_vit8": Shipped(
+        build=lambda: backbone("vit8_conv"),
+        trained="DINO as in week 7 (vit8_conv, 128 prototypes): 20 epochs of 20,000 images, momentum 0.98 to 1",
+        recipe="sslcourse.cli.recipes.dino:dino_tissue_vit8",
+        measure="sslcourse.cli.recipes.dino:neighbours_of_tissue",
+        seed=700,
+        toy="tissue",
         version=1,
     ),
 }
@@ -72,6 +79,10 @@ def load_pretrained(name: str) -> nn.Module:
     shipped, is a ProteinLM and takes tokens. Raises ValueError
     for an unknown name and for a file that is damaged, belongs to another network, or was trained on another version of
     its toy world; FileNotFoundError where the file is missing; DataMissing, DataCorrupted for what has to be fetched.
+    name: `moco_scenes_conv4`, `dino_tissue_vit8`, shipped; `moco_v2_resnet50`, fetched into the data root on first use.
+    Raises ValueError for an unknown name and for a file that is damaged, belongs to another network, or was trained on
+    another version of its toy world; FileNotFoundError where the file is missing; DataMissing, DataCorrupted for what
+    has to be fetched.
     """
     if name in PUBLISHED:
         return PUBLISHED[name]().eval()
