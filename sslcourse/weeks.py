@@ -55,6 +55,13 @@ WEEKS = {
             data={"small": ("cifar100",), "full": ("cifar100",)},
             minutes={"dry": 0.3, "tiny": 1},
         ),
+        Week(
+            "week08",
+            "week08_masked_image_modelling",
+            "Masked image modelling: MAE, BEiT, iBOT",
+            data={"small": ("cifar10",), "full": ("cifar10",)},
+            minutes={"dry": 0.3, "tiny": 1},
+        ),
     )
 }
 
