@@ -526,7 +526,7 @@ plot.show(
 
 # %%
 labels = scale.pick(dry=100, tiny=300, small=1000, full=1000)           # the smallest budget
-steps = scale.pick(dry=1, tiny=120, small=400, full=4000)               # of fine-tuning, the same for every budget
+steps = scale.pick(dry=1, tiny=100, small=300, full=4000)               # of fine-tuning, the same for every budget
 views = augment.simclr(32, crop=(0.6, 1.0), jitter=0.4, grey=0.3) if name == "scenes" else augment.simclr(32)
 
 
@@ -963,9 +963,14 @@ def masked_tokens(network: nn.Module, token: torch.Tensor, images: torch.Tensor,
     return encoder.encode(hidden + encoder.pos_embed[:, 1:])
 
 
-def blocks_for(n: int) -> torch.Tensor:
-    """Masks in blocks, one for each image: (n, L)."""
-    return torch.stack([block_mask((side, side), ratio) for _ in range(n)]).flatten(1).to(scale.device)
+def blocks(seed: int, n: int = scale.pick(dry=64, tiny=1000, small=1000, full=10000)) -> torch.Tensor:
+    """A store of masks in blocks, (n, L), to be drawn from in every batch: making them is slower than a step."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.stack([block_mask((side, side), ratio, generator) for _ in range(n)]).flatten(1).to(scale.device)
+
+
+def some_of(store: torch.Tensor, n: int) -> torch.Tensor:
+    return store[torch.randint(len(store), (n,), device=store.device)]
 
 
 class Extra(nn.Module):
@@ -980,11 +985,11 @@ class Extra(nn.Module):
 def beit(seed: int) -> nn.Module:
     network = build(seed)
     extra = Extra(network.num_features).to(scale.device)
-    book = codebook_of(train_set.images[:1500], seed).to(scale.device)
+    book, store = codebook_of(train_set.images[:1500], seed).to(scale.device), blocks(seed)
 
     def step(batch):
         images = light(batch)
-        mask = blocks_for(len(images))
+        mask = some_of(store, len(images))
         hidden = masked_tokens(network, extra.token, images, mask)
         return beit_loss(extra.head(hidden[:, 1:]), words(images, book), mask)
 
@@ -998,11 +1003,11 @@ def ibot(seed: int) -> nn.Module:
     extra = Extra(network.num_features).to(scale.device)
     student = nn.ModuleDict({"network": network, "extra": extra})
     teacher = copy.deepcopy(student).requires_grad_(False)
-    center = torch.zeros(K, device=scale.device)
+    center, store = torch.zeros(K, device=scale.device), blocks(seed)
 
     def step(batch):
         images = light(batch)
-        mask = blocks_for(len(images))
+        mask = some_of(store, len(images))
         asked = extra.head(masked_tokens(network, extra.token, images, mask))
         with torch.no_grad():
             nothing = torch.zeros_like(mask)

@@ -11,7 +11,7 @@ from torch import nn
 import sslcourse
 from sslcourse import augment, data, evaluate, train
 
-EPOCHS, IMAGES, BATCH, RATIO, RATE = 45, 20_000, 128, 0.5, 1.5e-3
+EPOCHS, IMAGES, BATCH, RATIO, RATE = 25, 20_000, 128, 0.5, 1.5e-3
 
 
 def mae_scenes_vit8(seed: int) -> nn.Module:
