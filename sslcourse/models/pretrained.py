@@ -55,7 +55,7 @@ SHIPPED = {
         build=lambda: ViT(32, 8, dim=96, depth=3, num_heads=3),
         trained="MAE as in week 8 (patches of 8, 96 features, 3 blocks, half masked): 25 epochs of 20,000 images",
         recipe="sslcourse.cli.recipes.mae:mae_scenes_vit8",
-        measure="sslcourse.cli.recipes.mae:fine_tuned_on_scenes",
+        measure="sslcourse.cli.recipes.mae:probe_of_scenes",
         seed=508,
         toy="scenes",
         version=1,
