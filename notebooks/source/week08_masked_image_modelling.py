@@ -27,12 +27,12 @@
 # 4. place MAE, BEiT, iBOT and DINOv2 on one map: what is predicted, who makes the target, what the loss sees.
 #
 # **You need** the vision transformer (week 6), masked words (week 3), linear probing (week 1); DINO (week 7) for the
-# optional part. Notation: $N$ images of $L$ patches of $P$ values ($P = p \cdot p \cdot C$), tokens of dimension $D$, $M$
-# the masked and $V$ the visible patches of an image, $r = |M| / L$ the mask ratio.
+# optional part. Notation: $N$ images of $L$ patches of $P$ values ($P = p \cdot p \cdot C$), tokens of dimension $D$,
+# $M$ the masked and $V$ the visible patches of an image, $r = |M| / L$ the mask ratio.
 #
-# **Time** theory 15 minutes, core exercises about 60 minutes (7 points), questions about 30 minutes (6 points), optional
-# exercises about 40 minutes. The notebook itself runs for about a minute at scale `tiny`; every blank exercise is
-# replaced by its reference until you write your own.
+# **Time** theory 15 minutes, core exercises about 60 minutes (7 points), questions about 30 minutes (6 points),
+# optional exercises about 40 minutes. The notebook itself runs for about a minute at scale `tiny`; every blank
+# exercise is replaced by its reference until you write your own.
 
 # %%
 # On Colab this installs the course; anywhere else it does nothing.
@@ -90,7 +90,7 @@ scale = sslcourse.begin(week=8)
 # mean and the (unbiased) variance of its own $P$ values. Colour and light of a patch are then gone from the target, and
 # structure is left. What does a network pay that predicts $0$, that is, fills in the true mean colour of every patch?
 #
-# $$\frac1P \sum_{k=1}^{P} t_{ik}^2 = \frac{P-1}{P} \cdot \frac{\sigma_i^2}{\sigma_i^2 + 10^{-6}} \approx 1 - \frac1P .$$
+# $$\frac1P \sum_{k=1}^{P} t_{ik}^2 = \frac{P-1}{P} \,\frac{\sigma_i^2}{\sigma_i^2 + 10^{-6}} \approx 1 - \frac1P .$$
 #
 # That is the **level of mean fill**. It is generous, since nobody told the network those means; all that is below it is
 # structure.
@@ -107,32 +107,33 @@ scale = sslcourse.begin(week=8)
 # %% [markdown]
 # ### Other targets: visual words, and what a teacher says
 #
-# **BEiT** (Bao et al. 2022) comes closer to BERT: a *tokenizer* turns every patch into one of $K$ numbers, and the network
-# predicts the number of each masked patch, a classification whose level of guessing is $\ln K$. The published tokenizer is
-# a trained autoencoder (DALL-E's); ours is the simplest that there is, the nearest of $K$ means of patches. BEiT masks
-# *blocks*, so that the answer is not next door, and feeds mask tokens to the encoder: there is no decoder but a linear
-# layer.
+# **BEiT** (Bao et al. 2022) comes closer to BERT: a *tokenizer* turns every patch into one of $K$ numbers, and the
+# network predicts the number of each masked patch, a classification whose level of guessing is $\ln K$. The published
+# tokenizer is a trained autoencoder (DALL-E's); ours is the simplest that there is, the nearest of $K$ means of
+# patches. BEiT masks *blocks*, so that the answer is not next door, and feeds mask tokens to the encoder: there is no
+# decoder but a linear layer.
 #
-# **iBOT** (Zhou et al. 2022) lets the tokenizer learn along: it is the teacher of DINO (week 7), a moving average of the
-# student, which sees the *whole* image and says for every patch which of $K$ prototypes it belongs to. The student sees
-# masked patches and has to say the same there, in addition to DINO's loss on the class token. **DINOv2** (Oquab et al. 2024)
-# adds these two losses up with separate heads, replaces centring by Sinkhorn-Knopp, keeps features apart (KoLeo), and
-# trains on 142 million chosen images.
+# **iBOT** (Zhou et al. 2022) lets the tokenizer learn along: it is the teacher of DINO (week 7), a moving average of
+# the student, which sees the *whole* image and says for every patch which of $K$ prototypes it belongs to. The
+# student sees masked patches and has to say the same there, in addition to DINO's loss on the class token. **DINOv2**
+# (Oquab et al. 2024) adds these two losses up with separate heads, replaces centring by Sinkhorn-Knopp, keeps
+# features apart (KoLeo), and trains on 142 million chosen images.
 #
 # | method | what is predicted | who makes the target | the encoder sees | the loss sees |
 # | --- | --- | --- | --- | --- |
 # | MAE | normalised pixels | the image itself | visible patches only | masked patches |
-# | BEiT | the number of a visual word | a tokenizer, trained before and fixed | all places, mask tokens at masked ones | masked patches |
-# | iBOT | prototypes of patch and image | a moving average of the student | masked (student), whole image (teacher) | masked patches, and class tokens across views |
-# | DINOv2 | as iBOT, separate heads | as iBOT, Sinkhorn-Knopp for centring | as iBOT | as iBOT, and KoLeo on class tokens |
+# | BEiT | a visual word | a tokenizer, fixed before | all places, with mask tokens | masked patches |
+# | iBOT | prototypes | the student's moving average | masked; the teacher: all | masked patches, class tokens |
+# | DINOv2 | prototypes, by two heads | as iBOT, Sinkhorn-Knopp | as iBOT | as iBOT, KoLeo on class tokens |
 #
 # ### What "good features" are
 #
-# Three judges, three questions. **kNN**: are images of a class *near each other*, all directions of the features counting
-# alike? **Linear probe**: is there *some* direction that tells the class? **Fine-tuning**: is this a good place *to start
-# from*, when every weight may still move? Nothing in a reconstruction loss asks for the first. Whatever helps to paint a
-# patch has to be in the features, colour and light and place too, and these vary most; the class may be there without
-# mattering to a distance. Contrastive losses and DINO compare features of whole images, so they shape distances directly.
+# Three judges, three questions. **kNN**: are images of a class *near each other*, all directions of the features
+# counting alike? **Linear probe**: is there *some* direction that tells the class? **Fine-tuning**: is this a good
+# place *to start from*, when every weight may still move? Nothing in a reconstruction loss asks for the first.
+# Whatever helps to paint a patch has to be in the features, colour and light and place too, and these vary most; the
+# class may be there without mattering to a distance. Contrastive losses and DINO compare features of whole images, so
+# they shape distances directly.
 #
 # Published, for orientation: on Imagenette a ViT-S with MAE has 61 to 72 % under kNN and 84 % under a linear probe; on
 # CIFAR-10 a ViT-tiny fine-tuned from MAE 89.8 % (after 2,000 epochs) against 74.1 % from scratch.
@@ -140,8 +141,8 @@ scale = sslcourse.begin(week=8)
 # %% [markdown]
 # ## Data
 #
-# At scale `tiny` the scenes of weeks 4 and 5: one of ten shapes before a horizon, whose colour, place, size, texture and
-# background say nothing about the class. A shape is what remains to be known when half of it is hidden.
+# At scale `tiny` the scenes of weeks 4 and 5: one of ten shapes before a horizon, whose colour, place, size, texture
+# and background say nothing about the class. A shape is what remains to be known when half of it is hidden.
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -185,9 +186,9 @@ def unpatchify(patches: torch.Tensor, patch_size: int) -> torch.Tensor:
 # %% [markdown]
 # ### 8.1 The mask  ·  difficulty 1 of 3  ·  about 15 minutes
 #
-# For each image its own random set of patches, `True` where a patch is **masked**. Every row masks exactly
-# int(ratio x n_patches): only then do the visible patches of a batch fit into one tensor. A coin toss for each patch would
-# be simpler, and its counts would differ from row to row.
+# For each image its own random set of patches, `True` where a patch is **masked**. Every row masks exactly int(ratio
+# x n_patches): only then do the visible patches of a batch fit into one tensor. A coin toss for each patch would be
+# simpler, and its counts would differ from row to row.
 #
 # <details><summary>Hint 1</summary>Draw a random number for every patch of every image. Which patches have the largest
 # ones?</details>
@@ -203,12 +204,12 @@ def random_mask(
 ) -> torch.Tensor:
     """A random set of patches for each image (He et al. 2022, section 3).
 
-    n: images; ratio: the share that is masked, above 0 and below 1; generator: of the random numbers, else the global one.
+    n: images; ratio: the share that is masked, above 0 and below 1; generator: else the global one.
     Returns bool (n, n_patches), True = masked, exactly int(ratio * n_patches) in every row.
     """
     ### BEGIN SOLUTION
     if not 0 < ratio < 1:
-        raise ValueError(f"A mask ratio of {ratio} leaves nothing to see or nothing to predict; it lies between 0 and 1.")
+        raise ValueError(f"A mask ratio of {ratio} leaves nothing to see or to predict; it lies between 0 and 1.")
     device = generator.device if generator else "cpu"
     noise = torch.rand(n, n_patches, generator=generator, device=device)
     masked = noise.argsort(dim=1)[:, : int(ratio * n_patches)]                  # a random set in every row
@@ -232,24 +233,28 @@ some = data.as_float(val_set.images[:8])
 ratios = (0.25, 0.5, 0.75)
 shown = {r: random_mask(8, length, r, scale.generator(1)) for r in ratios}
 plot.show(
-    plot.panels({"image": some} | {f"{r:.0%} masked": hide(some, shown[r]) for r in ratios}, title="What the encoder sees"),
+    plot.panels(
+        {"image": some} | {f"{r:.0%} masked": hide(some, shown[r]) for r in ratios}, title="What the encoder sees"
+    ),
     alt="Eight images, and below each the same with a quarter, half and three quarters of its patches painted grey.",
 )
 
 # %% [markdown]
 # ### 8.2 An encoder that sees the visible patches only  ·  difficulty 3 of 3  ·  about 25 minutes
 #
-# Write `encode_visible`; the rest is given, so read it first. `self.encoder` is week 6's transformer with timm's names:
-# `self.encoder.pos_embed` is (1, 1 + L, D), the embedding of the class token's place first and then those of the patches;
-# `self.encoder.encode(tokens)` puts the class token in front (with its embedding) and returns all tokens after blocks and
-# norm, for *any* number of patches. What comes in are the embedded patches of the whole image, **without** positions.
+# Write `encode_visible`; the rest is given, so read it first. `self.encoder` is week 6's transformer with timm's
+# names: `self.encoder.pos_embed` is (1, 1 + L, D), the embedding of the class token's place first and then those of
+# the patches; `self.encoder.encode(tokens)` puts the class token in front (with its embedding) and returns all tokens
+# after blocks and norm, for *any* number of patches. What comes in are the embedded patches of the whole image,
+# **without** positions.
 #
-# The order in which the visible patches come out matters: `decode` puts them back into the free places from left to right.
+# The order in which the visible patches come out matters: `decode` puts them back into the free places from left to
+# right.
 #
 # <details><summary>Hint 1</summary>A patch has to know its own place. When do you still know which one that is, before
 # or after picking?</details>
-# <details><summary>Hint 2</summary><code>x[~mask]</code> picks the visible ones of all images in order, as one long list
-# (N * visible, D).</details>
+# <details><summary>Hint 2</summary><code>x[~mask]</code> picks the visible ones of all images in order, as one long
+# list (N * visible, D).</details>
 # <details><summary>Hint 3</summary>Add <code>pos_embed[:, 1:]</code>, pick, <code>unflatten(0, (N, -1))</code>,
 # encode.</details>
 
@@ -324,8 +329,8 @@ MAE = check.MAE(MAE)
 # $$\mathcal L = \frac{1}{|M|} \sum_{i \in M} \frac1P \lVert \hat x_i - t_i \rVert^2, \qquad
 # t_i = \frac{x_i - \mu_i}{\sqrt{\sigma_i^2 + 10^{-6}}}$$
 #
-# over all masked patches of the batch. Visible patches do not count: the encoder has seen them. Mean and variance are those
-# of each patch by itself, the variance unbiased (divided by $P - 1$), as in the authors' code.
+# over all masked patches of the batch. Visible patches do not count: the encoder has seen them. Mean and variance are
+# those of each patch by itself, the variance unbiased (divided by $P - 1$), as in the authors' code.
 #
 # <details><summary>Hint 1</summary><code>keepdim=True</code> for mean and variance over the last dimension.</details>
 # <details><summary>Hint 2</summary>First one number for each patch, (N, L); then the mask.</details>
@@ -344,7 +349,8 @@ def mae_loss(
     ### BEGIN SOLUTION
     if mask.shape != patches.shape[:2]:
         raise ValueError(
-            f"The mask has shape {tuple(mask.shape)}, but the patches are {tuple(patches.shape[:2])}; it should be the same."
+            f"The mask has shape {tuple(mask.shape)}, but the patches are {tuple(patches.shape[:2])}; it should be the "
+            "same."
         )
     if norm_pix:
         mean, variance = patches.mean(dim=2, keepdim=True), patches.var(dim=2, keepdim=True)    # (N, L, 1)
@@ -369,35 +375,38 @@ print(f"mean fill costs {mean_fill:.4f}, 1 - 1/P is {1 - 1 / patches.shape[2]:.4
 # %% [markdown]
 # #### Question 1
 #
-# (a) Why 75 % in an image and 15 % in a sentence? (b) A colleague feeds mask tokens to the encoder, "so that all sequences
-# have the same length". What does that cost, and what goes wrong in use? (c) The reconstructions of a well-trained MAE are
-# blurred. Why is that right, and would a loss that punishes blur give better features?
+# (a) Why 75 % in an image and 15 % in a sentence? (b) A colleague feeds mask tokens to the encoder, "so that all
+# sequences have the same length". What does that cost, and what goes wrong in use? (c) The reconstructions of a
+# well-trained MAE are blurred. Why is that right, and would a loss that punishes blur give better features?
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
-# (a) Neighbouring pixels nearly determine each other, so a patch with visible neighbours on all sides can be filled in by
-# continuing edges and colours. Only where large regions are missing does it help to know what is shown. Words are chosen
-# to say something; few can be guessed from their neighbours, and with most of them gone nothing is left to go by.
+# (a) Neighbouring pixels nearly determine each other, so a patch with visible neighbours on all sides can be filled
+# in by continuing edges and colours. Only where large regions are missing does it help to know what is shown. Words
+# are chosen to say something; few can be guessed from their neighbours, and with most of them gone nothing is left to
+# go by.
 #
-# (b) With $r = 3/4$ four times as many tokens in the perceptrons and sixteen times as many pairs in attention. In use there
-# are no mask tokens, so the encoder meets inputs unlike those of its training: part of what it has learnt is how to handle
-# tokens that no longer occur. All sequences have the same length anyway, since every row masks equally many patches.
+# (b) With $r = 3/4$ four times as many tokens in the perceptrons and sixteen times as many pairs in attention. In use
+# there are no mask tokens, so the encoder meets inputs unlike those of its training: part of what it has learnt is
+# how to handle tokens that no longer occur. All sequences have the same length anyway, since every row masks equally
+# many patches.
 #
 # (c) The minimum of the expected squared error is the mean of everything that fits the visible patches, and a mean of
-# several sharp possibilities is blurred. A loss that rewards sharpness (adversarial, perceptual) makes a network choose one
-# possibility: prettier, and a harder task, but what is wanted here is the encoder. That it must decide on the texture of
-# grass does not tell it more about the class; the paper's normalised pixels were enough, and better pictures did not mean
-# better features.
+# several sharp possibilities is blurred. A loss that rewards sharpness (adversarial, perceptual) makes a network
+# choose one possibility: prettier, and a harder task, but what is wanted here is the encoder. That it must decide on
+# the texture of grass does not tell it more about the class; the paper's normalised pixels were enough, and better
+# pictures did not mean better features.
 # ### END SOLUTION
 
 # %% [markdown]
 # ## MAE, live
 #
-# All settings are here. Augmentation is mild, crops and flips: the mask makes the task, not the views. No label is used.
+# All settings are here. Augmentation is mild, crops and flips: the mask makes the task, not the views. No label is
+# used.
 
 # %%
 ratio = scale.pick(tiny=0.5, small=0.6, full=0.75)
-epochs = scale.pick(dry=1, tiny=8, small=12, full=400)
+epochs = scale.pick(dry=1, tiny=8, small=10, full=400)
 batch_size = 128
 learning_rate = 1.5e-3
 shape = scale.pick(
@@ -461,9 +470,10 @@ plot.show(
 # %% [markdown]
 # ### What it paints
 #
-# The network was trained at one ratio; masks of others are shown too. To look at normalised predictions one has to undo
-# the normalisation, and for that we lend each patch its true mean and deviation, as the authors do: **colours and contrast
-# are given, only the structure is predicted**. The row of mean fill has the same gift and predicts nothing.
+# The network was trained at one ratio; masks of others are shown too. To look at normalised predictions one has to
+# undo the normalisation, and for that we lend each patch its true mean and deviation, as the authors do: **colours
+# and contrast are given, only the structure is predicted**. The row of mean fill has the same gift and predicts
+# nothing.
 
 
 # %%
@@ -480,8 +490,8 @@ def paint(network: nn.Module, images: torch.Tensor, mask: torch.Tensor, predict:
 live.eval()
 rows = {"image": some}
 for r in ratios:
-    rows |= {f"{r:.0%} masked": hide(some, shown[r]), "mean fill" + " " * len(rows): paint(live, some, shown[r], False)}
-    rows |= {"MAE" + " " * len(rows): paint(live, some, shown[r])}
+    rows |= {f"{r:.0%} masked": hide(some, shown[r])}
+    rows |= {f"mean fill, {r:.0%}": paint(live, some, shown[r], False), f"MAE, {r:.0%}": paint(live, some, shown[r])}
 plot.show(
     plot.panels(rows, title=f"Trained for {history.steps} steps at ratio {ratio}"),
     alt="For three mask ratios: masked images, masked patches filled with their mean, and as the network paints them.",
@@ -517,16 +527,18 @@ plot.show(
 # %% [markdown]
 # ## kNN, linear probe, fine-tuning
 #
-# Filling in shapes takes longer to learn than a minute. At scale `tiny` the notebook therefore shows two encoders: **live**,
-# the one you have just watched, and **longer**, a shipped checkpoint of the same recipe on more scenes and for more steps
-# (the table in `sslcourse/checkpoints` names both), none of them among yours. At the other scales there is only the live one.
+# Filling in shapes takes longer to learn than a minute. At scale `tiny` the notebook therefore shows two encoders:
+# **live**, the one you have just watched, and **longer**, a shipped checkpoint of the same recipe on more scenes and
+# for more steps (the table in `sslcourse/checkpoints` names both), none of them among yours. At the other scales
+# there is only the live one.
 #
-# All three judges get the *same* labelled images. Fine-tuning starts from the encoder with a new linear layer and moves
-# every weight; the baseline does exactly the same from random weights: same network, labels, views, steps, learning rate.
+# All three judges get the *same* labelled images. Fine-tuning starts from the encoder with a new linear layer and
+# moves every weight; the baseline does exactly the same from random weights: same network, labels, views, steps,
+# learning rate.
 
 # %%
 labels = scale.pick(dry=100, tiny=300, small=1000, full=1000)           # the smallest budget
-steps = scale.pick(dry=1, tiny=100, small=300, full=4000)               # of fine-tuning, the same for every budget
+steps = scale.pick(dry=1, tiny=100, small=200, full=4000)               # of fine-tuning, the same for every budget
 views = augment.simclr(32, crop=(0.6, 1.0), jitter=0.4, grey=0.3) if name == "scenes" else augment.simclr(32)
 
 
@@ -556,7 +568,7 @@ class Classifier(nn.Module):
         return self.head(self.network.features(images))                 # (N, K)
 
 
-def fine_tuned(network: nn.Module, seed: int, n: int = labels, longer: int = 1, label: str = "fine-tuning") -> nn.Module:
+def fine_tuned(network: nn.Module, seed: int, n: int = labels, longer: int = 1, label="fine-tuning") -> nn.Module:
     """A classifier trained on n labels, from the weights of a network."""
     few = budget(n, seed)
     torch.manual_seed(seed)                                             # the same head, order and views for all
@@ -678,14 +690,14 @@ plot.show(
         log_x=True,
         title=f"One encoder, three judges, and the same network from scratch; {steps} steps each",
     ),
-    alt="Validation accuracy against labels: fine-tuned from MAE above linear probe above kNN; from scratch beside them.",
+    alt="Validation accuracy against labels: fine-tuned from MAE, linear probe, kNN, and fine-tuned from scratch.",
 )
 
 # %%
 patience = check.sweep(
     scale,
     "patience",
-    lambda point, seed: tuned("from MAE" if point == "from MAE" else "from scratch", seed, longer=1 + 3 * ("four" in point)),
+    lambda point, seed: tuned(point.split(", ")[0], seed, longer=4 if "four times" in point else 1),
     points=["from scratch", "from scratch, four times the steps", "from MAE"],
     own=own,
     rerun=rerun["patience"],
@@ -701,28 +713,28 @@ plot.show(
 )
 
 # %% [markdown]
-# The second figure is there because equal steps are one fair comparison and not the only one. A network from scratch may
-# simply need more of them; what it lacks beyond that is what pretraining knew. And equal steps of fine-tuning are not equal
-# work: the pretraining came before, on images without labels.
+# The second figure is there because equal steps are one fair comparison and not the only one. A network from scratch
+# may simply need more of them; what it lacks beyond that is what pretraining knew. And equal steps of fine-tuning are
+# not equal work: the pretraining came before, on images without labels.
 
 # %% [markdown]
 # #### Question 2
 #
 # (a) The encoder is the same for all three judges. Explain their order. (b) You have a million unlabelled images, 300
-# labels and one task; or a search engine for pictures and no labels at all. Which judge do you trust in each case, and
-# would you take MAE? (c) In a paper, MAE is fine-tuned for 100 epochs and the baseline from scratch for 100 epochs. Name two
-# things that may still be unequal.
+# labels and one task; or a search engine for pictures and no labels at all. Which judge do you trust in each case,
+# and would you take MAE? (c) In a paper, MAE is fine-tuned for 100 epochs and the baseline from scratch for 100
+# epochs. Name two things that may still be unequal.
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
-# (a) kNN takes distances as they are, and these are ruled by what varies most in the features: light, colour, place, all
-# needed for painting patches. A linear probe may ignore those directions and weigh others up; it finds the class as far as
-# it is written linearly. Fine-tuning may also change what is computed: the blocks already find edges, parts and their
-# arrangement, and a few steps suffice to read the class out of them. Nothing in the loss asked for the first, so the order
-# is what one expects.
+# (a) kNN takes distances as they are, and these are ruled by what varies most in the features: light, colour, place,
+# all needed for painting patches. A linear probe may ignore those directions and weigh others up; it finds the class
+# as far as it is written linearly. Fine-tuning may also change what is computed: the blocks already find edges, parts
+# and their arrangement, and a few steps suffice to read the class out of them. Nothing in the loss asked for the
+# first, so the order is what one expects.
 #
-# (b) With one task and labels, fine-tuning is what will be done, so it is the judge, and MAE is a good start. In a search
-# engine distances are all there is: kNN is the judge, and features of SimCLR or DINO are the better choice.
+# (b) With one task and labels, fine-tuning is what will be done, so it is the judge, and MAE is a good start. In a
+# search engine distances are all there is: kNN is the judge, and features of SimCLR or DINO are the better choice.
 #
 # (c) The effort spent on choosing settings (learning rate, layer decay, augmentation), which are usually tuned for the
 # method and inherited by the baseline; the total work and the images seen, since pretraining came first; a network from
@@ -768,23 +780,23 @@ plot.show(
         levels={"chance": 1 / classes},
         title=f"Mask ratio, with {labels} labels",
     ),
-    alt="Validation accuracy against the mask ratio under kNN, linear probe and fine-tuning, with error bars over seeds.",
+    alt="Validation accuracy against the mask ratio under kNN, linear probe and fine-tuning, over seeds.",
 )
 
 # %% [markdown]
-# The best ratio is a property of the data and the patch as much as of the method: patches of a quarter of the image's side
-# hide far more at once than 16 of 224 pixels. The reconstruction error cannot choose it, since it rises with the ratio
-# whatever is learnt.
+# The best ratio is a property of the data and the patch as much as of the method: patches of a quarter of the image's
+# side hide far more at once than 16 of 224 pixels. The reconstruction error cannot choose it, since it rises with the
+# ratio whatever is learnt.
 
 # %% [markdown]
 # ## Where it looks
 #
-# Attention of the class token over the patches in the last block. MAE gives its class token no task of its own, so do not
-# expect the outlines that DINO shows; see whether there is more order than with random weights.
+# Attention of the class token over the patches in the last block. MAE gives its class token no task of its own, so do
+# not expect the outlines that DINO shows; see whether there is more order than with random weights.
 
 # %%
 for which in ("random weights", best):
-    weights = encoders[which].encoder.attention_weights(some[:4].to(scale.device))[-1].cpu()    # (4, heads, 1 + L, 1 + L)
+    weights = encoders[which].encoder.attention_weights(some[:4].to(scale.device))[-1].cpu()    # (4, heads, 1+L, 1+L)
     plot.show(
         plot.attention(some[:4], weights[:, :, 0, 1:], grid=(side, side), title=f"Class token, last block: {which}"),
         alt=f"Attention of the class token over the patches of four images, one overlay for each head: {which}.",
@@ -798,13 +810,13 @@ for which in ("random weights", best):
 # %% [markdown]
 # ### 8.4 Masks in blocks  ·  optional  ·  difficulty 2 of 3  ·  about 15 minutes
 #
-# BEiT masks rectangles, so that a masked patch has masked neighbours. Add blocks of random size, shape and place until
-# int(ratio x rows x columns) patches are masked; of the last block take only what is missing, so that the count is exact.
-# BEiT draws the shape (height by width) between 0.3 and 1/0.3, evenly in its logarithm, and blocks of at least 16 of 14 x 14
-# patches; for our small grids at least 4.
+# BEiT masks rectangles, so that a masked patch has masked neighbours. Add blocks of random size, shape and place
+# until int(ratio x rows x columns) patches are masked; of the last block take only what is missing, so that the count
+# is exact. BEiT draws the shape (height by width) between 0.3 and 1/0.3, evenly in its logarithm, and blocks of at
+# least 16 of 14 x 14 patches; for our small grids at least 4.
 #
-# <details><summary>Hint 1</summary>With area a and shape s, the height is the root of a s, the width that of a / s; round,
-# and clip to the grid.</details>
+# <details><summary>Hint 1</summary>With area a and shape s, the height is the root of a s, the width that of a / s;
+# round, and clip to the grid.</details>
 # <details><summary>Hint 2</summary>The top row is a random whole number from 0 to rows - height.</details>
 # <details><summary>Hint 3</summary>Of the patches that the block would newly mask keep the first
 # <code>missing</code>.</details>
@@ -839,18 +851,19 @@ block_mask = check.block_mask(block_mask)
 #
 # Cross-entropy between the network's logits and the visual words, at the masked patches.
 #
-# <details><summary>Hint</summary><code>logits[mask]</code> is (masked, K), <code>tokens[mask]</code> is (masked,).</details>
+# <details><summary>Hint</summary><code>logits[mask]</code> is (masked, K), <code>tokens[mask]</code> is
+# (masked,).</details>
 
 
 # %% tags=["exercise", "points:0"]
 def beit_loss(logits: torch.Tensor, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of the visual words of the masked patches (Bao et al. 2022, eq. 3), a scalar in nats.
+    """Cross-entropy of the visual words of the masked patches (Bao et al. 2022, section 2.3), a scalar in nats.
 
     logits: (N, L, K); tokens: (N, L), whole numbers below K; mask: bool (N, L), True = masked.
     """
     ### BEGIN SOLUTION
     if mask.shape != tokens.shape:
-        raise ValueError(f"The mask has shape {tuple(mask.shape)}, the tokens {tuple(tokens.shape)}; they should be equal.")
+        raise ValueError(f"The mask has shape {tuple(mask.shape)}, the tokens {tuple(tokens.shape)}; make them equal.")
     return F.cross_entropy(logits[mask], tokens[mask])
     ### END SOLUTION
 
@@ -861,9 +874,9 @@ beit_loss = check.beit_loss(beit_loss)
 # %% [markdown]
 # ### 8.6 iBOT's loss on patches  ·  optional  ·  difficulty 2 of 3  ·  about 15 minutes
 #
-# DINO's cross-entropy, patch by patch: teacher minus centre, divided by its temperature, softmax; student divided by its own,
-# log-softmax. Only masked patches count: first the mean within each image, then over the images that have any. No gradient
-# to the teacher; the centre stays as it is (who trains updates it afterwards).
+# DINO's cross-entropy, patch by patch: teacher minus centre, divided by its temperature, softmax; student divided by
+# its own, log-softmax. Only masked patches count: first the mean within each image, then over the images that have
+# any. No gradient to the teacher; the centre stays as it is (who trains updates it afterwards).
 #
 # <details><summary>Hint 1</summary>One number for each patch first, (N, L).</details>
 # <details><summary>Hint 2</summary><code>(loss * mask).sum(1) / mask.sum(1)</code> is the mean within an image; which
@@ -879,9 +892,9 @@ def ibot_loss(
     student_temp: float = 0.1,
     teacher_temp: float = 0.04,
 ) -> torch.Tensor:
-    """Self-distillation of masked patches (Zhou et al. 2022, eq. 3), a scalar in nats.
+    """Self-distillation of masked patches (Zhou et al. 2022, section 3), a scalar in nats.
 
-    student_logits, teacher_logits: (N, L, K); mask: bool (N, L), True = masked; center: (K,), subtracted from the teacher.
+    student_logits, teacher_logits: (N, L, K); mask: bool (N, L), True = masked; center: (K,), of the teacher.
     Mean within each image, then over images with a masked patch. Gradients reach the student only.
     """
     ### BEGIN SOLUTION
@@ -903,7 +916,8 @@ ibot_loss = check.ibot_loss(ibot_loss)
 # %% [markdown]
 # ### Visual words
 #
-# The tokenizer: $K$ means of normalised patches of training images, found by k-means. A patch's word is the nearest mean.
+# The tokenizer: $K$ means of normalised patches of training images, found by k-means. A patch's word is the nearest
+# mean.
 
 # %%
 K = scale.pick(dry=8, tiny=64, small=256, full=1024)
@@ -924,7 +938,8 @@ def codebook_of(images: torch.Tensor, seed: int) -> torch.Tensor:
 
 def words(images: torch.Tensor, codebook: torch.Tensor) -> torch.Tensor:
     """The nearest of the means for every patch: (N, L)."""
-    return torch.cdist(normalised(patchify(images, patch_size)).flatten(0, 1), codebook).argmin(dim=1).view(len(images), -1)
+    found = normalised(patchify(images, patch_size)).flatten(0, 1)                                      # (N L, P)
+    return torch.cdist(found, codebook).argmin(dim=1).view(len(images), -1)
 
 
 codebook = codebook_of(train_set.images[:1500], scale.seed)
@@ -940,7 +955,8 @@ plot.show(
 block = torch.stack([block_mask((side, side), ratio, scale.generator(n)) for n in range(8)]).flatten(1)
 plot.show(
     plot.panels(
-        {"patch by patch": hide(some, shown[0.5]), "in blocks": hide(some, block)}, title="Two ways to hide as many patches"
+        {"patch by patch": hide(some, shown[0.5]), "in blocks": hide(some, block)},
+        title="Two ways to hide as many patches",
     ),
     alt="Eight images masked patch by patch, and the same eight masked in blocks.",
 )
@@ -948,10 +964,10 @@ plot.show(
 # %% [markdown]
 # ### Two more ways to train the same transformer
 #
-# Here mask tokens do enter the encoder. For BEiT a linear layer names the word of every masked patch. For iBOT teacher and
-# student share one layer of prototypes; the student's class token also learns from the teacher's. That is less than the
-# published iBOT, which compares class tokens across two views and feeds many crops: what is compared here is what is
-# *predicted at masked patches*, nothing else.
+# Here mask tokens do enter the encoder. For BEiT a linear layer names the word of every masked patch. For iBOT
+# teacher and student share one layer of prototypes; the student's class token also learns from the teacher's. That is
+# less than the published iBOT, which compares class tokens across two views and feeds many crops: what is compared
+# here is what is *predicted at masked patches*, nothing else.
 
 
 # %%
@@ -1059,13 +1075,13 @@ plot.show(
         levels={"chance": 1 / classes},
         title=f"The same transformer, {epochs} epochs each, {labels} labels",
     ),
-    alt="Validation accuracy of random weights, MAE, BEiT and iBOT under kNN, linear probe and fine-tuning, over seeds.",
+    alt="Validation accuracy of random weights, MAE, BEiT and iBOT under kNN, linear probe and fine-tuning.",
 )
 
 # %% [markdown]
-# A few hundred steps rank nothing but a few hundred steps: none of the three was tuned, iBOT sees a fraction of what it is
-# published with, and BEiT's words come from k-means. What the figure can show is that one transformer and one kind of
-# mask carry all three.
+# A few hundred steps rank nothing but a few hundred steps: none of the three was tuned, iBOT sees a fraction of what
+# it is published with, and BEiT's words come from k-means. What the figure can show is that one transformer and one
+# kind of mask carry all three.
 
 # %% [markdown]
 # #### Question 3
@@ -1076,18 +1092,18 @@ plot.show(
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
-# (a) The target of a masked patch would be what the teacher makes of a mask token: it knows no more than the student, so
-# that agreement could be had without looking at what was hidden. The whole image gives the teacher knowledge that the
-# student has to infer.
+# (a) The target of a masked patch would be what the teacher makes of a mask token: it knows no more than the student,
+# so that agreement could be had without looking at what was hidden. The whole image gives the teacher knowledge that
+# the student has to infer.
 #
-# (b) BEiT gives both words half of the probability, which costs $\ln 2$ and loses nothing: a distribution over words can
-# hold two possibilities. MAE has one value for each pixel, and the best is the average of grass and sand, which looks like
-# neither.
+# (b) BEiT gives both words half of the probability, which costs $\ln 2$ and loses nothing: a distribution over words
+# can hold two possibilities. MAE has one value for each pixel, and the best is the average of grass and sand, which
+# looks like neither.
 #
-# (c) BERT predicts the word itself, the target is the text, the encoder sees mask tokens, and the loss sees the chosen
-# words: BEiT's row, with a vocabulary that needs no training. DINO predicts prototypes of the image, the teacher is a
-# moving average, nothing is masked but crops hide much of the image, and the loss sees the class token: iBOT's row without
-# the patches.
+# (c) BERT predicts the word itself, the target is the text, the encoder sees mask tokens, and the loss sees the
+# chosen words: BEiT's row, with a vocabulary that needs no training. DINO predicts prototypes of the image, the
+# teacher is a moving average, nothing is masked but crops hide much of the image, and the loss sees the class token:
+# iBOT's row without the patches.
 # ### END SOLUTION
 
 # %% [markdown]
@@ -1097,15 +1113,16 @@ plot.show(
 #
 # - **Judging MAE by kNN.** It says little about what fine-tuning makes of it, and the other way round. Choose the judge
 #   that does what you will do.
-# - **Comparing after unequal fine-tuning.** More steps, stronger augmentation or a tuned learning rate for one side only.
-#   Above, one function trains both, and one figure gives the baseline four times the steps.
-# - **A reconstruction error without a level.** 0.4 is nothing by itself. And errors at two mask ratios, or with and without
-#   `norm_pix`, are of two different tasks.
-# - **Judging reconstructions that were given their colours.** Pictures of normalised predictions borrow mean and deviation
-#   of the true patch. Say so under the picture.
-# - **Masking at test time.** Features are computed from whole images; an encoder that is still given masks answers worse,
-#   and differently every time.
-# - **Constant patches.** Without the $10^{-6}$ a patch of one colour is divided by zero, and one of them is enough for a NaN.
+# - **Comparing after unequal fine-tuning.** More steps, stronger augmentation or a tuned learning rate for one side
+#   only. Above, one function trains both, and one figure gives the baseline four times the steps.
+# - **A reconstruction error without a level.** 0.4 is nothing by itself. And errors at two mask ratios, or with and
+#   without `norm_pix`, are of two different tasks.
+# - **Judging reconstructions that were given their colours.** Pictures of normalised predictions borrow mean and
+#   deviation of the true patch. Say so under the picture.
+# - **Masking at test time.** Features are computed from whole images; an encoder that is still given masks answers
+#   worse, and differently every time.
+# - **Constant patches.** Without the $10^{-6}$ a patch of one colour is divided by zero, and one of them is enough
+#   for a NaN.
 
 # %% [markdown]
 # ## Report
@@ -1151,22 +1168,23 @@ check.report(
 #
 # - Images are redundant: hide much. An encoder that sees only the rest is cheaper, and is used as it was trained.
 # - A reconstruction error means something beside its level, and its best prediction is an average, hence a blur.
-# - kNN asks for distances, a linear probe for directions, fine-tuning for a start. MAE is trained for none of them and is
-#   best at the last.
+# - kNN asks for distances, a linear probe for directions, fine-tuning for a start. MAE is trained for none of them
+#   and is best at the last.
 # - MAE, BEiT, iBOT and DINOv2 differ in what they predict at masked patches, and in who makes the target.
 
 # %% [markdown]
 # ## Further reading
 #
-# - K. He, X. Chen, S. Xie, Y. Li, P. Dollár, R. Girshick. *Masked autoencoders are scalable vision learners.* CVPR 2022.
-#   [arXiv:2111.06377](https://arxiv.org/abs/2111.06377). Figure 5 is the mask ratio, table 1 the ablations.
+# - K. He, X. Chen, S. Xie, Y. Li, P. Dollár, R. Girshick. *Masked autoencoders are scalable vision learners.* CVPR
+#   2022. [arXiv:2111.06377](https://arxiv.org/abs/2111.06377). Figure 5 is the mask ratio, table 1 the ablations.
 # - H. Bao, L. Dong, S. Piao, F. Wei. *BEiT: BERT pre-training of image transformers.* ICLR 2022.
 #   [arXiv:2106.08254](https://arxiv.org/abs/2106.08254).
-# - J. Zhou, C. Wei, H. Wang, W. Shen, C. Xie, A. Yuille, T. Kong. *iBOT: image BERT pre-training with online tokenizer.*
-#   ICLR 2022. [arXiv:2111.07832](https://arxiv.org/abs/2111.07832).
+# - J. Zhou, C. Wei, H. Wang, W. Shen, C. Xie, A. Yuille, T. Kong. *iBOT: image BERT pre-training with online
+#   tokenizer.* ICLR 2022. [arXiv:2111.07832](https://arxiv.org/abs/2111.07832).
 # - M. Oquab et al. *DINOv2: learning robust visual features without supervision.* TMLR 2024.
 #   [arXiv:2304.07193](https://arxiv.org/abs/2304.07193).
-# - Z. Xie, Z. Zhang, Y. Cao, Y. Lin, J. Bao, Z. Yao, Q. Dai, H. Hu. *SimMIM: a simple framework for masked image modeling.*
-#   CVPR 2022. [arXiv:2111.09886](https://arxiv.org/abs/2111.09886). Mask tokens in the encoder, a linear decoder, pixels.
+# - Z. Xie, Z. Zhang, Y. Cao, Y. Lin, J. Bao, Z. Yao, Q. Dai, H. Hu. *SimMIM: a simple framework for masked image
+#   modeling.* CVPR 2022. [arXiv:2111.09886](https://arxiv.org/abs/2111.09886). Mask tokens in the encoder, a linear
+#   decoder, pixels.
 # - J. Devlin, M.-W. Chang, K. Lee, K. Toutanova. *BERT: pre-training of deep bidirectional transformers for language
 #   understanding.* NAACL 2019. [arXiv:1810.04805](https://arxiv.org/abs/1810.04805).

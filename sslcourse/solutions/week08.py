@@ -20,11 +20,11 @@ def random_mask(
 ) -> torch.Tensor:
     """A random set of patches for each image (He et al. 2022, section 3).
 
-    n: images; ratio: the share that is masked, above 0 and below 1; generator: of the random numbers, else the global one.
+    n: images; ratio: the share that is masked, above 0 and below 1; generator: else the global one.
     Returns bool (n, n_patches), True = masked, exactly int(ratio * n_patches) in every row.
     """
     if not 0 < ratio < 1:
-        raise ValueError(f"A mask ratio of {ratio} leaves nothing to see or nothing to predict; it lies between 0 and 1.")
+        raise ValueError(f"A mask ratio of {ratio} leaves nothing to see or to predict; it lies between 0 and 1.")
     device = generator.device if generator else "cpu"
     noise = torch.rand(n, n_patches, generator=generator, device=device)
     masked = noise.argsort(dim=1)[:, : int(ratio * n_patches)]                  # a random set in every row
@@ -100,7 +100,8 @@ def mae_loss(
     """
     if mask.shape != patches.shape[:2]:
         raise ValueError(
-            f"The mask has shape {tuple(mask.shape)}, but the patches are {tuple(patches.shape[:2])}; it should be the same."
+            f"The mask has shape {tuple(mask.shape)}, but the patches are {tuple(patches.shape[:2])}; it should be the "
+            "same."
         )
     if norm_pix:
         mean, variance = patches.mean(dim=2, keepdim=True), patches.var(dim=2, keepdim=True)    # (N, L, 1)
@@ -128,12 +129,12 @@ def block_mask(grid: tuple[int, int], ratio: float, generator: torch.Generator |
 
 
 def beit_loss(logits: torch.Tensor, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of the visual words of the masked patches (Bao et al. 2022, eq. 3), a scalar in nats.
+    """Cross-entropy of the visual words of the masked patches (Bao et al. 2022, section 2.3), a scalar in nats.
 
     logits: (N, L, K); tokens: (N, L), whole numbers below K; mask: bool (N, L), True = masked.
     """
     if mask.shape != tokens.shape:
-        raise ValueError(f"The mask has shape {tuple(mask.shape)}, the tokens {tuple(tokens.shape)}; they should be equal.")
+        raise ValueError(f"The mask has shape {tuple(mask.shape)}, the tokens {tuple(tokens.shape)}; make them equal.")
     return F.cross_entropy(logits[mask], tokens[mask])
 
 
@@ -145,9 +146,9 @@ def ibot_loss(
     student_temp: float = 0.1,
     teacher_temp: float = 0.04,
 ) -> torch.Tensor:
-    """Self-distillation of masked patches (Zhou et al. 2022, eq. 3), a scalar in nats.
+    """Self-distillation of masked patches (Zhou et al. 2022, section 3), a scalar in nats.
 
-    student_logits, teacher_logits: (N, L, K); mask: bool (N, L), True = masked; center: (K,), subtracted from the teacher.
+    student_logits, teacher_logits: (N, L, K); mask: bool (N, L), True = masked; center: (K,), of the teacher.
     Mean within each image, then over images with a masked patch. Gradients reach the student only.
     """
     if mask.shape != student_logits.shape[:2]:
