@@ -1127,8 +1127,7 @@ plot.show(
 # %% [markdown]
 # ## Report
 #
-# Your numbers beside those of the recorded runs. The claim about fine-tuning is also made for the mean of the recorded
-# seeds at `tiny`; your own difference stands in the table.
+# Your numbers beside those of the recorded runs. The claims are about this run itself, at the smallest number of labels.
 
 # %%
 gain = results[best]["fine-tuned"] - results["random weights"]["fine-tuned"]
@@ -1138,11 +1137,9 @@ claims = {
     f"fine-tuned from MAE over from scratch, {labels} labels, equal steps": (gain, 0.05),
 }
 if scale.name == "tiny":
-    at_least = by_labels["MAE, fine-tuned"].mean[0] - by_labels["from scratch"].mean[0]
     claims |= {
         "linear probe over kNN of the same encoder": (order["linear probe"] - order["kNN"], 0.02),
         "fine-tuned over linear probe of the same encoder": (order["fine-tuned"] - order["linear probe"], 0.02),
-        "the same gain at the smallest budget, mean of seeds (recorded)": (at_least, 0.05),
     }
 check.report(
     scale,
