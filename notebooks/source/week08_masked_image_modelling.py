@@ -87,13 +87,15 @@ scale = sslcourse.begin(week=8)
 # ### The target, and what a prediction costs
 #
 # MAE predicts each patch after normalising it by itself, $t_i = (x_i - \mu_i) / \sqrt{\sigma_i^2 + 10^{-6}}$ with the
-# mean and the (unbiased) variance of its own $P$ values. Colour and light of a patch are then gone from the target, and
-# structure is left. What does a network pay that predicts $0$, that is, fills in the true mean colour of every patch?
+# mean and the (unbiased) variance of its own $P$ values. These run over all pixels *and* channels, so that the
+# brightness and the contrast of a patch are gone from the target, while hue and structure are left. What does a network
+# pay that predicts $0$, that is, fills in the true mean brightness of every patch?
 #
 # $$\frac1P \sum_{k=1}^{P} t_{ik}^2 = \frac{P-1}{P} \,\frac{\sigma_i^2}{\sigma_i^2 + 10^{-6}} \approx 1 - \frac1P .$$
 #
 # That is the **level of mean fill**. It is generous, since nobody told the network those means; all that is below it is
-# structure.
+# hue and structure. A second level tells these two apart: fill every patch with its true mean *colour*, one value for
+# each channel. Only a network that gets under that level surely paints structure.
 #
 # What is the best that can be predicted? For any guess $\hat x$, with everything conditional on the visible patches,
 #
@@ -364,13 +366,18 @@ def mae_loss(
 mae_loss = check.mae_loss(mae_loss)
 
 # %% [markdown]
-# The level of mean fill, with numbers: predict 0 everywhere.
+# The two levels, with numbers: predict 0 everywhere, and predict the true mean colour of every patch.
 
 # %%
 patches = patchify(data.as_float(val_set.images), patch_size)
 val_mask = random_mask(len(val_set), length, 0.5, scale.generator(2))
 mean_fill = mae_loss(torch.zeros_like(patches), patches, val_mask).item()
+mean, variance = patches.mean(dim=2, keepdim=True), patches.var(dim=2, keepdim=True)
+pixels = ((patches - mean) / (variance + 1e-6).sqrt()).unflatten(2, (patch_size**2, 3))                 # (N, L, p p, C)
+colours = pixels.mean(dim=2, keepdim=True).expand_as(pixels).flatten(2)
+colour_fill = mae_loss(colours, patches, val_mask).item()
 print(f"mean fill costs {mean_fill:.4f}, 1 - 1/P is {1 - 1 / patches.shape[2]:.4f}")
+print(f"colour fill costs {colour_fill:.3f}")
 
 # %% [markdown]
 # #### Question 1
@@ -459,21 +466,22 @@ live, history = pretrain(scale.seed)
 plot.show(
     plot.curves(
         {"MAE": history.loss},
-        levels={"mean fill": mean_fill},
+        levels={"mean fill": mean_fill, "colour fill": colour_fill},
         xlabel="epoch",
         ylabel="error of masked patches",
-        title="From the mean colour of each patch to its structure",
+        title="From the brightness of each patch to its hue and structure",
     ),
-    alt="The training loss over the epochs falls from the dashed level of mean fill to well under it.",
+    alt="The training loss over the epochs falls to well under the dashed level of mean fill; also colour fill's.",
 )
 
 # %% [markdown]
 # ### What it paints
 #
-# The network was trained at one ratio; masks of others are shown too. To look at normalised predictions one has to
-# undo the normalisation, and for that we lend each patch its true mean and deviation, as the authors do: **colours
-# and contrast are given, only the structure is predicted**. The row of mean fill has the same gift and predicts
-# nothing.
+# The network was trained at one ratio; masks of others are shown too. To look at normalised predictions one has to undo
+# the normalisation, and for that we lend each patch its true mean and deviation, as the authors do: **brightness and
+# contrast are given, hue and structure are predicted**. The row of mean fill has the same gift and predicts nothing.
+# After the live training look whether the network is under the level of colour fill: above it, most of what it has
+# learnt may be the hue.
 
 
 # %%
@@ -516,12 +524,12 @@ plot.show(
     plot.curves(
         {"MAE": by_ratio},
         x=asked,
-        levels={"mean fill": mean_fill},
+        levels={"mean fill": mean_fill, "colour fill": colour_fill},
         xlabel="share of patches that is masked",
         ylabel="error of masked patches",
         title=f"Validation images; trained at ratio {ratio}",
     ),
-    alt="Reconstruction error against the mask ratio: it rises with the ratio and stays under the level of mean fill.",
+    alt="Reconstruction error against the mask ratio, with the levels of mean fill and of colour fill.",
 )
 
 # %% [markdown]
@@ -715,7 +723,9 @@ plot.show(
 # %% [markdown]
 # The second figure is there because equal steps are one fair comparison and not the only one. A network from scratch
 # may simply need more of them; what it lacks beyond that is what pretraining knew. And equal steps of fine-tuning are
-# not equal work: the pretraining came before, on images without labels.
+# not equal work: the pretraining came before, on images without labels. In the first figure mind that fine-tuning has
+# the same steps at every budget, so that it sees each of many labels only a few times, while a probe is fitted to the
+# end: where these two lines meet says as much about steps as about features.
 
 # %% [markdown]
 # #### Question 2
@@ -949,7 +959,7 @@ pictures = (0.5 + codebook[told] / 5).clamp(0, 1)                       # (8, L,
 plot.show(
     plot.panels(
         {"image": some, "as visual words": unpatchify(pictures, patch_size)},
-        title=f"Every patch replaced by the nearest of {K} means, without its colour",
+        title=f"Every patch replaced by the nearest of {K} means, without brightness and contrast",
     ),
     alt="Eight images, and below each the same with every patch replaced by the nearest mean of the codebook.",
 )
@@ -1118,7 +1128,7 @@ plot.show(
 #   only. Above, one function trains both, and one figure gives the baseline four times the steps.
 # - **A reconstruction error without a level.** 0.4 is nothing by itself. And errors at two mask ratios, or with and
 #   without `norm_pix`, are of two different tasks.
-# - **Judging reconstructions that were given their colours.** Pictures of normalised predictions borrow mean and
+# - **Judging reconstructions that were given their brightness.** Pictures of normalised predictions borrow mean and
 #   deviation of the true patch. Say so under the picture.
 # - **Masking at test time.** Features are computed from whole images; an encoder that is still given masks answers
 #   worse, and differently every time.
