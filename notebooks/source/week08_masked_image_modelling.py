@@ -80,8 +80,8 @@ scale = sslcourse.begin(week=8)
 # \mathcal L = \frac{1}{|M|} \sum_{i \in M} \frac1P \lVert \hat x_i - t_i \rVert^2 .$$
 #
 # Two things follow from the encoder's diet. **It is cheap**: the perceptrons cost $(1 - r) L$ tokens, attention
-# $(1 - r)^2 L^2$ pairs; at $r = 3/4$ that is a quarter and a sixteenth. **And it is used as it was trained**: mask tokens
-# never occur in a real image, so an encoder that is trained on them meets in use something it has hardly seen (BERT's
+# $(1 - r)^2 L^2$ pairs; at $r = 3/4$ that is a quarter and a sixteenth. **And it is used as it was trained**: mask
+# tokens never occur in a real image, so an encoder that is trained on them meets in use something it has hardly seen (BERT's
 # 10 % of kept words are there for the same reason). The decoder is thrown away afterwards.
 #
 # ### The target, and what a prediction costs
@@ -1138,7 +1138,7 @@ plot.show(
 # %% [markdown]
 # ## Report
 #
-# Your numbers beside those of the recorded runs. The claims are about this run itself, at the smallest number of labels.
+# Your numbers beside those of the recorded runs. The claims are about this run, at the smallest number of labels.
 
 # %%
 gain = results[best]["fine-tuned"] - results["random weights"]["fine-tuned"]
