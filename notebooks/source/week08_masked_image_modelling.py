@@ -81,8 +81,8 @@ scale = sslcourse.begin(week=8)
 #
 # Two things follow from the encoder's diet. **It is cheap**: the perceptrons cost $(1 - r) L$ tokens, attention
 # $(1 - r)^2 L^2$ pairs; at $r = 3/4$ that is a quarter and a sixteenth. **And it is used as it was trained**: mask
-# tokens never occur in a real image, so an encoder that is trained on them meets in use something it has hardly seen (BERT's
-# 10 % of kept words are there for the same reason). The decoder is thrown away afterwards.
+# tokens never occur in a real image, so an encoder that is trained on them meets in use something it has hardly seen
+# (BERT's 10 % of kept words are there for the same reason). The decoder is thrown away afterwards.
 #
 # ### The target, and what a prediction costs
 #
