@@ -63,6 +63,13 @@ WEEKS = {
             minutes={"dry": 0.3, "tiny": 1},
         ),
         Week(
+            "week08",
+            "week08_masked_image_modelling",
+            "Masked image modelling: MAE, BEiT, iBOT",
+            data={"small": ("cifar10",), "full": ("cifar10",)},
+            minutes={"dry": 0.3, "tiny": 1},
+        ),
+        Week(
             "week12",
             "week12_protein_language_models",
             "Protein language models: structure from filling in blanks",

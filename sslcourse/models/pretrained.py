@@ -18,6 +18,7 @@ from torch import nn
 from sslcourse.models.backbones import backbone
 from sslcourse.models.protein import esm
 from sslcourse.models.published import moco_v2_resnet50
+from sslcourse.models.vit import ViT
 
 FOLDER = Path(__file__).parents[1] / "checkpoints"
 
@@ -65,6 +66,13 @@ SHIPPED = {
         measure="sslcourse.cli.recipes.dino:neighbours_of_tissue",
         seed=700,
         toy="tissue",
+    "mae_scenes_vit8": Shipped(
+        build=lambda: ViT(32, 8, dim=96, depth=3, num_heads=3),
+        trained="MAE as in week 8 (patches of 8, 96 features, 3 blocks, half masked): 25 epochs of 20,000 images",
+        recipe="sslcourse.cli.recipes.mae:mae_scenes_vit8",
+        measure="sslcourse.cli.recipes.mae:probe_of_scenes",
+        seed=508,
+        toy="scenes",
         version=1,
     ),
 }
@@ -80,6 +88,7 @@ def load_pretrained(name: str) -> nn.Module:
     for an unknown name and for a file that is damaged, belongs to another network, or was trained on another version of
     its toy world; FileNotFoundError where the file is missing; DataMissing, DataCorrupted for what has to be fetched.
     name: `moco_scenes_conv4`, `dino_tissue_vit8`, shipped; `moco_v2_resnet50`, fetched into the data root on first use.
+    name: `moco_scenes_conv4`, `mae_scenes_vit8`, shipped; `moco_v2_resnet50`, fetched into the data root on first use.
     Raises ValueError for an unknown name and for a file that is damaged, belongs to another network, or was trained on
     another version of its toy world; FileNotFoundError where the file is missing; DataMissing, DataCorrupted for what
     has to be fetched.
