@@ -59,6 +59,8 @@ SHIPPED = {
         measure="sslcourse.cli.recipes.esm:contacts_and_effects",
         seed=512,
         toy="potts",
+        version=1,
+    ),
     "dino_tissue_vit8": Shipped(
         build=lambda: backbone("vit8_conv"),
         trained="DINO as in week 7 (vit8_conv, 128 prototypes): 20 epochs of 20,000 images, momentum 0.98 to 1",
@@ -66,6 +68,8 @@ SHIPPED = {
         measure="sslcourse.cli.recipes.dino:neighbours_of_tissue",
         seed=700,
         toy="tissue",
+        version=1,
+    ),
     "mae_scenes_vit8": Shipped(
         build=lambda: ViT(32, 8, dim=96, depth=3, num_heads=3),
         trained="MAE as in week 8 (patches of 8, 96 features, 3 blocks, half masked): 25 epochs of 20,000 images",
@@ -81,17 +85,12 @@ PUBLISHED = {"moco_v2_resnet50": moco_v2_resnet50}
 
 
 def load_pretrained(name: str) -> nn.Module:
-    """A backbone with weights, in eval mode: images (N, C, H, W), uint8 or float in [0, 1], to features (N, D).
+    """A network with weights, in eval mode. Backbones map images (N, C, H, W), uint8 or float in [0, 1], to (N, D).
 
-    name: `moco_scenes_conv4`, shipped; `moco_v2_resnet50`, fetched into the data root on first use; `esm_potts`,
-    shipped, is a ProteinLM and takes tokens. Raises ValueError
+    name: a row of SHIPPED, or of PUBLISHED (fetched into the data root on first use). `bert_reviews` is a BERT for ids of
+    `data.reviews_tokenizer()`, `esm_potts` a ProteinLM for token numbers; all others are backbones. Raises ValueError
     for an unknown name and for a file that is damaged, belongs to another network, or was trained on another version of
     its toy world; FileNotFoundError where the file is missing; DataMissing, DataCorrupted for what has to be fetched.
-    name: `moco_scenes_conv4`, `dino_tissue_vit8`, shipped; `moco_v2_resnet50`, fetched into the data root on first use.
-    name: `moco_scenes_conv4`, `mae_scenes_vit8`, shipped; `moco_v2_resnet50`, fetched into the data root on first use.
-    Raises ValueError for an unknown name and for a file that is damaged, belongs to another network, or was trained on
-    another version of its toy world; FileNotFoundError where the file is missing; DataMissing, DataCorrupted for what
-    has to be fetched.
     """
     if name in PUBLISHED:
         return PUBLISHED[name]().eval()
