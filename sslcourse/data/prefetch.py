@@ -4,6 +4,7 @@ from pathlib import Path
 
 from sslcourse import scale as scales
 from sslcourse import weeks
+from sslcourse.data.corpora import CORPORA
 from sslcourse.data.load import ensure, find_source
 
 
@@ -19,6 +20,9 @@ def prefetch(week: int | str, scale: str) -> list[Path]:
         raise ValueError(f"There is no scale {scale!r}; choose one of {', '.join(scales.NAMES)}.")
     folders = []
     for name in row.data.get(scale, ()):
+        if name in CORPORA:
+            folders.append(_prefetch_texts(name))
+            continue
         wanted = find_source(name)
         for part in wanted.parts:
             ensure(wanted, part)
@@ -30,3 +34,12 @@ def prefetch(week: int | str, scale: str) -> list[Path]:
 
         folders.append(fetch_weights(name).parent)
     return folders
+
+
+def _prefetch_texts(name: str) -> Path:
+    """Fetched as a whole; reading it looks at every record."""
+    corpus = CORPORA[name]
+    for part in ("train", "test"):
+        corpus.ensure(part)
+        corpus.read(part)
+    return corpus.folder
