@@ -10,7 +10,7 @@ from sslcourse.data.load_text import load_texts
 from sslcourse.data.prefetch import prefetch
 from sslcourse.data.root import DataCorrupted, DataMissing, data_root
 from sslcourse.data.texts import TextSet, same_classes
-from sslcourse.data.tokens import Tokens, encode, train_tokenizer
+from sslcourse.data.tokens import Tokens, encode, reviews_tokenizer, train_tokenizer
 
 __all__ = ["DataCorrupted", "DataMissing", "ImageSet", "TextSet", "Tokens", "as_float", "data_root", "encode"]
-__all__ += ["load_images", "load_texts", "prefetch", "same_classes", "train_tokenizer"]
+__all__ += ["load_images", "load_texts", "prefetch", "reviews_tokenizer", "same_classes", "train_tokenizer"]
