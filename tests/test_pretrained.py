@@ -52,7 +52,7 @@ def test_a_checkpoint_is_as_good_as_it_says(name):
 
 
 def test_bert_reviews_numbers_the_pieces_as_its_tokenizer_does():
-    """A vocabulary of other numbers would fit the shapes and make nonsense; here gaps are filled as the grammar does."""
+    """A vocabulary of other numbers would fit the shapes and make nonsense; gaps are filled as the grammar does."""
     tokenizer, model = data.reviews_tokenizer(), models.load_pretrained("bert_reviews")
     assert tokenizer.get_vocab_size() == model.config.vocab_size
     for word in ("superb", "awful"):

@@ -72,13 +72,15 @@ scale = sslcourse.begin(week=3)
 #
 # **What is estimated.** For a hidden word $X$ and its context $\tilde X$, any $p_\theta$ has
 #
-# $$\mathbb{E}\,[-\log p_\theta(X \mid \tilde X)] = H(X \mid \tilde X) + \mathbb{E}\,\mathrm{KL}\big(p(\cdot \mid \tilde X)\,\Vert\,p_\theta(\cdot \mid \tilde X)\big).$$
+# $$\mathbb{E}\,[-\log p_\theta(X \mid \tilde X)] = H(X \mid \tilde X)
+# + \mathbb{E}\,\mathrm{KL}\big(p(\cdot \mid \tilde X)\,\Vert\,p_\theta(\cdot \mid \tilde X)\big).$$
 #
-# So the loss is smallest for the true conditional distribution, and there it is $H(X \mid \tilde X)$. A model that does not look at
-# the context can at best give the frequencies of words (the *unigram* model), and its loss is $H(X)$. The difference is
-# $H(X) - H(X \mid \tilde X) = I(X; \tilde X)$: what a network gains over the unigram level is a lower bound on the information that
-# context has about a word. For accuracy the same baseline is simple: always say the most frequent token. Every curve
-# below has these levels drawn in; a falling loss alone says little, since frequencies are learnt within a few steps.
+# So the loss is smallest for the true conditional distribution, and there it is $H(X \mid \tilde X)$. A model that
+# does not look at the context can at best give the frequencies of words (the *unigram* model), and its loss is
+# $H(X)$. The difference is $H(X) - H(X \mid \tilde X) = I(X; \tilde X)$: what a network gains over the unigram level
+# is a lower bound on the information that context has about a word. For accuracy the same baseline is simple: always
+# say the most frequent token. Every curve below has these levels drawn in; a falling loss alone says little, since
+# frequencies are learnt within a few steps.
 #
 # ### Why not simply [MASK]?
 #
@@ -89,11 +91,11 @@ scale = sslcourse.begin(week=3)
 #
 # ### Words that fill the same gap
 #
-# "the soup was [MASK]" accepts *superb*, *lovely* and *great* alike. To predict each of them from the same contexts, a
-# network does best to give them similar vectors; that words are known by their company is an old idea (Harris 1954;
-# Firth 1957). Adjectives joined by "and" mostly share their orientation, which alone is enough to sort them into two groups
-# (Hatzivassiloglou & McKeown 1997). So what MLM learns about synonyms holds for words that no label ever named: this
-# is what a classifier with thirty labels cannot learn from the labels.
+# "the soup was [MASK]" accepts *superb*, *lovely* and *great* alike. To predict each of them from the same contexts,
+# a network does best to give them similar vectors; that words are known by their company is an old idea (Harris 1954;
+# Firth 1957). Adjectives joined by "and" mostly share their orientation, which alone is enough to sort them into two
+# groups (Hatzivassiloglou & McKeown 1997). So what MLM learns about synonyms holds for words that no label ever
+# named: this is what a classifier with thirty labels cannot learn from the labels.
 
 # %% [markdown]
 # ### Attention
@@ -101,29 +103,32 @@ scale = sslcourse.begin(week=3)
 # A layer of a transformer lets every position collect from all others (Vaswani et al. 2017). With queries, keys and
 # values $q_i, k_j, v_j \in \mathbb{R}^d$,
 #
-# $$w_{ij} = \frac{\exp(q_i \cdot k_j / \sqrt d)}{\sum_{j'} \exp(q_i \cdot k_{j'} / \sqrt d)}, \qquad o_i = \sum_j w_{ij} v_j .$$
+# $$w_{ij} = \frac{\exp(q_i \cdot k_j / \sqrt d)}{\sum_{j'} \exp(q_i \cdot k_{j'} / \sqrt d)},
+# \qquad o_i = \sum_j w_{ij} v_j .$$
 #
-# **Why $\sqrt d$.** If the components of $q$ and $k$ are independent with mean 0 and variance 1, then
-# $\mathrm{Var}(q \cdot k) = \sum_{c=1}^d \mathrm{Var}(q_c k_c) = d$. Undivided scores would have a standard deviation of $\sqrt d$, the
-# softmax would be nearly one-hot, and its gradient $w_{ij}(\delta_{jj'} - w_{ij'})$ nearly 0 at the start of training.
+# **Why $\sqrt d$.** If the components of $q$ and $k$ are independent with mean 0 and variance 1, then $\mathrm{Var}(q
+# \cdot k) = \sum_{c=1}^d \mathrm{Var}(q_c k_c) = d$. Undivided scores would have a standard deviation of $\sqrt d$,
+# the softmax would be nearly one-hot, and its gradient $w_{ij}(\delta_{jj'} - w_{ij'})$ nearly 0 at the start of
+# training.
 #
 # **Padding.** Texts in a batch have different lengths, and short ones are filled up. A padded key must get weight
 # *exactly* 0, and this has to happen before the softmax: set its score to $-\infty$ (or the smallest finite number), so
 # that the rest is normalised among real keys. Setting weights to 0 afterwards leaves rows that no longer add up to 1,
 # and the features of a text would depend on how long its neighbours in the batch are.
 #
-# **Many heads.** The same with several small $d$ side by side, so that one head may look at the neighbouring word and another at a
-# negator two words away.
+# **Many heads.** The same with several small $d$ side by side, so that one head may look at the neighbouring word and
+# another at a negator two words away.
 #
 # ### What fills a gap is not yet what the text means
 #
-# Think of *the soup was never superb*. At the place of *superb* the network learns to say which words fit there: those
-# of the kind of *superb*, since behind *never* a negative review needs a positive word. That is what the objective pays
-# for, and the state at that place is shaped by it. Whether the *text* is positive is another question, the answer times
-# $-1$ behind a negator: with $s \in \{-1, 1\}$ for the kind of a word and $d = -1$ where it is denied, sentiment is the
-# product $s\,d$. A linear probe on a mean over words can read off $\sum s$ and $\sum d$, but no product, unless a layer
-# has computed it. To predict the words of *another* sentence, the network does need the product. So it may be there and still not
-# lie open: a reason to compare a **probe** on frozen features with **fine-tuning**, which may change what is laid open.
+# Think of *the soup was never superb*. At the place of *superb* the network learns to say which words fit there:
+# those of the kind of *superb*, since behind *never* a negative review needs a positive word. That is what the
+# objective pays for, and the state at that place is shaped by it. Whether the *text* is positive is another question,
+# the answer times $-1$ behind a negator: with $s \in \{-1, 1\}$ for the kind of a word and $d = -1$ where it is
+# denied, sentiment is the product $s\,d$. A linear probe on a mean over words can read off $\sum s$ and $\sum d$, but
+# no product, unless a layer has computed it. To predict the words of *another* sentence, the network does need the
+# product. So it may be there and still not lie open: a reason to compare a **probe** on frozen features with
+# **fine-tuning**, which may change what is laid open.
 #
 # ### From words to a text
 #
@@ -158,7 +163,8 @@ else:
     val_set = data.load_texts(task, "val", n=scale.pick(dry=100, tiny=None, small=1000, full=None), seed=scale.seed)
 test_set = data.load_texts(task, "test", n=scale.pick(dry=100, tiny=2000, small=None, full=None), seed=scale.seed)
 data.same_classes(train_set, val_set, test_set)
-print(f"{len(corpus)} texts to learn from, {len(train_set)} with labels, {len(val_set)} validation, {len(test_set)} test")
+print(f"{len(corpus)} texts to learn from, {len(train_set)} with labels")
+print(f"{len(val_set)} validation texts, {len(test_set)} test texts")
 
 # %%
 for text, label in zip(val_set.texts[:4], val_set.labels[:4].tolist()):
@@ -187,14 +193,15 @@ else:
 vocab_size, mask_id = tokenizer.get_vocab_size(), tokenizer.token_to_id("[MASK]")
 corpus_tokens = data.encode(tokenizer, corpus_texts, max_length)
 watched_tokens = data.encode(tokenizer, stretches(corpus_val.texts, int(0.75 * max_length) + 2)[:1000], max_length)
-print(f"{vocab_size} pieces; {len(corpus_tokens.input_ids)} stretches, {corpus_tokens.truncated} of them cut at the end")
+print(f"{vocab_size} pieces; {len(corpus_tokens.input_ids)} stretches, {corpus_tokens.truncated} of them cut short")
 print(tokenizer.encode(val_set.texts[0][:60]).tokens)
 print(tokenizer.encode("unheard-of \u2603").tokens, "- characters that the corpus lacks become [UNK]")
 
 # %% [markdown]
 # ## Exercises
 #
-# The solutions begin with a line of `expect`, which turns a wrong shape or type into one clear sentence. Yours need not.
+# The solutions begin with a line of `expect`, which turns a wrong shape or type into one clear sentence. Yours need
+# not.
 
 # %% [markdown]
 # ### 3.1 Masking  ·  difficulty 2 of 3  ·  about 25 minutes
@@ -204,9 +211,12 @@ print(tokenizer.encode("unheard-of \u2603").tokens, "- characters that the corpu
 # stay. The labels hold the original id at *every* chosen position and -100 elsewhere, which cross-entropy ignores.
 # Pass `generator` to every draw.
 #
-# <details><summary>Hint 1</summary>Two uniform draws of the shape of <code>input_ids</code>: one for the choice, one for its fate.</details>
+# <details><summary>Hint 1</summary>
+# Two uniform draws of the shape of <code>input_ids</code>: one for the choice, one for its fate.</details>
 # <details><summary>Hint 2</summary>Fate below 0.8: mask; between 0.8 and 0.9: random; above: kept.</details>
-# <details><summary>Hint 3</summary><code>torch.where(condition, a, b)</code> and <code>masked_fill</code> make copies; the input must stay as it is.</details>
+# <details><summary>Hint 3</summary>
+# <code>torch.where(condition, a, b)</code> and <code>masked_fill</code> make copies; the input must stay as it
+# is.</details>
 
 
 # %% tags=["exercise", "points:3"]
@@ -251,9 +261,13 @@ for row, hidden in zip(inputs.tolist(), labels.tolist()):
 # Scaled dot-product attention for all heads at once, with a padding mask. Padded keys get weight exactly 0. Where a
 # whole row is padding, there is nothing to look at: output and weights are 0, no NaN, and gradients stay finite.
 #
-# <details><summary>Hint 1</summary><code>q @ k.transpose(2, 3)</code> has shape (N, heads, L, L): queries down, keys across.</details>
-# <details><summary>Hint 2</summary>The mask (N, L) is about keys: <code>mask[:, None, None, :]</code>. Fill before the softmax.</details>
-# <details><summary>Hint 3</summary>A softmax of nothing but -inf is NaN: fill with <code>torch.finfo(q.dtype).min</code> and set the weights of padding to 0 afterwards.</details>
+# <details><summary>Hint 1</summary>
+# <code>q @ k.transpose(2, 3)</code> has shape (N, heads, L, L): queries down, keys across.</details>
+# <details><summary>Hint 2</summary>
+# The mask (N, L) is about keys: <code>mask[:, None, None, :]</code>. Fill before the softmax.</details>
+# <details><summary>Hint 3</summary>
+# A softmax of nothing but -inf is NaN: fill with <code>torch.finfo(q.dtype).min</code> and set the weights of padding
+# to 0 afterwards.</details>
 
 
 # %% tags=["exercise", "points:3"]
@@ -263,7 +277,7 @@ def attention(
     """Scaled dot-product attention (Vaswani et al. 2017, eq. 1).
 
     q, k, v: (N, heads, L, d); key_padding_mask: (N, L) bool, True = padding.
-    Returns (output (N, heads, L, d), weights (N, heads, L, L)); each row of weights adds up to 1, or is 0 if all is padding.
+    Returns (output (N, heads, L, d), weights (N, heads, L, L)); a row of weights adds up to 1, or is 0 if all is padded.
     """
     ### BEGIN SOLUTION
     expect.attention(q, k, v, key_padding_mask)
@@ -287,8 +301,10 @@ attention = check.attention(attention)
 # The mean cross-entropy over chosen positions. A short text may have none: then the loss is 0 and still has a
 # gradient (of 0), so that training goes on.
 #
-# <details><summary>Hint 1</summary>Flatten all but the last dimension; <code>F.cross_entropy</code> ignores -100 by itself.</details>
-# <details><summary>Hint 2</summary>Its mean over nothing is NaN. Sum, and divide by the count, but at least by 1.</details>
+# <details><summary>Hint 1</summary>
+# Flatten all but the last dimension; <code>F.cross_entropy</code> ignores -100 by itself.</details>
+# <details><summary>Hint 2</summary>
+# Its mean over nothing is NaN. Sum, and divide by the count, but at least by 1.</details>
 
 
 # %% tags=["exercise", "points:2"]
@@ -330,8 +346,10 @@ mlm_accuracy = check.mlm_accuracy(mlm_accuracy)
 #
 # One vector a text: the mean over its real tokens. A text of padding alone gives 0.
 #
-# <details><summary>Hint 1</summary>Multiply by the mask, (N, L, 1), sum over positions, divide by the number of real ones.</details>
-# <details><summary>Hint 2</summary><code>clamp(min=1)</code> keeps a row without real tokens from dividing by 0.</details>
+# <details><summary>Hint 1</summary>
+# Multiply by the mask, (N, L, 1), sum over positions, divide by the number of real ones.</details>
+# <details><summary>Hint 2</summary>
+# <code>clamp(min=1)</code> keeps a row without real tokens from dividing by 0.</details>
 
 
 # %% tags=["exercise", "points:1"]
@@ -354,8 +372,8 @@ pool = check.pool(pool)
 # ### 3.5 Embeddings  ·  given
 #
 # What enters the first layer: a vector for the token, one for its place and one for the sentence it belongs to, added
-# and normalised. Attention itself knows no order; without the second vector a text would be a bag of words. There is one
-# vector for each place up to `max_length`, so a longer text is refused (cut it when you tokenise).
+# and normalised. Attention itself knows no order; without the second vector a text would be a bag of words. There is
+# one vector for each place up to `max_length`, so a longer text is refused (cut it when you tokenise).
 
 
 # %% tags=["exercise", "points:0"]
@@ -426,8 +444,10 @@ watched_inputs, watched_labels = mask_tokens(
 def predictions(model, input_ids, attention_mask) -> torch.Tensor:
     """Logits (N, L, V) on the CPU, in eval mode."""
     model.eval()
-    parts = zip(input_ids.split(100), attention_mask.split(100))
-    return torch.cat([model(input_ids=ids.to(scale.device), attention_mask=mask.to(scale.device)).logits.cpu() for ids, mask in parts])
+    logits = []
+    for ids, mask in zip(input_ids.split(100), attention_mask.split(100)):
+        logits.append(model(input_ids=ids.to(scale.device), attention_mask=mask.to(scale.device)).logits.cpu())
+    return torch.cat(logits)
 
 
 def watch(model) -> dict[str, float]:
@@ -443,7 +463,7 @@ def pretrain(seed: int = scale.seed):
         inputs, labels = mask_tokens(input_ids, special, mask_id, vocab_size, masked_share, generator)
         hidden = model.bert(input_ids=inputs, attention_mask=attention_mask).last_hidden_state    # (N, L, D)
         chosen = labels != -100
-        return mlm_loss(model.cls(hidden[chosen]), labels[chosen])    # the head only where it is asked: most of its cost
+        return mlm_loss(model.cls(hidden[chosen]), labels[chosen])    # the head only where it is asked
 
     history = train.fit(
         step,
@@ -471,15 +491,16 @@ live, history = pretrain()
 # ### The rest of the training
 #
 # Synonyms are learnt in the first seconds, what a negator does only later, and a minute is too short for it. So at
-# `tiny` the network above is the *live share*. What follows uses a network of the same build, `bert_reviews`, that ships with
-# the course: the same training on other reviews, run longer (`sslcourse/cli/recipes/bert.py`). Both stand in the
-# results. The larger scales go on with the live network.
+# `tiny` the network above is the *live share*. What follows uses a network of the same build, `bert_reviews`, that
+# ships with the course: the same training on other reviews, run longer (`sslcourse/cli/recipes/bert.py`). Both stand
+# in the results. The larger scales go on with the live network.
 
 # %%
 goes_on = name == "reviews"
 bert = models.load_pretrained("bert_reviews").to(scale.device) if goes_on else live
 shipped = watch(bert)
-print(f"accuracy at hidden words: live {watch(live)['MLM accuracy']:.2f}, the network used from here on {shipped['MLM accuracy']:.2f}")
+for which, model in {"live share": live, "used from here on": bert}.items():
+    print(f"{which:18}", ", ".join(f"{measure} {value:.2f}" for measure, value in watch(model).items()))
 
 # %% [markdown]
 # ### The unigram level
@@ -494,7 +515,8 @@ unigram = frequencies.expand(*watched_labels.shape, vocab_size)
 unigram_accuracy, unigram_loss = mlm_accuracy(unigram, watched_labels), mlm_loss(unigram, watched_labels).item()
 logged = {key: [start[key], *history.metrics[key]] for key in start}
 accuracy = logged["MLM accuracy"][-1]
-print(f"most frequent token {tokenizer.id_to_token(int(frequencies.argmax()))!r}: accuracy {unigram_accuracy:.2f}; live BERT {accuracy:.2f}")
+most_frequent = tokenizer.id_to_token(int(frequencies.argmax()))
+print(f"most frequent token {most_frequent!r}: accuracy {unigram_accuracy:.2f}; live BERT {accuracy:.2f}")
 longer = {"shipped BERT": shipped} if goes_on else {}
 seen = range(len(history.loss) + 1)
 plot.show(
@@ -522,8 +544,9 @@ plot.show(
 )
 
 # %% [markdown]
-# For orientation, published figures that are not comparable with ours: a small BERT of the course that this one descends
-# from reached 64 % at next-sentence prediction and 33 % at hidden words of IMDB, and 73 % on SST-2 with a frozen encoder.
+# For orientation, published figures that are not comparable with ours: a small BERT of the course that this one
+# descends from reached 64 % at next-sentence prediction and 33 % at hidden words of IMDB, and 73 % on SST-2 with a
+# frozen encoder.
 #
 # ### What does it put into a gap?
 
@@ -551,15 +574,18 @@ def fillings(model, texts) -> torch.Tensor:
 
 filled = fillings(bert, gaps)
 for text, row in zip(gaps, filled):
-    best = row.topk(5)
-    print(f"{text:46}", ", ".join(f"{tokenizer.id_to_token(i)} {q:.2f}" for q, i in zip(best.values.tolist(), best.indices.tolist())))
+    best = row.topk(5).indices.tolist()
+    print(f"{text:46}", ", ".join(f"{tokenizer.id_to_token(i)} {row[i]:.2f}" for i in best))
 
 # %%
-groups = {
-    "negative": scale.pick(tiny="bad poor awful dull weak ugly nasty stale", small="bad poor awful dull", full="bad poor awful dull"),
-    "positive": scale.pick(tiny="good great lovely superb fine nice sweet bright", small="good great fine best", full="good great fine best"),
+on_film = {"negative": "bad poor awful dull", "positive": "good great fine best"}
+in_toy = {
+    "negative": "bad poor awful dull weak ugly nasty stale",
+    "positive": "good great lovely superb fine nice sweet bright",
 }
-known = {group: [i for word in text.split() if (i := tokenizer.token_to_id(word)) is not None] for group, text in groups.items()}
+groups = scale.pick(tiny=in_toy, small=on_film, full=on_film)
+in_vocabulary = tokenizer.get_vocab()
+known = {kind: [in_vocabulary[word] for word in text.split() if word in in_vocabulary] for kind, text in groups.items()}
 mass = torch.stack([filled[:, ids].sum(dim=1) for ids in known.values()], dim=1)
 plot.show(
     plot.heat_map(
@@ -595,34 +621,38 @@ plot.show(
 # %% [markdown]
 # ### Asked without a label
 #
-# Has the network learnt what "never" does to a text? One can ask without training anything: follow the first sentence of a
-# review by *it was [MASK]*, and see which kind of word gets more probability (Schick & Schütze 2021 call this a
+# Has the network learnt what "never" does to a text? One can ask without training anything: follow the first sentence
+# of a review by *it was [MASK]*, and see which kind of word gets more probability (Schick & Schütze 2021 call this a
 # cloze question). In a toy we know the two kinds of words, and which sentences are denied. Both networks answer.
 
 # %%
 def answers(model, sentences, gap: str) -> torch.Tensor:
     """(N,) bool: the positive words get more probability in the gap than the negative ones."""
-    q = torch.cat([fillings(model, [f"{sentence} {gap}" for sentence in sentences[i : i + 250]]) for i in range(0, len(sentences), 250)])
+    asked = [f"{sentence} {gap}" for sentence in sentences]
+    q = torch.cat([fillings(model, asked[i : i + 250]) for i in range(0, len(asked), 250)])      # (N, V)
     negative, positive = (q[:, ids].sum(dim=1) for ids in known.values())
     return positive > negative
 
 
 gap = scale.pick(tiny="waiter was [MASK] .", small="it was [MASK] .", full="it was [MASK] .")
-sentences = [document[0] for document in val_set.documents] if val_set.documents else [" ".join(text.split()[:15]) for text in val_set.texts]
+if val_set.documents:
+    sentences = [document[0] for document in val_set.documents]
+else:
+    sentences = [" ".join(text.split()[:15]) for text in val_set.texts]
 denied = torch.tensor([any(f" {word} " in sentence for word in ("not", "never", "hardly")) for sentence in sentences])
 gap_accuracy = {}
 for which, model in {"untrained": untrained, "live": live, "used from here on": bert}.items():
-    right = answers(model, sentences, gap) == (val_set.labels == 1)
-    gap_accuracy[which] = right.float().mean().item()
-    print(f"{which:18} right about {right[~denied].float().mean():.2f} of plain sentences, {right[denied].float().mean():.2f} of denied ones")
+    right = (answers(model, sentences, gap) == (val_set.labels == 1)).float()
+    gap_accuracy[which] = right.mean().item()
+    print(f"{which:17} right about {right[~denied].mean():.2f} of plain, {right[denied].mean():.2f} of denied sentences")
 
 # %% [markdown]
 # Below one half at denied sentences means: company has been learnt, negation has not, so the answer is turned round.
 #
 # ### Padding changes nothing
 #
-# A claim that is easy to test and often false: the features of a text must not depend on what it is batched with. Here is
-# one text alone and the same text padded, with the mask and without.
+# A claim that is easy to test and often false: the features of a text must not depend on what it is batched with.
+# Here is one text alone and the same text padded, with the mask and without.
 
 # %%
 alone = data.encode(tokenizer, val_set.texts[:1], max_length - 2)
@@ -644,7 +674,8 @@ cases = {
     "seen by attention": pooled(padded_ids, everything, padded_mask),
 }
 for case, features in cases.items():
-    print(f"padding {case:36} changes the features by {((features - reference).norm() / reference.norm()).item():.1e} of their length")
+    change = ((features - reference).norm() / reference.norm()).item()
+    print(f"padding {case:36} changes the features by {change:.1e} of their length")
 
 # %% [markdown]
 # ### Where it looks
@@ -653,7 +684,8 @@ for case, features in cases.items():
 # used. Then we look at them, layer by layer and head by head: row = the word that looks, column = where it looks.
 
 # %%
-looked_at = scale.pick(tiny="waiter was superb and lovely . soup was never awful or bland .", small=val_set.texts[0], full=val_set.texts[0])
+of_toy = "waiter was superb and lovely . soup was never awful or bland ."
+looked_at = scale.pick(tiny=of_toy, small=val_set.texts[0], full=val_set.texts[0])
 one = data.encode(tokenizer, [looked_at], scale.pick(tiny=max_length, small=20, full=20))
 with torch.no_grad():
     out = bert.bert(
@@ -667,7 +699,8 @@ with torch.no_grad():
 def own_attention(layer: int) -> torch.Tensor:
     """The weights (heads, L, L) of a layer by your function, from the hidden states that enter it."""
     part, hidden = bert.bert.encoder.layer[layer].attention.self, out.hidden_states[layer]
-    q, k, v = (f(hidden).unflatten(2, (part.num_attention_heads, -1)).transpose(1, 2) for f in (part.query, part.key, part.value))
+    heads = part.num_attention_heads
+    q, k, v = (f(hidden).unflatten(2, (heads, -1)).transpose(1, 2) for f in (part.query, part.key, part.value))
     with torch.no_grad():
         return attention(q, k, v, one.attention_mask.to(scale.device) == 0)[1][0].cpu()
 
@@ -718,7 +751,8 @@ for which, model in (("trained", bert), ("untrained", untrained)):
     probed_states, val_states = layer_states(model, probed.texts), layer_states(model, val_set.texts)
     for factor, of in factors.items():
         knows[f"{factor}, {which}"] = [
-            evaluate.linear_probe(x, of(probed), y, of(val_set), Cs=(0.1,)).accuracy for x, y in zip(probed_states, val_states)
+            evaluate.linear_probe(x, of(probed), y, of(val_set), Cs=(0.1,)).accuracy
+            for x, y in zip(probed_states, val_states)
         ]
 plot.show(
     plot.curves(
@@ -749,10 +783,10 @@ plot.show(
 # differs from that of "superb" alone in the direction of sentiment. The figure tells how far the training got; the
 # untrained network mixes positions, too, but at random.
 #
-# (c) To fill a gap the product of word and negator has to be worked out at the place of the *gap*, from the sentence before.
-# In a text without a gap the states at the adjectives are about which words fit *there*, the kind and not the sentiment, and
-# the mean over them shows that. What a network can compute and what lies open in its states are different things;
-# fine-tuning can bring the first to the surface.
+# (c) To fill a gap the product of word and negator has to be worked out at the place of the *gap*, from the sentence
+# before. In a text without a gap the states at the adjectives are about which words fit *there*, the kind and not the
+# sentiment, and the mean over them shows that. What a network can compute and what lies open in its states are
+# different things; fine-tuning can bring the first to the surface.
 # ### END SOLUTION
 
 # %% [markdown]
@@ -767,10 +801,11 @@ plot.show(
 # | bag of words | - | - | logistic regression on counts |
 #
 # The two that train get the same labels, the same number of steps, the same order of batches and the same learning
-# rate. The rate could decide the comparison, since a pretrained network does well with a smaller one. So it is the one
-# of three (0.0003, 0.001, 0.003; validation texts, seeds that are not recorded) that served *from scratch* best. To see that from-scratch deserves its name,
-# we measure how far its encoder moved. A few texts are a small sample, so every result is a mean over several draws of
-# labelled texts. A sixth row shows what the live share of the pretraining would have given.
+# rate. The rate could decide the comparison, since a pretrained network does well with a smaller one. So it is the
+# one of three (0.0003, 0.001, 0.003; validation texts, seeds that are not recorded) that served *from scratch* best.
+# To see that from-scratch deserves its name, we measure how far its encoder moved. A few texts are a small sample, so
+# every result is a mean over several draws of labelled texts. A sixth row shows what the live share of the
+# pretraining would have given.
 
 # %%
 budgets = scale.pick(tiny=[16, 32, 100, 320, 1000], small=[32, 100, 400, 1600], full=[100, 1000, 10000, 50000])
@@ -788,7 +823,8 @@ class Classifier(nn.Module):
         self.out = nn.Linear(hidden_size, len(train_set.class_names))
 
     def forward(self, input_ids, attention_mask):
-        return self.out(pool(self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state, attention_mask))
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state      # (N, L, D)
+        return self.out(pool(hidden, attention_mask))
 
 
 def weights_of(module) -> torch.Tensor:
@@ -813,7 +849,8 @@ def fine_tuned(model, n: int, seed: int) -> tuple[float, float]:
         max_steps=tuning_steps,
         progress=False,
     )
-    moved["from scratch" if model is untrained else "fine-tuned"] = ((weights_of(classifier.encoder) - before).norm() / before.norm()).item()
+    far = (weights_of(classifier.encoder) - before).norm() / before.norm()
+    moved["from scratch" if model is untrained else "fine-tuned"] = far.item()
     return tuple(classified(classifier, part) for part in (val_set, test_set))
 
 
@@ -821,12 +858,13 @@ def fine_tuned(model, n: int, seed: int) -> tuple[float, float]:
 def classified(classifier, part) -> float:
     classifier.eval()
     tokens = data.encode(tokenizer, part.texts, max_length)
-    parts = zip(tokens.input_ids.split(500), tokens.attention_mask.split(500))
-    guesses = torch.cat([classifier(ids.to(scale.device), mask.to(scale.device)).argmax(dim=1).cpu() for ids, mask in parts])
-    return (guesses == part.labels).float().mean().item()
+    guesses = []
+    for ids, mask in zip(tokens.input_ids.split(500), tokens.attention_mask.split(500)):
+        guesses.append(classifier(ids.to(scale.device), mask.to(scale.device)).argmax(dim=1).cpu())
+    return (torch.cat(guesses) == part.labels).float().mean().item()
 
 
-states = {}                                                     # pooled last states of validation and test, computed once
+states = {}                                   # pooled last states of validation and test texts, computed once
 
 
 def probed_accuracy(model, n: int, seed: int) -> tuple[float, float]:
@@ -869,12 +907,14 @@ def mean_over_draws(way, n: int, seed: int) -> tuple[float, float]:
 
 
 results = {kind: mean_over_draws(way, budgets[0], scale.seed) for kind, way in ways.items()}
-print("how far the encoder moved, relative to its length:", ", ".join(f"{kind} {far:.2f}" for kind, far in moved.items()))
+for kind, far in moved.items():
+    print(f"{kind:13} moved its encoder by {far:.2f} of its length")
 
 # %%
 accuracies = {kind: test for kind, (_, test) in results.items()}
 if goes_on:
-    accuracies["live share, fine-tuned"] = mean_over_draws(lambda n, seed: fine_tuned(live, n, seed), budgets[0], scale.seed)[1]
+    tune_live = lambda n, seed: fine_tuned(live, n, seed)  # noqa: E731
+    accuracies["live share, fine-tuned"] = mean_over_draws(tune_live, budgets[0], scale.seed)[1]
 plot.show(
     plot.bars(
         accuracies,
@@ -923,26 +963,31 @@ plot.show(
 # %% [markdown]
 # #### Question 3
 #
-# (a) Why can a bag of words not become good at the toy sentiment, however many labels it gets? (b) What exactly does pretraining
-# save the fine-tuned network from learning from labels? (c) Why is the frozen network with a probe so much worse than
-# the same network fine-tuned, and where would you rather have it the other way round? (d) A friend's from-scratch baseline scores like the random encoder with
-# a probe, at every budget. What do you suspect, and what do you print?
+# (a) Why can a bag of words not become good at the toy sentiment, however many labels it gets? (b) What exactly does
+# pretraining save the fine-tuned network from learning from labels? (c) Why is the frozen network with a probe so
+# much worse than the same network fine-tuned, and where would you rather have it the other way round? (d) A friend's
+# from-scratch baseline scores like the random encoder with a probe, at every budget. What do you suspect, and what do
+# you print?
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
-# (a) It adds a number for every word. "never superb" needs minus what "superb" adds, and "never" can only add the same
-# number whatever follows. With three sentences in ten denied it can at best follow the majority; more labels bring it to that ceiling and no
-# further. (Pairs of words as features would help: then "never superb" is a word of its own, to be seen often enough.)
+# (a) It adds a number for every word. "never superb" needs minus what "superb" adds, and "never" can only add the
+# same number whatever follows. With three sentences in ten denied it can at best follow the majority; more labels
+# bring it to that ceiling and no further. (Pairs of words as features would help: then "never superb" is a word of
+# its own, to be seen often enough.)
 #
-# (b) Which words belong together, and, as far as the cloze questions show it, what a negator does. Labels then only have to say
-# which of the two groups is called positive, for which a few suffice. Without pretraining each synonym has to be seen with a label.
+# (b) Which words belong together, and, as far as the cloze questions show it, what a negator does. Labels then only
+# have to say which of the two groups is called positive, for which a few suffice. Without pretraining each synonym
+# has to be seen with a label.
 #
-# (c) Sentiment is computed in the network but does not lie open in the mean of its last states (question 2c). A linear probe can
-# only read what lies open; a few steps of fine-tuning bring it there. With one frozen network for many tasks, or
-# where fine-tuning on few labels is unstable, one would rather probe; there the pretext task has to match what is asked.
+# (c) Sentiment is computed in the network but does not lie open in the mean of its last states (question 2c). A
+# linear probe can only read what lies open; a few steps of fine-tuning bring it there. With one frozen network for
+# many tasks, or where fine-tuning on few labels is unstable, one would rather probe; there the pretext task has to
+# match what is asked.
 #
-# (d) That the encoder does not train: frozen by accident (`requires_grad`), missing from the optimiser, or at a learning rate of 0.
-# Print how far its weights moved, as above; the loss alone does not tell, since the linear layer learns.
+# (d) That the encoder does not train: frozen by accident (`requires_grad`), missing from the optimiser, or at a
+# learning rate of 0. Print how far its weights moved, as above; the loss alone does not tell, since the linear layer
+# learns.
 # ### END SOLUTION
 
 # %% [markdown]
@@ -957,7 +1002,8 @@ plot.show(
 #   layer norm makes it so, whatever went in.
 # - **Different steps for the two sides.** Epochs over few labels are few steps: compare at equal steps.
 # - **The tokenizer trained on test texts, or settings chosen on them.** Both leak; here neither sees them.
-# - **Padding averaged in.** Then long texts and short texts differ in their features, and a probe may read off the length.
+# - **Padding averaged in.** Then long texts and short texts differ in their features, and a probe may read off the
+#   length.
 
 # %%
 parameter = nn.Parameter(torch.ones(3))
@@ -968,7 +1014,8 @@ for _ in range(50):
     parameter.square().sum().backward()
     optimizer.step()
     warm_up.step()
-print(f"after 50 steps the learning rate is {warm_up.get_last_lr()[0]}, the weights moved by {(parameter - 1).norm().item()}")
+moved_by = (parameter - 1).norm().item()
+print(f"after 50 steps the learning rate is {warm_up.get_last_lr()[0]}, the weights moved by {moved_by}")
 
 # %% [markdown]
 # ## Optional: next-sentence prediction
@@ -979,9 +1026,11 @@ print(f"after 50 steps the learning rate is {warm_up.get_last_lr()[0]}, the weig
 # %% [markdown]
 # ### 3.6 Sentence pairs  ·  optional  ·  difficulty 2 of 3  ·  about 15 minutes
 #
-# <details><summary>Hint 1</summary>A positive: a document of two or more sentences, and a place in it that has a next.</details>
+# <details><summary>Hint 1</summary>
+# A positive: a document of two or more sentences, and a place in it that has a next.</details>
 # <details><summary>Hint 2</summary>A negative: two different documents, any sentence of each.</details>
-# <details><summary>Hint 3</summary><code>torch.randint(high, (), generator=generator).item()</code> draws one number.</details>
+# <details><summary>Hint 3</summary>
+# <code>torch.randint(high, (), generator=generator).item()</code> draws one number.</details>
 
 
 # %% tags=["exercise", "points:0"]
@@ -1041,7 +1090,8 @@ pairs, val_pairs = (
 )
 followed, val_followed = (torch.tensor([int(pair[2]) for pair in part]) for part in (pairs, val_pairs))
 for which, model in (("trained", bert), ("untrained", untrained)):
-    result = evaluate.linear_probe(pair_features(model, pairs), followed, pair_features(model, val_pairs), val_followed, Cs=(0.01,))
+    x, y = pair_features(model, pairs), pair_features(model, val_pairs)
+    result = evaluate.linear_probe(x, followed, y, val_followed, Cs=(0.01,))
     print(f"next sentence, {which} encoder: {result.accuracy:.2f} ({result.low:.2f} to {result.high:.2f}), chance 0.50")
 
 # %% [markdown]
@@ -1050,6 +1100,7 @@ for which, model in (("trained", bert), ("untrained", untrained)):
 # Your numbers beside those of the recorded runs, all on texts that training never saw.
 
 # %%
+judged = ("fine_tuned", "frozen", "scratch", "random", "bag_of_words", "live_share", "gap")
 ratio = accuracy / unigram_accuracy
 gain = accuracies["fine-tuned"] - accuracies["from scratch"]
 check.report(
@@ -1064,10 +1115,10 @@ check.report(
     random_accuracy=accuracies["random, probe"],
     bag_of_words_accuracy=accuracies["bag of words"],
     claims={
-        "MLM accuracy over that of the most frequent token, as a ratio": (ratio, scale.pick(tiny=2.0, small=1.2, full=2.0)),
+        "MLM accuracy over the most frequent token's, a ratio": (ratio, scale.pick(tiny=2.0, small=1.2, full=2.0)),
         f"pretrained over from scratch, {budgets[0]} labels": (gain, scale.pick(tiny=0.05, small=0.0, full=0.05)),
     },
-    chance={f"{kind}_accuracy": 0.5 for kind in ("fine_tuned", "frozen", "scratch", "random", "bag_of_words", "live_share", "gap")},
+    chance={f"{kind}_accuracy": 0.5 for kind in judged},
     baseline={"mlm_accuracy": unigram_accuracy, "mlm_loss": unigram_loss, "gap_accuracy": gap_accuracy["untrained"]},
 )
 
@@ -1100,6 +1151,6 @@ check.report(
 #   [arXiv:1905.05950](https://arxiv.org/abs/1905.05950). What each layer knows.
 # - V. Hatzivassiloglou, K. McKeown. *Predicting the semantic orientation of adjectives.* ACL 1997. What "and" tells.
 # - Z. Harris. *Distributional structure.* Word, 1954. J. R. Firth. *A synopsis of linguistic theory 1930-1955.* 1957.
-# - A. Maas, R. Daly, P. Pham, D. Huang, A. Ng, C. Potts. *Learning word vectors for sentiment analysis.* ACL 2011. IMDB.
-#   R. Socher, A. Perelygin, J. Wu, J. Chuang, C. Manning, A. Ng, C. Potts. *Recursive deep models for semantic
+# - A. Maas, R. Daly, P. Pham, D. Huang, A. Ng, C. Potts. *Learning word vectors for sentiment analysis.* ACL 2011.
+#   IMDB. R. Socher, A. Perelygin, J. Wu, J. Chuang, C. Manning, A. Ng, C. Potts. *Recursive deep models for semantic
 #   compositionality over a sentiment treebank.* EMNLP 2013. SST-2.

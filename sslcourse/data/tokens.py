@@ -80,11 +80,14 @@ def encode(tokenizer, texts: Sequence[str], max_length: int) -> Tokens:
     """Texts as ids, padded at the end to the longest of them; longer texts lose their ends, [CLS] and [SEP] stay.
 
     max_length: the most tokens of a text, special ones included; what the model has positions for.
-    Raises ValueError for an empty text, also for one without a word (only spaces), and for a max_length below 3.
+    Raises ValueError for an empty text, also for one without a word (only spaces), for a max_length below 3 and for a
+    vocabulary that lacks a special token.
     """
     texts = checked(texts)
     if max_length < 3:
         raise ValueError(f"max_length is {max_length}; it should be at least 3: [CLS], one token, [SEP].")
+    if missing := [token for token in SPECIAL if tokenizer.token_to_id(token) is None]:
+        raise ValueError(f"The vocabulary has no {missing[0]}; take a tokenizer of data.train_tokenizer.")
     tokenizer.enable_truncation(max_length)
     tokenizer.enable_padding(pad_id=tokenizer.token_to_id("[PAD]"), pad_token="[PAD]")
     coded = tokenizer.encode_batch(texts)

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import sslcourse
-from sslcourse import data, evaluate, plot, train
+from sslcourse import data, evaluate, models, plot, train
+from sslcourse.data import expect
 from sslcourse.check import week03 as check
 
 
@@ -27,6 +28,7 @@ def mask_tokens(
     input_ids: (N, L) int64; special_tokens_mask: (N, L) bool, True where nothing may be chosen (padding included).
     Returns (inputs, labels), both (N, L) int64; labels are -100 where nothing was chosen.
     """
+    expect.masking(input_ids, special_tokens_mask, mask_id, vocab_size, p)
     draw = {"generator": generator, "device": input_ids.device}
     chosen = (torch.rand(input_ids.shape, **draw) < p) & ~special_tokens_mask
     labels = input_ids.masked_fill(~chosen, -100)
@@ -43,8 +45,9 @@ def attention(
     """Scaled dot-product attention (Vaswani et al. 2017, eq. 1).
 
     q, k, v: (N, heads, L, d); key_padding_mask: (N, L) bool, True = padding.
-    Returns (output (N, heads, L, d), weights (N, heads, L, L)); each row of weights adds up to 1, or is 0 if all is padding.
+    Returns (output (N, heads, L, d), weights (N, heads, L, L)); a row of weights adds up to 1, or is 0 if all is padded.
     """
+    expect.attention(q, k, v, key_padding_mask)
     scores = q @ k.transpose(2, 3) / math.sqrt(q.shape[3])        # (N, heads, L, L)
     if key_padding_mask is None:
         weights = scores.softmax(dim=3)
@@ -61,6 +64,7 @@ def mlm_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     logits: (..., V); labels: (...) int64, -100 where nothing was chosen. Returns a scalar: the mean over chosen
     positions in nats, 0 where there is none.
     """
+    expect.predictions(logits, labels)
     total = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=-100, reduction="sum")
     return total / (labels != -100).sum().clamp(min=1)
 
@@ -79,6 +83,7 @@ def pool(hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
 
     hidden: (N, L, D); attention_mask: (N, L), 1 = real token. Returns (N, D), 0 where no token is real.
     """
+    expect.mask(attention_mask, hidden.shape[:2], "attention_mask", "1 where a token is real")
     mask = attention_mask.to(hidden.dtype)[:, :, None]            # (N, L, 1)
     return (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
 
@@ -117,6 +122,7 @@ def sentence_pairs(
     def draw(high: int) -> int:
         return int(torch.randint(high, (), generator=generator))
 
+    expect.documents(documents)
     longer = [document for document in documents if len(document) > 1]
     pairs = []
     for i in range(n):
