@@ -831,7 +831,7 @@ def weights_of(module) -> torch.Tensor:
     return torch.cat([p.detach().flatten().cpu() for p in module.parameters()])
 
 
-def fine_tuned(model, n: int, seed: int) -> tuple[float, float]:
+def fine_tuned(model, n: int, seed: int, steps: int = tuning_steps) -> tuple[float, float]:
     """Validation and test accuracy after training a copy of the encoder and a linear layer on n texts."""
     few = train_set.subset(min(n, len(train_set)), seed=seed)
     tokens, size = data.encode(tokenizer, few.texts, max_length), min(len(few), 32)
@@ -841,12 +841,12 @@ def fine_tuned(model, n: int, seed: int) -> tuple[float, float]:
         lambda ids, mask, y: F.cross_entropy(classifier(ids, mask), y),
         classifier,
         (tokens.input_ids, tokens.attention_mask, few.labels),
-        epochs=math.ceil(tuning_steps / max(1, len(few) // size)),
+        epochs=math.ceil(steps / max(1, len(few) // size)),
         batch_size=size,
         lr=scale.pick(tiny=3e-3, small=5e-4, full=5e-5),
         generator=torch.Generator().manual_seed(seed),
         device=scale.device,
-        max_steps=tuning_steps,
+        max_steps=steps,
         progress=False,
     )
     far = (weights_of(classifier.encoder) - before).norm() / before.norm()
@@ -958,6 +958,36 @@ plot.show(
         title="Five ways to use labels",
     ),
     alt="Validation accuracy against the number of labels for the five ways, with error bars over seeds.",
+)
+
+# %% [markdown]
+# Does training from scratch only need to go on for longer? The same two at the smallest budget, with fewer and with more
+# steps; the cosine schedule always ends where training ends.
+
+# %%
+patience = {
+    kind: check.sweep(
+        scale,
+        f"steps, {kind}",
+        lambda steps, seed, start=start_at: mean_over_draws(
+            lambda n, draw: fine_tuned(start, n, draw, steps), budgets[0], seed
+        )[0],
+        points=scale.pick(tiny=[25, 100, 400], small=[25, 100, 400], full=[300, 3000, 10000]),
+        own={tuning_steps: results[kind][0]} if scale.name != "dry" else {},
+        rerun=[],
+    )
+    for kind, start_at in {"fine-tuned": bert, "from scratch": untrained}.items()
+}
+plot.show(
+    plot.sweep(
+        patience,
+        xlabel="steps",
+        ylabel="validation accuracy",
+        log_x=True,
+        levels={"chance": 0.5},
+        title=f"{budgets[0]} labels: does more training help?",
+    ),
+    alt="Validation accuracy against the number of training steps for the fine-tuned and the from-scratch network.",
 )
 
 # %% [markdown]
