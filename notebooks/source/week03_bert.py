@@ -24,7 +24,7 @@
 # 1. write masked language modelling and say what its loss estimates, and what a unigram model reaches;
 # 2. write attention with a padding mask and prove that padding changes nothing;
 # 3. compare pretrained with from-scratch fairly: same labels, same steps, an encoder that really trains;
-# 4. find out what each layer knows with probes, beside an untrained network.
+# 4. find out what each layer knows with probes, beside an untrained network, and say what a probe cannot see.
 #
 # **You need** linear probing (week 1), softmax and cross-entropy, PyTorch modules. Notation: $x_1, \dots, x_L$ are the
 # tokens of a text, $V$ the size of the vocabulary, $h$ a hidden state with $D$ features, $N$ texts in a batch.
@@ -72,8 +72,8 @@ scale = sslcourse.begin(week=3)
 #
 # **What is estimated.** For a hidden word $X$ and its context $\tilde X$, any $p_\theta$ has
 #
-# $$\mathbb{E}\,[-\log p_\theta(X \mid \tilde X)] = H(X \mid \tilde X)
-# + \mathbb{E}\,\mathrm{KL}\big(p(\cdot \mid \tilde X)\,\Vert\,p_\theta(\cdot \mid \tilde X)\big).$$
+# $$\mathbb{E}\,[-\log p_\theta(X \mid \tilde X)] = H(X \mid \tilde X) +
+# \mathbb{E}\,\mathrm{KL}\big(p(\cdot \mid \tilde X)\,\Vert\,p_\theta(\cdot \mid \tilde X)\big).$$
 #
 # So the loss is smallest for the true conditional distribution, and there it is $H(X \mid \tilde X)$. A model that
 # does not look at the context can at best give the frequencies of words (the *unigram* model), and its loss is
@@ -95,7 +95,7 @@ scale = sslcourse.begin(week=3)
 # a network does best to give them similar vectors; that words are known by their company is an old idea (Harris 1954;
 # Firth 1957). Adjectives joined by "and" mostly share their orientation, which alone is enough to sort them into two
 # groups (Hatzivassiloglou & McKeown 1997). So what MLM learns about synonyms holds for words that no label ever
-# named: this is what a classifier with thirty labels cannot learn from the labels.
+# named: this is what a classifier with a handful of labels cannot learn from the labels.
 
 # %% [markdown]
 # ### Attention
@@ -277,7 +277,7 @@ def attention(
     """Scaled dot-product attention (Vaswani et al. 2017, eq. 1).
 
     q, k, v: (N, heads, L, d); key_padding_mask: (N, L) bool, True = padding.
-    Returns (output (N, heads, L, d), weights (N, heads, L, L)); a row of weights adds up to 1, or is 0 if all is padded.
+    Returns (output (N, heads, L, d), weights (N, heads, L, L)); a row of weights adds up to 1, or is 0 if all padded.
     """
     ### BEGIN SOLUTION
     expect.attention(q, k, v, key_padding_mask)
@@ -644,7 +644,7 @@ gap_accuracy = {}
 for which, model in {"untrained": untrained, "live": live, "used from here on": bert}.items():
     right = (answers(model, sentences, gap) == (val_set.labels == 1)).float()
     gap_accuracy[which] = right.mean().item()
-    print(f"{which:17} right about {right[~denied].mean():.2f} of plain, {right[denied].mean():.2f} of denied sentences")
+    print(f"{which:17} right about {right[~denied].mean():.2f} of plain sentences, {right[denied].mean():.2f} of denied")
 
 # %% [markdown]
 # Below one half at denied sentences means: company has been learnt, negation has not, so the answer is turned round.
@@ -961,8 +961,8 @@ plot.show(
 )
 
 # %% [markdown]
-# Does training from scratch only need to go on for longer? The same two at the smallest budget, with fewer and with more
-# steps; the cosine schedule always ends where training ends.
+# Does training from scratch only need to go on for longer? The same two at the smallest budget, with fewer and with
+# more steps; the cosine schedule always ends where training ends.
 
 # %%
 patience = {

@@ -45,7 +45,7 @@ def attention(
     """Scaled dot-product attention (Vaswani et al. 2017, eq. 1).
 
     q, k, v: (N, heads, L, d); key_padding_mask: (N, L) bool, True = padding.
-    Returns (output (N, heads, L, d), weights (N, heads, L, L)); a row of weights adds up to 1, or is 0 if all is padded.
+    Returns (output (N, heads, L, d), weights (N, heads, L, L)); a row of weights adds up to 1, or is 0 if all padded.
     """
     expect.attention(q, k, v, key_padding_mask)
     scores = q @ k.transpose(2, 3) / math.sqrt(q.shape[3])        # (N, heads, L, L)
