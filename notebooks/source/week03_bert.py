@@ -622,8 +622,9 @@ plot.show(
 # ### Asked without a label
 #
 # Has the network learnt what "never" does to a text? One can ask without training anything: follow the first sentence
-# of a review by *it was [MASK]*, and see which kind of word gets more probability (Schick & Schütze 2021 call this a
-# cloze question). In a toy we know the two kinds of words, and which sentences are denied. Both networks answer.
+# of a review by *waiter was [MASK]*, and see which kind of word gets more probability (Schick & Schütze 2021 call
+# this a cloze question). No text has a label here, but somebody had to name the two kinds of words: a little
+# supervision is in that, too. At `tiny` the second sentence asks about the waiter, whatever the first one was about.
 
 # %%
 def answers(model, sentences, gap: str) -> torch.Tensor:
@@ -644,10 +645,11 @@ gap_accuracy = {}
 for which, model in {"untrained": untrained, "live": live, "used from here on": bert}.items():
     right = (answers(model, sentences, gap) == (val_set.labels == 1)).float()
     gap_accuracy[which] = right.mean().item()
-    print(f"{which:17} right about {right[~denied].mean():.2f} of plain sentences, {right[denied].mean():.2f} of denied")
+    print(f"{which:17} right about {right[~denied].mean():.2f} of plain sentences, {right[denied].mean():.2f} denied")
 
 # %% [markdown]
-# Below one half at denied sentences means: company has been learnt, negation has not, so the answer is turned round.
+# Well below one half at denied sentences means: company has been learnt, negation has not, so the answer is turned
+# round.
 #
 # ### Padding changes nothing
 #
@@ -770,8 +772,8 @@ plot.show(
 # #### Question 2
 #
 # (a) Why can topic and negation be read off the embeddings, even those of the untrained network, and sentiment not?
-# (b) Where does sentiment become readable, and what must a layer do for that? (c) The network
-# answers questions about denied sentences, and yet a probe on its last layer is far from perfect. How can both be true?
+# (b) Where does sentiment become readable, and what must a layer do for that? (c) Compare a probe on the last layer
+# with the cloze questions. How can a network answer these and yet not show sentiment to a probe?
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
@@ -801,8 +803,9 @@ plot.show(
 # | bag of words | - | - | logistic regression on counts |
 #
 # The two that train get the same labels, the same number of steps, the same order of batches and the same learning
-# rate. The rate could decide the comparison, since a pretrained network does well with a smaller one. So it is the
-# one of three (0.0003, 0.001, 0.003; validation texts, seeds that are not recorded) that served *from scratch* best.
+# rate. The rate could decide the comparison, since a pretrained network does well with a smaller one. So at
+# `tiny` it is the one of three (0.0003, 0.001, 0.003; validation texts, seeds that are not recorded) that served
+# *from scratch* best at most budgets.
 # To see that from-scratch deserves its name, we measure how far its encoder moved. A few texts are a small sample, so
 # every result is a mean over several draws of labelled texts. A sixth row shows what the live share of the
 # pretraining would have given.
@@ -954,7 +957,7 @@ plot.show(
         xlabel="number of labels",
         ylabel="validation accuracy",
         log_x=True,
-        levels={"chance": 0.5, "no label: asked with a gap": gap_accuracy["used from here on"]},
+        levels={"chance": 0.5, "no labels: asked with a gap": gap_accuracy["used from here on"]},
         title="Five ways to use labels",
     ),
     alt="Validation accuracy against the number of labels for the five ways, with error bars over seeds.",
