@@ -441,18 +441,20 @@ watched_inputs, watched_labels = mask_tokens(
 
 
 @torch.no_grad()
-def predictions(model, input_ids, attention_mask) -> torch.Tensor:
-    """Logits (N, L, V) on the CPU, in eval mode."""
+def predictions(model, input_ids, attention_mask, where) -> torch.Tensor:
+    """Logits (M, V) at the M places where a mask (N, L) is True, on the CPU, in eval mode."""
     model.eval()
     logits = []
-    for ids, mask in zip(input_ids.split(100), attention_mask.split(100)):
-        logits.append(model(input_ids=ids.to(scale.device), attention_mask=mask.to(scale.device)).logits.cpu())
+    for ids, mask, places in zip(input_ids.split(100), attention_mask.split(100), where.split(100)):
+        hidden = model.bert(input_ids=ids.to(scale.device), attention_mask=mask.to(scale.device)).last_hidden_state
+        logits.append(model.cls(hidden[places.to(scale.device)]).cpu())
     return torch.cat(logits)
 
 
 def watch(model) -> dict[str, float]:
-    logits = predictions(model, watched_inputs, watched_tokens.attention_mask)
-    return {"MLM accuracy": mlm_accuracy(logits, watched_labels), "MLM loss": mlm_loss(logits, watched_labels).item()}
+    chosen = watched_labels != -100
+    logits, labels = predictions(model, watched_inputs, watched_tokens.attention_mask, chosen), watched_labels[chosen]
+    return {"MLM accuracy": mlm_accuracy(logits, labels), "MLM loss": mlm_loss(logits, labels).item()}
 
 
 def pretrain(seed: int = scale.seed):
@@ -511,8 +513,9 @@ for which, model in {"live share": live, "used from here on": bert}.items():
 # %%
 words = corpus_tokens.input_ids[~corpus_tokens.special]
 frequencies = ((torch.bincount(words, minlength=vocab_size) + 1) / (len(words) + vocab_size)).log()
-unigram = frequencies.expand(*watched_labels.shape, vocab_size)
-unigram_accuracy, unigram_loss = mlm_accuracy(unigram, watched_labels), mlm_loss(unigram, watched_labels).item()
+hidden_words = watched_labels[watched_labels != -100]
+unigram = frequencies.expand(len(hidden_words), vocab_size)
+unigram_accuracy, unigram_loss = mlm_accuracy(unigram, hidden_words), mlm_loss(unigram, hidden_words).item()
 logged = {key: [start[key], *history.metrics[key]] for key in start}
 accuracy = logged["MLM accuracy"][-1]
 most_frequent = tokenizer.id_to_token(int(frequencies.argmax()))
@@ -568,8 +571,7 @@ gaps = scale.pick(
 def fillings(model, texts) -> torch.Tensor:
     """Probabilities (len(texts), V) of every token in the gap of each text."""
     tokens = data.encode(tokenizer, texts, max_length)
-    logits = predictions(model, tokens.input_ids, tokens.attention_mask)
-    return logits[tokens.input_ids == mask_id].softmax(dim=1)
+    return predictions(model, tokens.input_ids, tokens.attention_mask, tokens.input_ids == mask_id).softmax(dim=1)
 
 
 filled = fillings(bert, gaps)
@@ -586,11 +588,16 @@ in_toy = {
 groups = scale.pick(tiny=in_toy, small=on_film, full=on_film)
 in_vocabulary = tokenizer.get_vocab()
 known = {kind: [in_vocabulary[word] for word in text.split() if word in in_vocabulary] for kind, text in groups.items()}
+shortly = scale.pick(
+    tiny=["_ and superb", "_ and awful", "superb. _", "awful. _", "superb. never _", "awful. never _"],
+    small=[text[:20] for text in gaps],
+    full=[text[:20] for text in gaps],
+)
 mass = torch.stack([filled[:, ids].sum(dim=1) for ids in known.values()], dim=1)
 plot.show(
     plot.heat_map(
         mass / mass.sum(dim=1, keepdim=True),
-        rows=gaps,
+        rows=shortly,
         columns=list(known),
         label="share of the two groups",
         title="Which kind of word fits the gap?",
@@ -811,7 +818,7 @@ plot.show(
 # pretraining would have given.
 
 # %%
-budgets = scale.pick(tiny=[16, 32, 100, 320, 1000], small=[32, 100, 400, 1600], full=[100, 1000, 10000, 50000])
+budgets = scale.pick(tiny=[16, 32, 100, 320], small=[32, 100, 400, 1600], full=[100, 1000, 10000, 50000])
 tuning_steps = scale.pick(dry=1, tiny=100, small=100, full=3000)
 moved = {}
 
@@ -1130,12 +1137,17 @@ for which, model in (("trained", bert), ("untrained", untrained)):
 # %% [markdown]
 # ## Report
 #
-# Your numbers beside those of the recorded runs, all on texts that training never saw.
+# Your numbers beside those of the recorded runs, all on texts that training never saw. Scale `small` trains for some
+# minutes on real reviews, which is enough for frequencies and little more: there pretraining need not pay, and nothing
+# is claimed about it. That a short pretraining is worth little is the lesson of the live share, too.
 
 # %%
 judged = ("fine_tuned", "frozen", "scratch", "random", "bag_of_words", "live_share", "gap")
 ratio = accuracy / unigram_accuracy
 gain = accuracies["fine-tuned"] - accuracies["from scratch"]
+claims = {"MLM accuracy over the most frequent token's, a ratio": (ratio, scale.pick(tiny=2.0, small=1.2, full=2.0))}
+if scale.name != "small":      # there the pretraining is far too short for the language of real reviews
+    claims[f"pretrained over from scratch, {budgets[0]} labels"] = (gain, scale.pick(tiny=0.05, small=None, full=0.05))
 check.report(
     scale,
     mlm_accuracy=accuracy,
@@ -1147,10 +1159,7 @@ check.report(
     gap_accuracy=gap_accuracy["used from here on"],
     random_accuracy=accuracies["random, probe"],
     bag_of_words_accuracy=accuracies["bag of words"],
-    claims={
-        "MLM accuracy over the most frequent token's, a ratio": (ratio, scale.pick(tiny=2.0, small=1.2, full=2.0)),
-        f"pretrained over from scratch, {budgets[0]} labels": (gain, scale.pick(tiny=0.05, small=0.0, full=0.05)),
-    },
+    claims=claims,
     chance={f"{kind}_accuracy": 0.5 for kind in judged},
     baseline={"mlm_accuracy": unigram_accuracy, "mlm_loss": unigram_loss, "gap_accuracy": gap_accuracy["untrained"]},
 )
