@@ -492,7 +492,8 @@ live, history = pretrain()
 # %% [markdown]
 # ### The rest of the training
 #
-# Synonyms are learnt in the first seconds, what a negator does only later, and a minute is too short for it. So at
+# Synonyms are learnt in the first seconds, what a negator does comes later, and whether these few seconds reach it is a
+# matter of luck: the recorded spread of `live_share_accuracy` in the report is large. So at
 # `tiny` the network above is the *live share*. What follows uses a network of the same build, `bert_reviews`, that
 # ships with the course: the same training on other reviews, run longer (`sslcourse/cli/recipes/bert.py`). Both stand
 # in the results. The larger scales go on with the live network.
