@@ -34,6 +34,13 @@ WEEKS = {
             minutes={"dry": 0.3, "tiny": 1, "small": 7},
         ),
         Week(
+            "week03",
+            "week03_bert",
+            "BERT: learning from missing words",
+            data={"small": ("imdb", "sst2"), "full": ("imdb", "sst2")},
+            minutes={"dry": 0.3, "tiny": 1, "small": 4},
+        ),
+        Week(
             "week04",
             "week04_simclr",
             "SimCLR: learning by comparing two views",

@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from test_downloads import Server
 from torch import nn
@@ -12,7 +13,7 @@ from torchvision.models import resnet50
 
 from sslcourse import data, models, weeks
 from sslcourse.cli import checkpoints
-from sslcourse.data import scenes
+from sslcourse.data import reviews, scenes
 from sslcourse.data.fetch import Download
 from sslcourse.models import pretrained, published
 
@@ -34,6 +35,8 @@ def test_a_checkpoint_loads_strictly_in_eval_mode(name):
         assert value.isfinite().all(), key
     if isinstance(model, models.ProteinLM):
         assert model(model.tokens(["ACDEF", "GHIKL"])[0]).shape == (2, 7, 33)
+    if isinstance(model, transformers.PreTrainedModel):
+        assert model(input_ids=torch.ones(2, 9, dtype=torch.int64)).logits.shape == (2, 9, model.config.vocab_size)
         return
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     assert model(images).shape == (2, model.num_features)
@@ -48,6 +51,18 @@ def test_a_checkpoint_is_as_good_as_it_says(name):
     assert said["quality"].keys() == again.keys()
     for measure, value in again.items():
         assert value == pytest.approx(said["quality"][measure], abs=0.01), measure  # another processor, other rounding
+
+
+def test_bert_reviews_numbers_the_pieces_as_its_tokenizer_does():
+    """A vocabulary of other numbers would fit the shapes and make nonsense; gaps are filled as the grammar does."""
+    tokenizer, model = data.reviews_tokenizer(), models.load_pretrained("bert_reviews")
+    assert tokenizer.get_vocab_size() == model.config.vocab_size
+    for word in ("superb", "awful"):
+        tokens = data.encode(tokenizer, [f"soup was {word} and [MASK] ."], 16)
+        logits = model(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).logits
+        likely = logits[tokens.input_ids == tokenizer.token_to_id("[MASK]")][0].topk(8).indices.tolist()
+        kind = reviews.WORDS[int(word == "superb")]
+        assert all(tokenizer.id_to_token(place) in kind for place in likely)
 
 
 def test_the_table_is_that_of_the_files_and_all_are_small():

@@ -1,4 +1,5 @@
 """Data: image and protein sets, toy worlds, loaders of real data sets, the data root and prefetching.
+"""Data: image sets, text sets, toy worlds, loaders of real data sets, the data root and prefetching.
 
 Real data sets live under one folder, the data root; toy worlds are drawn on the spot. Parsers and downloaders
 (torchvision, medmnist, pooch) are imported when a real data set is first asked for.
@@ -6,10 +7,13 @@ Real data sets live under one folder, the data root; toy worlds are drawn on the
 
 from sslcourse.data.images import ImageSet, as_float
 from sslcourse.data.load import load_images
+from sslcourse.data.load_text import load_texts
 from sslcourse.data.prefetch import prefetch
 from sslcourse.data.protein_load import load_proteins
 from sslcourse.data.proteins import AMINO_ACIDS, ProteinSet, parse_mutation
 from sslcourse.data.root import DataCorrupted, DataMissing, data_root
+from sslcourse.data.texts import TextSet, same_classes
+from sslcourse.data.tokens import Tokens, encode, reviews_tokenizer, train_tokenizer
 
 __all__ = [
     "AMINO_ACIDS",
@@ -24,3 +28,5 @@ __all__ = [
     "parse_mutation",
     "prefetch",
 ]
+__all__ = ["DataCorrupted", "DataMissing", "ImageSet", "TextSet", "Tokens", "as_float", "data_root", "encode"]
+__all__ += ["load_images", "load_texts", "prefetch", "reviews_tokenizer", "same_classes", "train_tokenizer"]

@@ -49,7 +49,7 @@ def fetch(name: str, folder: Path, downloads: Sequence[Download]) -> None:
     Raises ConnectionError where no address works (its text says what each answered), PermissionError where the folder
     cannot be written, OSError where the disk is full.
     """
-    with _explained(name, folder):
+    with explained(name, folder):
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
             # We hold the lock, so a temporary folder still here was left by a process that was killed.
@@ -129,7 +129,7 @@ def _from_any(download: Download, temporary: Path) -> Path:
 
 
 @contextmanager
-def _explained(name: str, folder: Path) -> Iterator[None]:
+def explained(name: str, folder: Path) -> Iterator[None]:
     """Turn what the operating system says about writing into one sentence; other errors pass."""
     try:
         yield

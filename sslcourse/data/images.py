@@ -14,6 +14,7 @@ from torch import Tensor
 
 ROUNDING = 1e-3  # how far outside [0, 1] interpolation in half precision may go
 
+
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageSet:
     """Images with labels; `len(s)` counts them and `s[index]` selects some, with all that belongs to them.
@@ -75,7 +76,7 @@ class ImageSet:
 
     def __getitem__(self, index) -> "ImageSet":
         """The images at `index`: a slice, a bool mask (N,), a list or tensor of positions, or one position."""
-        index = _positions(index, len(self))
+        index = positions(index, len(self))
         if isinstance(index, slice):
             captions = self.captions and self.captions[index]  # a slice is a view: no pixel is copied
         else:
@@ -104,8 +105,8 @@ class ImageSet:
         return f"ImageSet({self.name} {self.split}: {n} images, {c} x {h} x {w}, {len(self.class_names)} classes{also})"
 
 
-def _positions(index, n: int) -> slice | Tensor:
-    """A slice as it is, anything else as one int64 tensor of positions (M,)."""
+def positions(index, n: int, what: str = "image") -> slice | Tensor:
+    """A slice as it is, anything else as one int64 tensor of positions (M,). what: one of the things, for messages."""
     if isinstance(index, slice):
         # Tensors do not go backwards, so a negative step becomes a list of positions.
         return index if (index.step or 1) > 0 else torch.tensor(range(n)[index], dtype=torch.int64)
@@ -114,16 +115,16 @@ def _positions(index, n: int) -> slice | Tensor:
     index = torch.as_tensor(index).cpu()
     if index.dim() != 1 or index.numel() and index.dtype.is_floating_point:
         raise TypeError(
-            f"An image set is indexed by a slice, a bool mask or a list of positions, not by {index.dtype} "
+            f"A set of {what}s is indexed by a slice, a bool mask or a list of positions, not by {index.dtype} "
             f"of shape {tuple(index.shape)}."
         )
     if index.dtype == torch.bool:
         if len(index) != n:
-            raise IndexError(f"The mask has {len(index)} entries for {n} images; it needs one for each.")
+            raise IndexError(f"The mask has {len(index)} entries for {n} {what}s; it needs one for each.")
         return index.nonzero()[:, 0]
     index = index.long()
     if index.numel() and not -n <= index.min() <= index.max() < n:
-        raise IndexError(f"Position {index.abs().max()} is outside a set of {n} images.")
+        raise IndexError(f"Position {index.abs().max()} is outside a set of {n} {what}s.")
     return index
 
 
@@ -132,7 +133,7 @@ def balanced(labels: Tensor, n: int, seed: int, what: str, things: str = "images
 
     Counts differ by at most one; where a class runs out, the others share the rest. For one seed the draw of n is part
     of the draw of n + 1, so that the label budgets of a learning curve are nested. Labels (N, K) are not balanced.
-    Raises ValueError, naming `what` it was to draw from, where n is not from 1 to N.
+    Raises ValueError, naming `what` it was to draw from and the things drawn, where n is not from 1 to N.
     """
     if not 0 < n <= len(labels):
         raise ValueError(f"{what} has {len(labels)} {things}, so n should be from 1 to {len(labels)}, not {n}.")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from sslcourse import scale as scales
 from sslcourse import weeks
+from sslcourse.data.corpora import CORPORA
 from sslcourse.data.load import ensure, find_source
 from sslcourse.data.protein_sources import SOURCES as PROTEINS
 
@@ -21,6 +22,10 @@ def prefetch(week: int | str, scale: str) -> list[Path]:
     folders = []
     for name in row.data.get(scale, ()):
         wanted = PROTEINS[name](name) if name in PROTEINS else find_source(name)
+        if name in CORPORA:
+            folders.append(_prefetch_texts(name))
+            continue
+        wanted = find_source(name)
         for part in wanted.parts:
             ensure(wanted, part)
             for file in wanted.files(part):
@@ -31,3 +36,12 @@ def prefetch(week: int | str, scale: str) -> list[Path]:
 
         folders.append(fetch_weights(name).parent)
     return folders
+
+
+def _prefetch_texts(name: str) -> Path:
+    """Fetched as a whole; reading it looks at every record."""
+    corpus = CORPORA[name]
+    for part in ("train", "test"):
+        corpus.ensure(part)
+        corpus.read(part)
+    return corpus.folder

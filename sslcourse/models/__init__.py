@@ -1,4 +1,4 @@
-"""Networks. Every backbone maps images (N, C, H, W), uint8 or float in [0, 1], to features (N, D) and has
+"""Networks. Every backbone of images maps images (N, C, H, W), uint8 or float in [0, 1], to features (N, D) and has
 `.num_features` = D.
 
 Normalisation is the first layer of every backbone and stands nowhere else.
@@ -6,6 +6,7 @@ Normalisation is the first layer of every backbone and stands nowhere else.
 
 from sslcourse.models.autoencoder import conv_decoder, conv_encoder
 from sslcourse.models.backbones import backbone
+from sslcourse.models.bert import bert
 from sslcourse.models.heads import projection_head
 from sslcourse.models.normalise import Normalise
 from sslcourse.models.pretrained import load_pretrained
@@ -24,3 +25,5 @@ __all__ = [
     "load_pretrained",
     "projection_head",
 ]
+__all__ = ["Normalise", "ViT", "backbone", "bert", "conv_decoder", "conv_encoder", "load_pretrained"]
+__all__ += ["projection_head"]

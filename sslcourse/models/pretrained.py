@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from sslcourse.models.backbones import backbone
+from sslcourse.models.bert import bert
 from sslcourse.models.protein import esm
 from sslcourse.models.published import moco_v2_resnet50
 from sslcourse.models.vit import ViT
@@ -79,6 +80,15 @@ SHIPPED = {
         toy="scenes",
         version=1,
     ),
+    "bert_reviews": Shipped(
+        build=lambda: bert(286, max_length=16),
+        trained="masked language modelling as in week 3 (BERT of 2 layers, width 64): 12 epochs of 60,000 reviews",
+        recipe="sslcourse.cli.recipes.bert:bert_reviews",
+        measure="sslcourse.cli.recipes.bert:gaps_of_reviews",
+        seed=500,
+        toy="reviews",
+        version=1,
+    ),
 }
 
 PUBLISHED = {"moco_v2_resnet50": moco_v2_resnet50}
@@ -91,6 +101,10 @@ def load_pretrained(name: str) -> nn.Module:
     `data.reviews_tokenizer()`, `esm_potts` a ProteinLM for token numbers; all others are backbones. Raises ValueError
     for an unknown name and for a file that is damaged, belongs to another network, or was trained on another version of
     its toy world; FileNotFoundError where the file is missing; DataMissing, DataCorrupted for what has to be fetched.
+    name: `moco_scenes_conv4`, shipped; `bert_reviews`, shipped, a BERT for ids of `data.reviews_tokenizer()`;
+    `moco_v2_resnet50`, fetched into the data root on first use. Raises ValueError for an unknown name and for a file
+    that is damaged, belongs to another network, or was trained on another version of its toy world; FileNotFoundError
+    where the file is missing; DataMissing, DataCorrupted for what has to be fetched.
     """
     if name in PUBLISHED:
         return PUBLISHED[name]().eval()

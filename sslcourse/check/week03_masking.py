@@ -1,0 +1,177 @@
+"""The check of week 3 about hiding words.
+
+What mask_tokens draws is random, so it is judged by what must hold at every position and by shares over some ten
+thousand positions, each allowed five standard deviations.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from sslcourse.check.compare import tensor
+from sslcourse.check.machinery import Student, Wrong, exercise
+
+IGNORED = -100
+_WORDS, _MASK_ID = 1000, 3
+
+
+def _corpus(student: Student) -> tuple[Tensor, Tensor]:
+    """Ids (300, 64) between 20 and 60, so that a random word is seldom one of them; ends and padding special."""
+    ids = torch.randint(20, 60, (300, 64), generator=student.generator)
+    length = torch.randint(50, 65, (300, 1), generator=student.generator)
+    place = torch.arange(64)
+    special = (place == 0) | (place >= length - 1)
+    return ids.masked_fill(special, 1), special
+
+
+def _masked(student: Student, ids: Tensor, special: Tensor, p: float, generator=None) -> tuple[Tensor, Tensor]:
+    result = student(ids, special, _MASK_ID, _WORDS, p, generator)
+    if result is None:
+        raise Wrong("It returns None: is the `return` missing?")
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        raise Wrong("It should return two tensors: `return inputs, labels`.")
+    inputs, labels = (
+        tensor(part, tuple(ids.shape), f"{name} is") for name, part in zip(("inputs", "labels"), result, strict=True)
+    )
+    for name, part in (("inputs", inputs), ("labels", labels)):
+        if part.is_floating_point() or part.dtype == torch.bool:
+            raise Wrong(f"{name} is {part.dtype}; ids are whole numbers (torch.int64).")
+    return inputs, labels
+
+
+def _places(ids: Tensor, special: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+    """The chosen places (bool); Wrong where a label or an input cannot be."""
+    chosen = labels != IGNORED
+    if (chosen & special).any() or (inputs != ids)[special].any():
+        raise Wrong("Special tokens are masked: where special_tokens_mask is True, nothing is ever chosen.")
+    if chosen[~special].all():
+        raise Wrong("It sets labels at positions that were not chosen: these get -100, which the loss leaves out.")
+    if (inputs == labels)[chosen & (labels == _MASK_ID)].any() or (labels != ids)[chosen].any():
+        raise Wrong("The labels are not the original words: at a chosen position the label is the id that stood there.")
+    if (changed := (inputs != ids) & ~chosen).any():
+        n, place = changed.nonzero()[0].tolist()
+        raise Wrong(
+            f"Position {place} of row {n} is changed, but its label is -100: what was replaced must be predicted, so "
+            "labels stand at all chosen positions and nowhere else."
+        )
+    return chosen
+
+
+def _near(share: float, wanted: float, n: int) -> bool:
+    return abs(share - wanted) < 5 * math.sqrt(max(wanted * (1 - wanted), 0.01) / n)
+
+
+def _independence(chosen: Tensor, words: Tensor, p: float) -> None:
+    """Rows differ in what is chosen, and in how much."""
+    if not chosen.any():
+        return
+    both = words[0] & words[1]
+    if torch.equal(chosen[0, both], chosen[1, both]) and torch.equal(chosen[0, :40], chosen[2, :40]):
+        raise Wrong("It looks as if one draw is shared by all rows: the same positions are chosen in every text.")
+    counts, expected = chosen.sum(1).double(), words.sum(1) * p
+    if (counts - expected).square().mean() < 0.3 * (expected * (1 - p)).mean():
+        raise Wrong(
+            "It chooses nearly the same number of words in every row: each position is chosen independently with "
+            "probability p, so the number varies."
+        )
+
+
+def _choice(chosen: Tensor, special: Tensor, p: float) -> None:
+    """Every position with probability p, independently."""
+    words = ~special
+    _independence(chosen, words, p)
+    share = chosen[words].double().mean().item()
+    if not _near(share, p, int(words.sum())):
+        found = f"With p = {p} it chooses {share:.1%} of the words."
+        if p != 0.15 and _near(share, 0.15, int(words.sum())):
+            raise Wrong(f"{found}\nIt looks as if the argument p is not used.")
+        if not chosen.any():
+            raise Wrong(f"{found}\nNo label differs from -100: nothing would be learnt.")
+        if _near(share, 0.8 * p, int(words.sum())) or _near(share, 0.9 * p, int(words.sum())):
+            raise Wrong(
+                f"{found}\nIt looks as if only replaced positions have a label: the tenth that is kept is chosen, too, "
+                "and has to be predicted."
+            )
+        raise Wrong(f"{found}\nEach word is chosen with probability p.")
+
+
+def _shares(ids: Tensor, inputs: Tensor, chosen: Tensor) -> None:
+    """80 % [MASK], 10 % random, 10 % kept, decided for every chosen position by itself."""
+    n = int(chosen.sum())
+    is_mask, is_kept = (inputs == _MASK_ID) & chosen, (inputs == ids) & chosen
+    mask, kept = is_mask.sum().item() / n, is_kept.sum().item() / n
+    random = 1 - mask - kept
+    found = f"Of the chosen words {mask:.0%} become [MASK], {random:.0%} another word, {kept:.0%} are kept."
+    wanted = "It should be 80 %, 10 % and 10 %."
+    uniform = (is_mask.sum(1) == chosen.sum(1)) | (is_mask.sum(1) == 0)
+    if mask == 1:
+        raise Wrong(f"{found}\nIt looks as if all chosen words become [MASK]: {wanted}")
+    if uniform.double().mean() > 0.5:
+        raise Wrong(f"{found}\nIt looks as if one draw decides for a whole row: every chosen position has its own.")
+    if _near(mask, 0.8, n) and _near(random, 0.1, n) and _near(kept, 0.1, n):
+        return
+    if _near(mask, 0.1, n):
+        raise Wrong(f"{found}\nIt looks as if the three shares are swapped. {wanted}")
+    if kept < 0.005 and _near(mask, 0.8 / 0.9, n):
+        raise Wrong(
+            f"{found}\nIt looks as if only replaced positions have a label: the tenth that is kept is chosen, too, and "
+            "has to be predicted."
+        )
+    if _near(mask, 0.8, n) and random < 0.03:
+        raise Wrong(
+            f"{found} {wanted}\nTen per cent of the chosen are half of the fifth that is left after [MASK]; was it a "
+            "tenth of that fifth, or none?"
+        )
+    if _near(mask, 0.8, n) and kept < 0.03:
+        raise Wrong(f"{found} {wanted}\nHalf of those that do not become [MASK] stay as they are.")
+    raise Wrong(f"{found} {wanted}")
+
+
+def _replacements(words: Tensor) -> None:
+    """Random words come from the whole vocabulary, each drawn anew."""
+    if not 0 <= words.min() <= words.max() < _WORDS:
+        raise Wrong(f"A random word has id {words.max()}; with vocab_size = {_WORDS} ids run from 0 to {_WORDS - 1}.")
+    few = f"{len(words)} random words are only {len(words.unique())} different ones: draw one per position."
+    if len(words.unique()) <= 5:
+        raise Wrong(few)
+    quarters = torch.bincount(words * 4 // _WORDS, minlength=4) / len(words)
+    if (quarters - 0.25).abs().max() > 0.1:
+        raise Wrong("The random words do not come from the whole vocabulary: draw ids from 0 to vocab_size - 1.")
+    if len(words.unique()) < 0.3 * len(words):
+        raise Wrong(few)
+
+
+@exercise("week03")
+def mask_tokens(student: Student) -> str:
+    """mask_tokens(input_ids, special_tokens_mask, mask_id, vocab_size, p=0.15, generator=None) -> (inputs, labels)."""
+    ids, special = _corpus(student)
+    replaced = []
+    for p in (0.15, 0.4):
+        inputs, labels = _masked(student, ids, special, p)
+        chosen = _places(ids, special, inputs, labels)
+        _choice(chosen, special, p)
+        _shares(ids, inputs, chosen)
+        replaced.append(inputs[chosen & (inputs != ids) & (inputs != _MASK_ID)])
+    _replacements(torch.cat(replaced))
+
+    # Random numbers: from the generator where one is given, and new ones every time.
+    first, second, third = (
+        _masked(student, ids, special, 0.15, torch.Generator().manual_seed(seed)) for seed in (5, 5, 6)
+    )
+    if not all(map(torch.equal, first, second)):
+        raise Wrong("Two generators of one seed give different results: pass `generator` to every draw.")
+    if torch.equal(first[1], third[1]):
+        raise Wrong("Generators of different seeds choose the same words: `generator` is not used.")
+    one, other = (_masked(student, ids, special, 0.15)[1] for _ in range(2))
+    if torch.equal(one, other):
+        raise Wrong("A second call chooses the same words: do not seed the random numbers, every step needs new ones.")
+    if (_masked(student, ids, special, 1e-9)[1] != IGNORED).any():  # not 0, which a function may refuse
+        raise Wrong("With p = 0.000000001 it still chooses words.")
+    left_out = student(ids, special, _MASK_ID, _WORDS)[1] != IGNORED
+    if not _near(left_out[~special].double().mean().item(), 0.15, int((~special).sum())):
+        raise Wrong("Without p it should choose 15 % of the words: the default is 0.15.")
+    return (
+        "15 % of the words are chosen, each by its own draw; 80 % of them masked, 10 % replaced by words of the whole "
+        "vocabulary, 10 % kept; labels stand at chosen positions only, special tokens are left alone."
+    )

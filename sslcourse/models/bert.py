@@ -1,0 +1,43 @@
+"""BERT as the library `transformers` has it, small and untrained.
+
+References: Devlin et al. 2019, "BERT: pre-training of deep bidirectional transformers for language understanding".
+"""
+
+from torch import nn
+
+
+def bert(
+    vocab_size: int,
+    hidden_size: int = 64,
+    layers: int = 2,
+    heads: int = 4,
+    intermediate_size: int | None = None,
+    max_length: int = 16,
+    dropout: float = 0.0,
+    initializer_range: float = 0.1,
+) -> nn.Module:
+    """A `transformers.BertForMaskedLM` from random weights, in train mode: seed torch beforehand.
+
+    intermediate_size: width within a block, twice hidden_size where it is not given; max_length: positions, [CLS] and
+    [SEP] included; padding has id 0, as `data.train_tokenizer` gives it. initializer_range: standard deviation of the
+    first weights; BERT's own 0.02 is made for widths of 768. Eager attention: slower on GPUs, but one can look at it.
+    """
+    from transformers import BertConfig, BertForMaskedLM
+
+    if hidden_size % heads:
+        raise ValueError(f"hidden_size is {hidden_size}, which {heads} heads cannot share; take a multiple of {heads}.")
+    return BertForMaskedLM(
+        BertConfig(
+            vocab_size=vocab_size,
+            hidden_size=hidden_size,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            intermediate_size=intermediate_size or 2 * hidden_size,
+            max_position_embeddings=max_length,
+            pad_token_id=0,
+            hidden_dropout_prob=dropout,
+            attention_probs_dropout_prob=dropout,
+            initializer_range=initializer_range,
+            attn_implementation="eager",
+        )
+    )
