@@ -1,9 +1,10 @@
-"""Evaluation: features, probes, neighbours, geometry of an embedding, similarity of two, clusters against classes."""
+"""Evaluation: features, probes, neighbours, geometry, similarity, clusters against classes, out-of-distribution."""
 
 from sslcourse.evaluate.clusters import cluster_accuracy
 from sslcourse.evaluate.features import extract_features, layer_features
 from sslcourse.evaluate.interval import wilson_interval
 from sslcourse.evaluate.neighbours import knn_accuracy, nearest_neighbours
+from sslcourse.evaluate.ood import auroc, auroc_interval, fpr_at_95_tpr
 from sslcourse.evaluate.probe import Probe, linear_probe
 from sslcourse.evaluate.similarity import linear_cka
 from sslcourse.evaluate.spectrum import rankme
@@ -12,8 +13,11 @@ from sslcourse.evaluate.sphere import alignment, uniformity
 __all__ = [
     "Probe",
     "alignment",
+    "auroc",
+    "auroc_interval",
     "cluster_accuracy",
     "extract_features",
+    "fpr_at_95_tpr",
     "knn_accuracy",
     "layer_features",
     "linear_cka",

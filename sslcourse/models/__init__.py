@@ -9,6 +9,8 @@ from sslcourse.models.backbones import backbone
 from sslcourse.models.heads import projection_head
 from sslcourse.models.normalise import Normalise
 from sslcourse.models.pretrained import load_pretrained
+from sslcourse.models.text import TextTransformer, Vocabulary
 from sslcourse.models.vit import ViT
 
-__all__ = ["Normalise", "ViT", "backbone", "conv_decoder", "conv_encoder", "load_pretrained", "projection_head"]
+__all__ = ["Normalise", "TextTransformer", "ViT", "Vocabulary", "backbone", "conv_decoder", "conv_encoder"]
+__all__ += ["load_pretrained", "projection_head"]
