@@ -55,6 +55,13 @@ WEEKS = {
             data={"small": ("cifar100",), "full": ("cifar100",)},
             minutes={"dry": 0.3, "tiny": 1},
         ),
+        Week(
+            "week09",
+            "week09_clip_ood",
+            "CLIP and out-of-distribution detection",
+            data={scale: ("cifar10", "cifar100", "fashion_mnist", "mnist") for scale in ("small", "full")},
+            minutes={"dry": 0.3, "tiny": 1},
+        ),
     )
 }
 

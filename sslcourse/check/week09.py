@@ -185,4 +185,4 @@ def fpr_at_95_tpr(student: Student) -> str:
     ):
         if not close(came := number(student(*case)), wanted):
             raise Wrong(f"For {case[0].tolist()} against {case[1].tolist()} {gives(came, wanted)}")
-    return "The share of the others at or above the highest threshold that 95 % reach; ties counted, nothing interpolated."
+    return "The share of the others that reach the highest threshold that 95 % reach; nothing interpolated."
