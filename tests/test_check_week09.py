@@ -41,7 +41,7 @@ def solved(name):
 @pytest.mark.parametrize("n", [1, 2, 9])
 def test_clip_loss_is_open_clips(n, scale):
     x, t = drawn(n, 6), drawn(n, 6, seed=1)
-    peer = ClipLoss()(F.normalize(x, dim=1), F.normalize(t, dim=1), torch.tensor(scale).double())
+    peer = ClipLoss()(F.normalize(x, dim=1), F.normalize(t, dim=1), torch.tensor(scale, dtype=torch.float64))
     assert float(oracle.clip_loss(x, t, scale)) == pytest.approx(float(peer), abs=1e-10)
     torch.testing.assert_close(oracle._clip_loss(x, t, scale), oracle.clip_loss(x, t, scale))
 

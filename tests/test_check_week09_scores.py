@@ -209,8 +209,7 @@ def distances(t, x):
         ("knn_score", lambda t, x, k=1: -distances(t, x)[:, :k].mean(1), "the mean over the k nearest"),
         ("knn_score", lambda t, x, k=1: -distances(t, x)[:, -k], "the k-th largest"),
         ("knn_score", lambda t, x, k=1: -distances(t, x)[:, k - 1].square(), "the distances are squared"),
-        ("knn_score", lambda t, x, k=1: 1 - distances(t, x)[:, k - 1].square() / 2 - 0, "it should be"),
-        ("knn_score", lambda t, x, k=1: -(1 - distances(t, x)[:, k - 1].square() / 2), "it is the cosine"),
+        ("knn_score", lambda t, x, k=1: 1 - distances(t, x)[:, k - 1].square() / 2, "it is the cosine"),
         ("knn_score", lambda t, x, k=1: knn_by_broadcast(x, t, k)[: len(x)], "Your code raised"),
     ],
 )
