@@ -35,7 +35,7 @@ def zero_shot_weights(
     templates: such as "a photo of a {}". encode_text: texts to embeddings (n, D), not normalised.
     """
     if not len(class_names) or not len(templates):
-        raise ValueError("class_names and templates should hold at least one each, such as 'tree' and 'a photo of a {}'.")
+        raise ValueError("class_names and templates need at least one each, such as 'tree' and 'a photo of a {}'.")
     if plain := [template for template in templates if "{}" not in template]:
         raise ValueError(f"The template {plain[0]!r} has no {{}} to put a class name in.")
     columns = []
