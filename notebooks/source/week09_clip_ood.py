@@ -701,10 +701,12 @@ plot.show(
     plot.image_grid(shown_images.images, titles=[f"image {n}" for n in range(8)], title="Eight test images ..."),
     alt="Eight test images, numbered.",
 )
+for n, caption in enumerate(shown_captions):
+    print(f"caption {n}: {caption}")
 plot.show(
     plot.heat_map(
         t @ z.T,
-        rows=shown_captions,
+        rows=[f"caption {n}" for n in range(8)],
         columns=[str(n) for n in range(8)],
         label="cosine",
         title="... and their captions: the pairs on the diagonal",
@@ -1006,16 +1008,21 @@ for key, one in scores.items():
 print("The intervals cover the choice of the images, not the seed of the training.")
 
 # %%
-plot.show(
-    plot.heat_map(
-        torch.tensor([list(row.values()) for row in areas.values()]),
-        rows=list(areas),
-        columns=list(out_sets),
-        label="AUROC",
-        title="Which score sees what (0.5 is guessing)",
-    ),
-    alt="AUROC of every score on near and far out-of-distribution sets.",
-)
+asks_classes = [key for key in areas if key.startswith(("zero-shot", "probe"))]
+for title, keys in (
+    ("Scores from logits: AUROC (0.5 is guessing)", asks_classes),
+    ("Scores from training images: AUROC (0.5 is guessing)", [key for key in areas if key not in asks_classes]),
+):
+    plot.show(
+        plot.heat_map(
+            torch.tensor([[areas[key][part] for key in keys] for part in out_sets]),
+            rows=list(out_sets),
+            columns=keys,
+            label="AUROC",
+            title=title,
+        ),
+        alt=f"{title}: one column for each score, one row for each out-of-distribution set.",
+    )
 below = [f"{key} on {part}" for key, row in areas.items() for part, area in row.items() if area < 0.5]
 print(f"{len(below)} of {len(areas) * len(out_sets)} are below guessing: {'; '.join(below)}.")
 
