@@ -974,7 +974,7 @@ scores_of = {
     "zero-shot: MSP": lambda h, z: msp(logit_scale * z @ weights),
     "zero-shot: max logit": lambda h, z: max_logit(logit_scale * z @ weights),
     "zero-shot: energy": lambda h, z: energy(logit_scale * z @ weights),
-    "zero-shot: energy of raw cosines": lambda h, z: energy(z @ weights),
+    "zero-shot: energy, unscaled": lambda h, z: energy(z @ weights),
     "zero-shot: MCM": lambda h, z: mcm(z, weights),
     "probe: MSP": lambda h, z: msp(probe(h)),
     "probe: energy": lambda h, z: energy(probe(h)),
