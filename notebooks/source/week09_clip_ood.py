@@ -954,6 +954,9 @@ plot.show(
 )
 
 # %% [markdown]
+# Compare the rows before the columns: where zero-shot and the probe fall alike, it is the tower that is not robust, and
+# no classifier on top of it can help. It was trained on images as they are, without a single augmentation.
+#
 # ## Known or unknown?
 #
 # Now the scores. Logits are either those of zero-shot (cosine times the learnt scale) or those of the probe;
@@ -1036,7 +1039,7 @@ print(f"{len(below)} of {len(areas) * len(out_sets)} are below guessing: {'; '.j
 #   see it at once. Compare the two baselines without CLIP: where raw pixels do as well, the set is so foreign that
 #   recognising it proves nothing about features; where they fail, learning has gained something.
 #
-# And three ways to be worse than guessing, each with its reason:
+# And three ways to be no better than guessing, or worse, each with its reason:
 #
 # 1. *Logit scores on far sets.* A cosine says how near an image is to a word, not whether it is like any image that was
 #    seen. A whole set can land near one word; the next cell counts.
@@ -1044,7 +1047,7 @@ print(f"{len(below)} of {len(areas) * len(out_sets)} are below guessing: {'; '.j
 #    whatever the best one is. The next figure shows the same on the axis of temperature.
 # 3. *Mahalanobis on near sets.* $\Sigma^{-1}$ weighs directions of small variance, in which class plays no part and
 #    images of the same world look alike, whatever they show. Relative Mahalanobis takes them off, and on far sets
-#    loses what they saw.
+#    may lose what they saw.
 #
 # Could one not flip a score that is reliably below 1/2? On this set, yes, by having looked at it. The same score is
 # above 1/2 on the other set: the sign would have been chosen on test data.
@@ -1145,11 +1148,11 @@ plot.show(
     plot.image_grid(
         torch.cat([images for images, _, _ in rows]),
         titles=[
-            f"{true}\n{names[int(one.argmax())]} {one.softmax(dim=0).max():.2f}"
+            f"{true}\n{names[int(one.argmax())]}\n{one.softmax(dim=0).max():.2f}"
             for _, truth, several in rows
             for true, one in zip(truth, several)
         ],
-        title="The surest mistakes: what it is, and below, what it is taken for",
+        title="The surest mistakes: what it is, what it is taken for, and how surely",
     ),
     alt="Eight confident mistakes on test images, eight on near and eight on far images, with names and probabilities.",
 )
