@@ -1050,8 +1050,8 @@ print(f"{len(below)} of {len(areas) * len(out_sets)} are below guessing: {'; '.j
 #    may lose what they saw.
 #
 # Published, for orientation: between CIFAR-100 and CIFAR-10, with a ConvNeXt-base of OpenCLIP, AUROC in %: one nearest
-# neighbour 83.6, zero-shot MSP without prompts 76.4, a probe's features with Mahalanobis 83.3, relative Mahalanobis with
-# the real labels 84.9. Not comparable with a toy.
+# neighbour 83.6, zero-shot MSP without prompts 76.4, a probe with Mahalanobis 83.3, relative Mahalanobis with the real
+# labels 84.9. None of it is comparable with a toy.
 #
 # Could one not flip a score that is reliably below 1/2? On this set, yes, by having looked at it. The same score is
 # above 1/2 on the other set: the sign would have been chosen on test data.
