@@ -77,6 +77,13 @@ WEEKS = {
             minutes={"dry": 0.3, "tiny": 1},
         ),
         Week(
+            "week09",
+            "week09_clip_ood",
+            "CLIP and out-of-distribution detection",
+            data={scale: ("cifar10", "cifar100", "fashion_mnist", "mnist") for scale in ("small", "full")},
+            minutes={"dry": 0.3, "tiny": 1},
+        ),
+        Week(
             "week12",
             "week12_protein_language_models",
             "Protein language models: structure from filling in blanks",

@@ -32,6 +32,18 @@ def labels(y, name: str, length: int) -> torch.Tensor:
     return y.long()
 
 
+def scores(x, name: str) -> torch.Tensor:
+    """x as a detached float64 vector (N,) on the CPU, at least one, without NaN; infinite scores are allowed."""
+    x = torch.as_tensor(x).detach().cpu().double()
+    if x.dim() != 1:
+        raise ValueError(f"{name} has shape {tuple(x.shape)}; expected (N,): one score a sample.")
+    if len(x) == 0:
+        raise ValueError(f"{name} is empty; at least one sample is needed on either side.")
+    if x.isnan().any():
+        raise ValueError(f"{name} holds NaN for {int(x.isnan().sum())} of {len(x)} samples, which cannot be ranked.")
+    return x
+
+
 def labelled_sets(train_x, train_y, test_x, test_y) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Two labelled sets that fit together: equal D, at least two classes, no class that only the test set has."""
     train_x, test_x = features(train_x, "train_x"), features(test_x, "test_x")

@@ -27,3 +27,7 @@ __all__ = [
 ]
 __all__ = ["Normalise", "ViT", "backbone", "bert", "conv_decoder", "conv_encoder", "load_pretrained"]
 __all__ += ["projection_head"]
+from sslcourse.models.text import TextTransformer, Vocabulary
+
+__all__ = ["Normalise", "TextTransformer", "ViT", "Vocabulary", "backbone", "conv_decoder", "conv_encoder"]
+__all__ += ["load_pretrained", "projection_head"]

@@ -84,3 +84,9 @@ def cluster_accuracy(assignments, labels) -> float:
         mapping = dict(zip(clusters, matching, strict=True))
         best = max(best, sum(mapping[a] == b for a, b in zip(assignments, labels, strict=True)))
     return best / len(labels)
+
+
+def auroc(inside, outside) -> float:
+    """Over all pairs, how often the inside one is higher; equal ones half."""
+    pairs = [(a, b) for a in inside.tolist() for b in outside.tolist()]
+    return sum(1.0 if a > b else 0.5 if a == b else 0.0 for a, b in pairs) / len(pairs)
