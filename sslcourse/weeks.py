@@ -55,6 +55,13 @@ WEEKS = {
             data={"small": ("cifar100",), "full": ("cifar100",)},
             minutes={"dry": 0.3, "tiny": 1},
         ),
+        Week(
+            "week10",
+            "week10_intrinsic_dimension",
+            "Intrinsic dimension of data and of layers",
+            data={"small": ("cifar10",), "full": ("cifar10",)},
+            minutes={"dry": 0.3, "tiny": 1},
+        ),
     )
 }
 
