@@ -94,8 +94,8 @@ scale = sslcourse.begin(week=10)
 #
 # - **Many dimensions.** In $d$ dimensions the nearest of $N$ points is at a distance of about $N^{-1/d}$ of the whole:
 #   for $d = 20$ and $N = 2000$ that is 0.68, nothing local. In a cube, nearly every point then has a border nearer than
-#   its neighbours: the estimate is too low. On a closed curved manifold there is no border, and curvature bends the other
-#   way. To keep neighbours near, $N$ has to grow exponentially with $d$.
+#   its neighbours: the estimate is too low. On a closed curved manifold there is no border, and curvature bends the
+#   other way. To keep neighbours near, $N$ has to grow exponentially with $d$.
 # - **Noise and rounding** fill all $D$ dimensions, but only at small scale. So the dimension depends on the *scale* at
 #   which one looks, which is why it should be looked at over scales.
 # - **Duplicates** have $r_1 = 0$.
@@ -106,9 +106,9 @@ scale = sslcourse.begin(week=10)
 #
 # $$\mathrm{PR} = \frac{\left(\sum_j \lambda_j\right)^2}{\sum_j \lambda_j^2}$$
 #
-# is $d$ for $d$ equal eigenvalues and 1 if one of them has all the variance. It is a global and linear measure: a circle
-# has PR 2 and dimension 1. A PR far above the intrinsic dimension says that a manifold of few dimensions is bent
-# through many.
+# is $d$ for $d$ equal eigenvalues and 1 if one of them has all the variance. It is a global and linear measure: a
+# circle has PR 2 and dimension 1. A PR far above the intrinsic dimension says that a manifold of few dimensions is
+# bent through many.
 #
 # ### Who is near whom
 #
@@ -125,9 +125,10 @@ scale = sslcourse.begin(week=10)
 # %% [markdown]
 # ### 10.1 Two distances  ·  given
 #
-# All distances at once need $N^2$ numbers, so they are made in chunks. The quick way, $|a - b|^2 = |a|^2 + |b|^2 - 2 ab$
-# in float32, loses the small distances as a difference of large numbers where points lie far from the origin. So: take
-# the mean off, use quick products only to choose a few candidates, and measure these few exactly, in float64.
+# All distances at once need $N^2$ numbers, so they are made in chunks. The quick way in float32,
+# $|a - b|^2 = |a|^2 + |b|^2 - 2 ab$, loses the small distances as a difference of large numbers where points lie far
+# from the origin. So: take the mean off, use quick products only to choose a few candidates, and measure these few
+# exactly, in float64.
 
 
 # %% tags=["exercise", "points:0"]
@@ -160,7 +161,8 @@ two_nearest = check.two_nearest(two_nearest)
 # ### 10.2 TwoNN  ·  difficulty 2 of 3  ·  about 30 minutes
 #
 # The regression of the theory. Points with a duplicate have $r_1 = 0$: drop them, with a warning, and let $N$ be the
-# number of those that stay. At $i = N$ the level would be infinite, so that one is never fitted, whatever `fraction` is.
+# number of those that stay. At $i = N$ the level would be infinite, so that one is never fitted, whatever `fraction`
+# is.
 #
 # <details><summary>Hint 1</summary><code>two_nearest</code> gives both distances; keep those with <code>r1 &gt; 0</code>; sort the ratios.</details>
 # <details><summary>Hint 2</summary>x: the logarithms of the smallest ones, (kept,); y: minus log of 1 - i / N for i = 1, 2, ..., kept.</details>
@@ -240,8 +242,8 @@ participation_ratio = check.participation_ratio(participation_ratio)
 # %% [markdown]
 # ### 10.5 Neighbourhood overlap  ·  difficulty 2 of 3  ·  about 20 minutes
 #
-# Row n of both is the same sample. `evaluate.nearest_neighbours(x, k=k, metric="euclidean")` returns distances and places
-# of the k nearest others, (N, k) each. The two lists of a sample are *sets*: ranks do not count.
+# Row n of both is the same sample. `evaluate.nearest_neighbours(x, k=k, metric="euclidean")` returns distances and
+# places of the k nearest others, (N, k) each. The two lists of a sample are *sets*: ranks do not count.
 #
 # <details><summary>Hint 1</summary>For one sample: how many places of the first list are in the second?</details>
 # <details><summary>Hint 2</summary>All at once: compare <code>here[:, :, None]</code> with <code>there[:, None, :]</code>, (N, k, k).</details>
@@ -270,7 +272,7 @@ neighbourhood_overlap = check.neighbourhood_overlap(neighbourhood_overlap)
 
 # %% tags=["exercise", "points:0"]
 def label_overlap(x: torch.Tensor, labels: torch.Tensor, k: int) -> float:
-    """Mean share of a sample's k nearest Euclidean neighbours with its label, itself left out; x (N, D), labels (N,)."""
+    """Mean share of the k nearest Euclidean neighbours with the sample's label, itself left out; x (N, D), labels (N,)."""
     ### BEGIN SOLUTION
     places = evaluate.nearest_neighbours(x, k=k, metric="euclidean")[1]      # (N, k)
     return (labels[places] == labels[:, None]).double().mean().item()
@@ -431,8 +433,8 @@ plot.show(
 # %% [markdown]
 # ### Known biases
 #
-# Cubes and a flat torus, 2,000 points each, at dimensions that a layer may well have. The cut form of maximum likelihood,
-# the mistake named in the theory, is drawn beside the right ones.
+# Cubes and a flat torus, 2,000 points each, at dimensions that a layer may well have. The cut form of maximum
+# likelihood, the mistake named in the theory, is drawn beside the right ones.
 
 # %%
 dimensions = [2, 5, 10, 20]
@@ -466,8 +468,8 @@ plot.show(
 )
 
 # %% [markdown]
-# The wrongly cut estimate even looks *better* at high dimension, since two errors cancel. At dimension 2, where there is
-# nothing to cancel, it is plainly wrong. A bias is no correction of another one.
+# The wrongly cut estimate even looks *better* at high dimension, since two errors cancel. At dimension 2, where there
+# is nothing to cancel, it is plainly wrong. A bias is no correction of another one.
 #
 # ### Far from the origin, in float32
 #
@@ -509,11 +511,12 @@ def swiss_roll(n: int, noise: float) -> torch.Tensor:
 
 
 rolls = {f"noise {noise}": swiss_roll(n_points, noise) for noise in (0.0, 0.1, 0.3)}
-scaling = {name: id_scaling(x, fractions, scale.pick(dry=1, tiny=5, small=5, full=5), random) for name, x in rolls.items()}
+repeats = scale.pick(dry=1, tiny=5, small=5, full=5)
+scaling = {label: id_scaling(x, fractions, repeats, random) for label, x in rolls.items()}
 sizes = scaling["noise 0.0"][0]
 plot.show(
     plot.curves(
-        {name: ids for name, (_, ids) in scaling.items()},
+        {label: ids for label, (_, ids) in scaling.items()},
         x=sizes,
         levels={"plane": 2, "body": 3},
         log_x=True,
@@ -526,7 +529,7 @@ plot.show(
 ranks = [1, 2, 4, 8, 16, 32]
 plot.show(
     plot.curves(
-        {name: [gride(x, n1) for n1 in ranks] for name, x in rolls.items()},
+        {label: [gride(x, n1) for n1 in ranks] for label, x in rolls.items()},
         x=ranks,
         levels={"plane": 2, "body": 3},
         log_x=True,
@@ -542,15 +545,15 @@ plot.show(
 #
 # (a) Derive the factor 1.34 for the cut. Why does the same cut not harm the regression? (b) The 3-torus has PCA
 # dimension 6. What would both measures say of a circle drawn as the curve
-# $(\cos t, \sin t, \cos 2t, \sin 2t, \dots, \cos 20 t, \sin 20 t)$? (c) You measure 14 on 2,000 images. Which statements
-# about the true dimension does that support, and what would you measure next?
+# $(\cos t, \sin t, \cos 2t, \sin 2t, \dots, \cos 20 t, \sin 20 t)$? (c) You measure 14 on 2,000 images. Which
+# statements about the true dimension does that support, and what would you measure next?
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
 # (a) $\log \mu$ is exponential with rate $d$. Its lowest share $f$ has the mean
-# $\frac1f \int_0^q x\, d e^{-dx} dx$ with $e^{-dq} = 1 - f$, which is $\frac1d \left(1 + \frac{1-f}{f} \ln(1-f)\right)$;
-# for $f = 0.9$ this is $0.744 / d$. The regression pairs each kept ratio with its level among *all* $N$, so the points
-# lie on the same line, only fewer of them.
+# $\frac1f \int_0^q x\, d e^{-dx} dx$ with $e^{-dq} = 1 - f$, which is
+# $\frac1d \left(1 + \frac{1-f}{f} \ln(1-f)\right)$; for $f = 0.9$ this is $0.744 / d$. The regression pairs each kept ratio with its level among *all*
+# $N$, so the points lie on the same line, only fewer of them.
 #
 # (b) TwoNN 1: it is a curve. PCA 40: all pairs of functions have the same variance and are uncorrelated. One degree of
 # freedom may be bent through as many dimensions as you like.
@@ -566,11 +569,12 @@ plot.show(
 #
 # Of the scenes every factor is known, so their dimension can be compared with the truth. First a world in which only
 # some continuous factors vary, all else being as in its first image: position, horizon, mist, size, tilt, the three
-# channels of the light, then the three of the sky, the ground and the haze. The truth is the number of numbers that vary. A cube
-# of that dimension with the same number of points shows what TwoNN would give if factors entered linearly.
+# channels of the light, then the three of the sky, the ground and the haze. The truth is the number of numbers that
+# vary. A cube of that dimension with the same number of points shows what TwoNN would give if factors entered
+# linearly.
 
 # %%
-ladder = {"x": 1, "y": 1, "horizon": 1, "mist": 1, "radius": 1, "tilt": 1, "light": 3, "sky": 4, "earth": 4, "haze": 4}
+ladder = {"x": 1, "y": 1, "horizon": 1, "mist": 1, "radius": 1, "tilt": 1, "light": 3, "sky": 3, "earth": 3, "haze": 3}
 steps = [2, 4] if scale.name == "dry" else [1, 2, 3, 4, 5, 6, 7, 8, 10]
 n_world = scale.pick(dry=200, tiny=2000, small=2000, full=2000)
 world_true, world_id, world_pca, cube_id = [], [], [], []
@@ -597,20 +601,21 @@ plot.show(
 print("PCA dimension of the same images:", ", ".join(f"{value:.1f}" for value in world_pca))
 
 # %% [markdown]
-# Pixels are rounded to whole numbers and edges are not smooth in position; at a single factor the neighbours are so near
-# that this shows: the estimate is too *high*. With many factors neighbours are far, and it is too *low*, as in the cube.
-# In between the number of factors can be read off, from pixels alone. The PCA dimension has nothing to do with it: moving
-# an object moves a picture along a bent curve.
+# Pixels are rounded to whole numbers and edges are not smooth in position; at a single factor the neighbours are so
+# near that this shows: the estimate is too *high*. With many factors neighbours are far, and it is too *low*, as in
+# the cube. In between the number of factors can be read off, from pixels alone. The PCA dimension has nothing to do
+# with it: moving an object moves a picture along a bent curve.
 
 # %% [markdown]
 # ## Layers of trained, untrained and random-label nets
 #
 # ### Training, live
 #
-# Three nets of the same architecture and initialisation: **untrained**; trained on the classes; trained on the same images with labels drawn
-# at random, which can only be learnt by heart (Zhang et al. 2017; Ansuini et al. 2019 compare such nets). At `tiny` the
-# MoCo net of week 5 joins them, a checkpoint that ships with the course and was trained without labels on ten times as
-# many images: it shows what such features look like, not what the same budget would reach.
+# Three nets of the same architecture and initialisation: **untrained**; trained on the classes; trained on the same
+# images with labels drawn at random, which can only be learnt by heart (Zhang et al. 2017; Ansuini et al. 2019 compare
+# such nets). At `tiny` the MoCo net of week 5 joins them, a checkpoint that ships with the course and was trained
+# without labels on ten times as many images: it shows what such features look like, not what the same budget would
+# reach.
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -746,10 +751,10 @@ plot.show(
 # %% [markdown]
 # Read the three together. Training on classes *compresses*: what does not help to tell the classes apart is overlooked,
 # and the intrinsic dimension falls from layer to layer while neighbours become classmates. The net with random
-# labels has nothing that it may overlook, since any detail may be what tells one image from another; its dimension stays up or rises
-# and its linear dimension rises furthest. Both trained nets show the **hunchback** in the linear measure: a rise in the
-# middle, a fall towards a head of ten classes. Whether the intrinsic dimension has one too, read off your figure; Ansuini
-# et al. (2019) found it for large nets on natural images.
+# labels has nothing that it may overlook, since any detail may be what tells one image from another; its dimension
+# stays up or rises and its linear dimension rises furthest. Both trained nets show the **hunchback** in the linear
+# measure: a rise in the middle, a fall towards a head of ten classes. Whether the intrinsic dimension has one too,
+# read off your figure; Ansuini et al. (2019) found it for large nets on natural images.
 #
 # How were random labels learnt, if the neighbours are no classmates? On the *training* images the last layers do group
 # by the random label:
@@ -774,8 +779,8 @@ plot.show(
 # %% [markdown]
 # ### Layer against layer
 #
-# Which layers hold the same neighbours? Row i, column j: overlap of layers i and j of one net. The map is symmetric with
-# ones on the diagonal.
+# Which layers hold the same neighbours? Row i, column j: overlap of layers i and j of one net. The map is symmetric
+# with ones on the diagonal.
 
 # %%
 plot.show(
@@ -791,7 +796,8 @@ plot.show(
 
 # %% [markdown]
 # Between two *nets* rows and columns mean different things, and the map is not symmetric: here row i is layer i of the
-# supervised net, column j layer j of another one. The cell also shows what happens if the images are shuffled in between.
+# supervised net, column j layer j of another one. The cell also shows what happens if the images are shuffled in
+# between.
 
 # %%
 other = "MoCo (shipped)" if "MoCo (shipped)" in nets else "random labels"
@@ -826,18 +832,18 @@ print(f"chance k / (N - 1): {10 / (few - 1):.2f}")
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
 # (a) The manifold loses degrees of freedom (factors that do not matter are overlooked) and is at the same time bent
-# through more directions: ReLUs fold it, and classes that move apart occupy directions of their own. PCA sees the bending,
-# TwoNN the degrees of freedom.
+# through more directions: ReLUs fold it, and classes that move apart occupy directions of their own. PCA sees the
+# bending, TwoNN the degrees of freedom.
 #
 # (b) With true labels whole families of images (the same shape elsewhere, in another colour) have one answer, and the
-# net may map them together. With random labels no such family exists; to map two similar images of different label apart,
-# it has to amplify the small differences between them, that is keep and stretch all directions. Only the last layers,
-# where the label is known, can bring together what shares it, and only for images it has seen.
+# net may map them together. With random labels no such family exists; to map two similar images of different label
+# apart, it has to amplify the small differences between them, that is keep and stretch all directions. Only the last
+# layers, where the label is known, can bring together what shares it, and only for images it has seen.
 #
 # (c) All layers of all nets are measured on the same images, so the number of points is equal, and differences between
-# nets remain meaningful as an order. The bias is larger where the dimension is larger, so differences between high values are
-# compressed. Equal: images, their number, the pooling of maps, the fraction. Then repeat with half of the images: does the
-# order stay?
+# nets remain meaningful as an order. The bias is larger where the dimension is larger, so differences between high
+# values are compressed. Equal: images, their number, the pooling of maps, the fraction. Then repeat with half of the
+# images: does the order stay?
 # ### END SOLUTION
 
 # %% [markdown]
@@ -881,18 +887,18 @@ plot.show(
 # %% [markdown]
 # ## Optional: published networks
 #
-# At scale `full` the same functions measure transformers of the literature, each layer's tokens averaged as in Valeriani
-# et al. (2023). Published there, for orientation: ESM-2 peaks at 32, 24 and 19 for its sizes 3B, 650M and 35M, with a plateau of
-# 5 to 6 after the peak; iGPT-L goes 12 - 31 - 21 - 27 - 12. This cell fetches weights with `transformers` and
-# needs a GPU; **it was never run for this release**, and no number of it is recorded.
+# At scale `full` the same functions measure transformers of the literature, each layer's tokens averaged as in
+# Valeriani et al. (2023). Published there, for orientation: ESM-2 peaks at 32, 24 and 19 for its sizes 3B, 650M and
+# 35M, with a plateau of 5 to 6 after the peak; iGPT-L goes 12 - 31 - 21 - 27 - 12. This cell fetches weights with
+# `transformers` and needs a GPU; **it was never run for this release**, and no number of it is recorded.
 
 
 # %%
 def hidden_states(name: str, inputs: dict[str, torch.Tensor], batch_size: int = 16) -> list[torch.Tensor]:
     """Features (N, D) after the embedding and after each block of a published transformer, tokens averaged.
 
-    name: such as "facebook/esm2_t12_35M_UR50D", "openai/imagegpt-small", "facebook/dinov2-small"; inputs: what its tokenizer or
-    image processor returns for N samples, padded to one length.
+    name: such as "facebook/esm2_t12_35M_UR50D", "openai/imagegpt-small" or "facebook/dinov2-small"; inputs: what its
+    tokenizer or image processor returns for N samples, padded to one length.
     """
     from transformers import AutoModel
 
@@ -925,8 +931,8 @@ if scale.name == "full":
 #
 # (a) You reduce features to as many principal components as TwoNN says. What goes wrong? (b) A colleague finds an
 # intrinsic dimension of 3 for a layer and concludes that training collapsed. Which other explanations are there, and
-# which measure of this notebook would tell them apart? (c) Two layers have the same dimension. Does the overlap of their
-# neighbourhoods have to be high? Give an example.
+# which measure of this notebook would tell them apart? (c) Two layers have the same dimension. Does the overlap of
+# their neighbourhoods have to be high? Give an example.
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
@@ -938,8 +944,8 @@ if scale.name == "full":
 # scale problem such as few very tight clusters (within a cluster the dimension is low). Label overlap and a probe tell
 # collapse from compression: a collapsed layer has chance; participation ratio 1 means one direction.
 #
-# (c) No. The coordinates x of one random cube and those of another, independent one: equal dimension, overlap k / (N - 1).
-# Or: a layer that kept position and another one that kept colour and light of the same scenes.
+# (c) No. The coordinates x of one random cube and those of another, independent one: equal dimension, overlap k / (N -
+# 1). Or: a layer that kept position and another one that kept colour and light of the same scenes.
 # ### END SOLUTION
 
 # %% [markdown]
@@ -1035,8 +1041,9 @@ check.report(
 #
 # - E. Facco, M. d'Errico, A. Rodriguez, A. Laio. *Estimating the intrinsic dimension of datasets by a minimal
 #   neighborhood information.* Scientific Reports 7, 2017. [doi:10.1038/s41598-017-11873-y](https://doi.org/10.1038/s41598-017-11873-y).
-# - A. Ansuini, A. Laio, J. H. Macke, D. Zoccolan. *Intrinsic dimension of data representations in deep neural networks.*
-#   NeurIPS 2019. [arXiv:1905.12784](https://arxiv.org/abs/1905.12784). The hunchback, and nets with random labels.
+# - A. Ansuini, A. Laio, J. H. Macke, D. Zoccolan. *Intrinsic dimension of data representations in deep neural
+#   networks.* NeurIPS 2019. [arXiv:1905.12784](https://arxiv.org/abs/1905.12784). The hunchback, and nets with random
+#   labels.
 # - D. Doimo, A. Glielmo, A. Ansuini, A. Laio. *Hierarchical nucleation in deep neural networks.* NeurIPS 2020.
 #   [arXiv:2007.03506](https://arxiv.org/abs/2007.03506). Neighbourhood overlap.
 # - F. Denti, D. Doimo, A. Laio, A. Mira. *The generalized ratios intrinsic dimension estimator.* Scientific Reports 12,

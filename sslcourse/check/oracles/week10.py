@@ -32,7 +32,12 @@ def neighbours(x: Tensor, k: int) -> list[list[int]]:
 
 def two_nearest(x: Tensor) -> Tensor:
     """(2, N): distances of every point to its nearest and its second nearest."""
-    return torch.tensor([row[:2] for row in distances(x)], dtype=torch.float64).T
+    x = torch.as_tensor(x).double()
+    rows = []
+    for i, point in enumerate(x):
+        far = (point - x).square().sum(dim=1).sqrt()
+        rows.append(torch.cat([far[:i], far[i + 1 :]]).sort().values[:2])
+    return torch.stack(rows, dim=1)
 
 
 # --- two_nn and two_nn_mle
@@ -66,6 +71,7 @@ def _two_nn(
     *,
     shift: float = 0.0,
     more: int = 0,
+    last: bool = False,
     intercept: bool = False,
     fixed: float | None = None,
     swapped: bool = False,
@@ -74,10 +80,13 @@ def _two_nn(
     plain_mu: bool = False,
     **ratios,
 ) -> float:
-    """two_nn with something wrong: levels (i - shift) / (n + more), or those of the kept ones only, and so on."""
+    """two_nn with something wrong: levels (i - shift) / (n + more), or those of the kept ones only, and so on.
+
+    last: the largest ratio is fitted too, where the fraction is 1.
+    """
     logs = _ratios(x, **ratios)
     n = len(logs)
-    keep = min(int((fixed or fraction) * n), n if shift or more else n - 1)
+    keep = min(int((fixed or fraction) * n), n if last else n - 1)
     total = keep + 1 if of_kept else n + more
     level = -(1 - (torch.arange(1, keep + 1).double() - shift) / total).log()
     mu = logs[:keep].exp() if plain_mu else logs[:keep]
@@ -100,7 +109,9 @@ ITSELF = "a point counts as its own first neighbour: at distance 0 it would make
 TWO_NN_MISTAKES = (
     Mistake(
         "the empirical distribution is off by one: F_i = i / N with i from 1 on.",
-        (_slope(shift=1), _slope(more=1), _slope(shift=0.5)),
+        tuple(
+            _slope(**what, last=last) for what in ({"shift": 1}, {"more": 1}, {"shift": 0.5}) for last in (True, False)
+        ),
     ),
     Mistake(
         "the line has an intercept: it goes through the origin, slope = sum(x y) / sum(x x).", (_slope(intercept=True),)
