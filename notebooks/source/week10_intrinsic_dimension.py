@@ -575,8 +575,8 @@ plot.show(
 
 # %%
 ladder = {"x": 1, "y": 1, "horizon": 1, "mist": 1, "radius": 1, "tilt": 1, "light": 3, "sky": 3, "earth": 3, "haze": 3}
-steps = [2, 4] if scale.name == "dry" else [1, 2, 3, 4, 5, 6, 7, 8, 10]
-n_world = scale.pick(dry=200, tiny=2000, small=2000, full=2000)
+steps = [2, 4] if scale.name == "dry" else [1, 2, 3, 4, 6, 7, 10]
+n_world = scale.pick(dry=200, tiny=1500, small=1500, full=2000)
 world_true, world_id, world_pca, cube_id = [], [], [], []
 for count in steps:
     varying = list(ladder)[:count]
@@ -601,10 +601,15 @@ plot.show(
 print("PCA dimension of the same images:", ", ".join(f"{value:.1f}" for value in world_pca))
 
 # %% [markdown]
-# Pixels are rounded to whole numbers and edges are not smooth in position; at a single factor the neighbours are so
-# near that this shows: the estimate is too *high*. With many factors neighbours are far, and it is too *low*, as in
-# the cube. In between the number of factors can be read off, from pixels alone. The PCA dimension has nothing to do
-# with it: moving an object moves a picture along a bent curve.
+# The estimate rises with the number of factors, but it is a ruler with an offset. With few factors neighbours are near,
+# and what is rough at that scale counts as dimension: pixels are rounded to whole numbers, edges jump from pixel to
+# pixel, and a factor that changes little (the tilt) is not much larger than that. With many factors neighbours are far,
+# and the estimate is too low, as in the cube. That the curves cross is no merit. The PCA dimension has nothing to do with
+# the number of factors: moving an object moves a picture along a curve that is bent through many directions.
+#
+# In the full world, 24 numbers vary continuously (six factors, three each for light, object, sky, haze and ground,
+# three for proportions and phase of the texture), three more for each cloud or bush that happens to be there, and beside them class,
+# colour, background and texture, which take few values and have no dimension. Compare with `input_id` in the report.
 
 # %% [markdown]
 # ## Layers of trained, untrained and random-label nets
