@@ -272,7 +272,10 @@ neighbourhood_overlap = check.neighbourhood_overlap(neighbourhood_overlap)
 
 # %% tags=["exercise", "points:0"]
 def label_overlap(x: torch.Tensor, labels: torch.Tensor, k: int) -> float:
-    """Mean share of the k nearest Euclidean neighbours with the sample's label, itself left out; x (N, D), labels (N,)."""
+    """Mean share of the k nearest Euclidean neighbours with the sample's own label, itself left out.
+
+    x: (N, D); labels: (N,).
+    """
     ### BEGIN SOLUTION
     places = evaluate.nearest_neighbours(x, k=k, metric="euclidean")[1]      # (N, k)
     return (labels[places] == labels[:, None]).double().mean().item()
@@ -552,8 +555,8 @@ plot.show(
 # ### BEGIN SOLUTION
 # (a) $\log \mu$ is exponential with rate $d$. Its lowest share $f$ has the mean
 # $\frac1f \int_0^q x\, d e^{-dx} dx$ with $e^{-dq} = 1 - f$, which is
-# $\frac1d \left(1 + \frac{1-f}{f} \ln(1-f)\right)$; for $f = 0.9$ this is $0.744 / d$. The regression pairs each kept ratio with its level among *all*
-# $N$, so the points lie on the same line, only fewer of them.
+# $\frac1d \left(1 + \frac{1-f}{f} \ln(1-f)\right)$; for $f = 0.9$ this is $0.744 / d$. The regression pairs each kept
+# ratio with its level among *all* $N$, so the points lie on the same line, only fewer of them.
 #
 # (b) TwoNN 1: it is a curve. PCA 40: all pairs of functions have the same variance and are uncorrelated. One degree of
 # freedom may be bent through as many dimensions as you like.
@@ -603,13 +606,14 @@ print("PCA dimension of the same images:", ", ".join(f"{value:.1f}" for value in
 # %% [markdown]
 # The estimate rises with the number of factors, but it is a ruler with an offset. With few factors neighbours are near,
 # and what is rough at that scale counts as dimension: pixels are rounded to whole numbers, edges jump from pixel to
-# pixel, and a factor that changes little (the tilt) is not much larger than that. With many factors neighbours are far,
-# and the estimate is too low, as in the cube. That the curves cross is no merit. The PCA dimension has nothing to do with
-# the number of factors: moving an object moves a picture along a curve that is bent through many directions.
+# pixel, and a factor that changes little (the tilt) is not much larger than that. With many factors neighbours are
+# far, and the estimate is too low, as in the cube. That the curves cross is no merit. The PCA dimension has nothing to
+# do with the number of factors: moving an object moves a picture along a curve that is bent through many directions.
 #
 # In the full world, 24 numbers vary continuously (six factors, three each for light, object, sky, haze and ground,
-# three for proportions and phase of the texture), three more for each cloud or bush that happens to be there, and beside them class,
-# colour, background and texture, which take few values and have no dimension. Compare with `input_id` in the report.
+# three for proportions and phase of the texture), three more for each cloud or bush that happens to be there, and
+# beside them class, colour, background and texture, which take few values and have no dimension. Compare with
+# `input_id` in the report.
 
 # %% [markdown]
 # ## Layers of trained, untrained and random-label nets
@@ -625,14 +629,14 @@ print("PCA dimension of the same images:", ", ".join(f"{value:.1f}" for value in
 # %%
 # NBVAL_CHECK_OUTPUT
 name = scale.pick(tiny="scenes", small="cifar10", full="cifar10")
-train_set = data.load_images(name, "train", n=scale.pick(dry=300, tiny=2000, small=4000, full=None), seed=scale.seed)
+train_set = data.load_images(name, "train", n=scale.pick(dry=300, tiny=2000, small=2000, full=None), seed=scale.seed)
 test_set = data.load_images(name, "test", n=scale.pick(dry=200, tiny=1500, small=2000, full=5000), seed=scale.seed)
 classes = len(train_set.class_names)
 print(f"{len(train_set)} training and {len(test_set)} test images of {classes} classes")
 
 # %%
 architecture = scale.pick(tiny="conv4_gn", small="resnet10t", full="resnet18")
-epochs = scale.pick(dry=1, tiny=20, small=25, full=100)
+epochs = scale.pick(dry=1, tiny=20, small=20, full=100)
 batch_size = 64
 learning_rate = scale.pick(tiny=2e-3, small=1e-3, full=1e-3)
 stage = scale.pick(tiny="stage", small="net.layer", full="net.layer")

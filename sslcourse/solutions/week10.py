@@ -78,7 +78,10 @@ def neighbourhood_overlap(a: torch.Tensor, b: torch.Tensor, k: int) -> float:
 
 
 def label_overlap(x: torch.Tensor, labels: torch.Tensor, k: int) -> float:
-    """Mean share of the k nearest Euclidean neighbours with the sample's label, itself left out; x (N, D), labels (N,)."""
+    """Mean share of the k nearest Euclidean neighbours with the sample's own label, itself left out.
+
+    x: (N, D); labels: (N,).
+    """
     places = evaluate.nearest_neighbours(x, k=k, metric="euclidean")[1]      # (N, k)
     return (labels[places] == labels[:, None]).double().mean().item()
 
