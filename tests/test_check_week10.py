@@ -603,6 +603,16 @@ def rows(n, size, generator):
     return torch.randperm(n, generator=generator)[:size]
 
 
+def last_of(x, fractions, n_repeats, generator):
+    return [
+        [evaluate.two_nn(x[rows(len(x), int(f * len(x)), generator)]) for _ in range(n_repeats)][-1] for f in fractions
+    ]
+
+
+def summed(x, fractions, n_repeats, generator):
+    return [n_repeats * value for value in scaled(rows)(x, fractions, n_repeats, generator)[1]]
+
+
 @pytest.mark.filterwarnings("ignore:.*duplicate")
 @pytest.mark.parametrize(
     ("wrong", "words"),
@@ -612,6 +622,9 @@ def rows(n, size, generator):
         (scaled(lambda n, size, g: torch.randperm(n)[:size]), "every random number should come from it"),
         (scaled(lambda n, size, g: rows(n, size, torch.Generator().manual_seed(0))), "should come from it"),
         (scaled(rows, sizes=lambda f, n: int(f * n) + 1 if f < 1 else n), "they should be 200, 100, 50"),
+        (scaled(rows, repeats=lambda n: 1), "Only one of the repeats counts"),
+        (lambda x, f, n, g: [[int(share * len(x)) for share in f], last_of(x, f, n, g)], "Only one of the repeats"),
+        (lambda x, f, n, g: [[int(share * len(x)) for share in f], summed(x, f, n, g)], "it should be"),
         (lambda *case: scaled(rows)(*case)[1], "It should return two things"),
         (lambda *case: tuple(part[:2] for part in scaled(rows)(*case)), "3 of each"),
     ],

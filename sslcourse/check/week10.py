@@ -160,6 +160,14 @@ def id_scaling(student: Student) -> str:
         raise Wrong("The same generator gives other results: every random number should come from it.")
     if close(again[1], other[1], 1e-9):
         raise Wrong("Another generator gives the same result: every random number should come from it.")
+    # Three draws one after another, and three in one call, from generators in the same state.
+    generator = torch.Generator().manual_seed(3)
+    singles = [number(student(x, (0.5,), 1, generator)[1][0]) for _ in range(3)]
+    three = number(student(x, (0.5,), 3, torch.Generator().manual_seed(3))[1][0])
+    if close(three, singles[0], 1e-9) or close(three, singles[2], 1e-9):
+        raise Wrong("Only one of the repeats counts: take the mean over all of them.")
+    if close(three, sum(singles), 1e-6):
+        raise Wrong("The repeats are summed: take their mean.")
     # The mean over 8 draws lies near the mean over 60 others; single draws scatter by more than that.
     many = run(2, 60)[1]
     for fraction, value, mean in zip(fractions[1:], ids[1:], many[1:], strict=True):
