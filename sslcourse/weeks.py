@@ -56,6 +56,13 @@ WEEKS = {
             minutes={"dry": 0.3, "tiny": 1},
         ),
         Week(
+            "week08",
+            "week08_masked_image_modelling",
+            "Masked image modelling: MAE, BEiT, iBOT",
+            data={"small": ("cifar10",), "full": ("cifar10",)},
+            minutes={"dry": 0.3, "tiny": 1},
+        ),
+        Week(
             "week10",
             "week10_intrinsic_dimension",
             "Intrinsic dimension of data and of layers",

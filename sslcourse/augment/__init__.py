@@ -10,6 +10,7 @@ from sslcourse.augment.blur import GaussianBlur
 from sslcourse.augment.colour import ColourJitter, RandomGreyscale, Solarise
 from sslcourse.augment.crop import RandomResizedCrop
 from sslcourse.augment.flip import RandomFlip
+from sslcourse.augment.masks import block_mask, random_mask
 from sslcourse.augment.rotate import rotate_batch
 from sslcourse.augment.views import Compose, multi_crop, simclr, two_views
 
@@ -21,7 +22,9 @@ __all__ = [
     "RandomGreyscale",
     "RandomResizedCrop",
     "Solarise",
+    "block_mask",
     "multi_crop",
+    "random_mask",
     "rotate_batch",
     "simclr",
     "two_views",

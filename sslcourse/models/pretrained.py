@@ -17,6 +17,7 @@ from torch import nn
 
 from sslcourse.models.backbones import backbone
 from sslcourse.models.published import moco_v2_resnet50
+from sslcourse.models.vit import ViT
 
 FOLDER = Path(__file__).parents[1] / "checkpoints"
 
@@ -50,6 +51,15 @@ SHIPPED = {
         toy="scenes",
         version=1,
     ),
+    "mae_scenes_vit8": Shipped(
+        build=lambda: ViT(32, 8, dim=96, depth=3, num_heads=3),
+        trained="MAE as in week 8 (patches of 8, 96 features, 3 blocks, half masked): 25 epochs of 20,000 images",
+        recipe="sslcourse.cli.recipes.mae:mae_scenes_vit8",
+        measure="sslcourse.cli.recipes.mae:probe_of_scenes",
+        seed=508,
+        toy="scenes",
+        version=1,
+    ),
 }
 
 PUBLISHED = {"moco_v2_resnet50": moco_v2_resnet50}
@@ -58,9 +68,10 @@ PUBLISHED = {"moco_v2_resnet50": moco_v2_resnet50}
 def load_pretrained(name: str) -> nn.Module:
     """A backbone with weights, in eval mode: images (N, C, H, W), uint8 or float in [0, 1], to features (N, D).
 
-    name: `moco_scenes_conv4`, shipped; `moco_v2_resnet50`, fetched into the data root on first use. Raises ValueError
-    for an unknown name and for a file that is damaged, belongs to another network, or was trained on another version of
-    its toy world; FileNotFoundError where the file is missing; DataMissing, DataCorrupted for what has to be fetched.
+    name: `moco_scenes_conv4`, `mae_scenes_vit8`, shipped; `moco_v2_resnet50`, fetched into the data root on first use.
+    Raises ValueError for an unknown name and for a file that is damaged, belongs to another network, or was trained on
+    another version of its toy world; FileNotFoundError where the file is missing; DataMissing, DataCorrupted for what
+    has to be fetched.
     """
     if name in PUBLISHED:
         return PUBLISHED[name]().eval()

@@ -1,0 +1,1190 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Week 8 · Masked image modelling
+#
+# Hide half of an image and let a network fill it in. Nothing is compared with anything, there are no views, no
+# negatives and no teacher: only patches that are seen and patches that are not. That is the **masked autoencoder**
+# (MAE). Its siblings predict something else in the same places: **BEiT** the numbers of visual words, **iBOT** what a
+# teacher says. You write the mask, the encoder that sees the rest, and the losses of all three; and you find out that
+# *good features* means different things to nearest neighbours, to a linear probe and to fine-tuning.
+#
+# **You will be able to**
+#
+# 1. write a masked autoencoder whose encoder never sees a masked patch, and say what that saves;
+# 2. say what a reconstruction error is to be compared with, and what the best prediction of a squared error looks like;
+# 3. tell kNN, linear probe and fine-tuning apart, and choose the one that answers your question;
+# 4. place MAE, BEiT, iBOT and DINOv2 on one map: what is predicted, who makes the target, what the loss sees.
+#
+# **You need** the vision transformer (week 6), masked words (week 3), linear probing (week 1); DINO (week 7) for the
+# optional part. Notation: $N$ images of $L$ patches of $P$ values ($P = p \cdot p \cdot C$), tokens of dimension $D$,
+# $M$ the masked and $V$ the visible patches of an image, $r = |M| / L$ the mask ratio.
+#
+# **Time** theory 15 minutes, core exercises about 60 minutes (7 points), questions about 30 minutes (6 points),
+# optional exercises about 40 minutes. The notebook itself runs for about a minute at scale `tiny`; every blank
+# exercise is replaced by its reference until you write your own.
+
+# %%
+# On Colab this installs the course; anywhere else it does nothing.
+import sys
+
+if "google.colab" in sys.modules:
+    import subprocess
+
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "sslcourse"], check=True)
+
+# %% tags=["setup"]
+import copy
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import sslcourse
+from sslcourse import augment, data, evaluate, models, plot, train
+from sslcourse.check import week08 as check
+from sslcourse.models.vit import Block
+
+# %%
+scale = sslcourse.begin(week=8)
+
+# %% [markdown]
+# ## Theory
+#
+# ### From masked words to masked patches
+#
+# BERT hides 15 % of the words and predicts them. A word carries much; from 85 % of a sentence the rest is still hard to
+# guess. A pixel carries little: its neighbours nearly say what it is, and a network that only continues lines over a
+# narrow gap solves the task without knowing what it looks at. So images are masked far more heavily. He et al. (2022)
+# hide 75 % of the patches, and what is left is too little for continuing lines.
+#
+# ### An encoder that sees the visible patches only
+#
+# MAE cuts an image into $L$ patches, hides a random set $M$ and gives only the visible ones to the encoder, each with
+# the embedding of its own place. A small decoder then gets the encoder's tokens at their places, one learnt **mask
+# token** at all others, position embeddings for all, and predicts the pixels:
+#
+# $$h_V = f\big(\{E x_i + e_i\}_{i \in V}\big), \qquad
+# \hat x = g\big(\text{put back}(W h_V,\ \text{mask token})\big), \qquad
+# \mathcal L = \frac{1}{|M|} \sum_{i \in M} \frac1P \lVert \hat x_i - t_i \rVert^2 .$$
+#
+# Two things follow from the encoder's diet. **It is cheap**: the perceptrons cost $(1 - r) L$ tokens, attention
+# $(1 - r)^2 L^2$ pairs; at $r = 3/4$ that is a quarter and a sixteenth. **And it is used as it was trained**: mask tokens
+# never occur in a real image, so an encoder that is trained on them meets in use something it has hardly seen (BERT's
+# 10 % of kept words are there for the same reason). The decoder is thrown away afterwards.
+#
+# ### The target, and what a prediction costs
+#
+# MAE predicts each patch after normalising it by itself, $t_i = (x_i - \mu_i) / \sqrt{\sigma_i^2 + 10^{-6}}$ with the
+# mean and the (unbiased) variance of its own $P$ values. Colour and light of a patch are then gone from the target, and
+# structure is left. What does a network pay that predicts $0$, that is, fills in the true mean colour of every patch?
+#
+# $$\frac1P \sum_{k=1}^{P} t_{ik}^2 = \frac{P-1}{P} \,\frac{\sigma_i^2}{\sigma_i^2 + 10^{-6}} \approx 1 - \frac1P .$$
+#
+# That is the **level of mean fill**. It is generous, since nobody told the network those means; all that is below it is
+# structure.
+#
+# What is the best that can be predicted? For any guess $\hat x$, with everything conditional on the visible patches,
+#
+# $$\mathbb E \lVert \hat x - x \rVert^2 = \lVert \hat x - \mathbb E[x] \rVert^2 + \mathbb E \lVert x - \mathbb E[x]
+# \rVert^2,$$
+#
+# so the minimum is the **mean of all that is possible**. Where several things could be there, a squared error asks for
+# their average, which is a blur. A blurred prediction is therefore no sign of a bad network, and a sharp one could be
+# worse. The second term is the same for all networks: a loss that stays high may be the image's fault.
+
+# %% [markdown]
+# ### Other targets: visual words, and what a teacher says
+#
+# **BEiT** (Bao et al. 2022) comes closer to BERT: a *tokenizer* turns every patch into one of $K$ numbers, and the
+# network predicts the number of each masked patch, a classification whose level of guessing is $\ln K$. The published
+# tokenizer is a trained autoencoder (DALL-E's); ours is the simplest that there is, the nearest of $K$ means of
+# patches. BEiT masks *blocks*, so that the answer is not next door, and feeds mask tokens to the encoder: there is no
+# decoder but a linear layer.
+#
+# **iBOT** (Zhou et al. 2022) lets the tokenizer learn along: it is the teacher of DINO (week 7), a moving average of
+# the student, which sees the *whole* image and says for every patch which of $K$ prototypes it belongs to. The
+# student sees masked patches and has to say the same there, in addition to DINO's loss on the class token. **DINOv2**
+# (Oquab et al. 2024) adds these two losses up with separate heads, replaces centring by Sinkhorn-Knopp, keeps
+# features apart (KoLeo), and trains on 142 million chosen images.
+#
+# | method | what is predicted | who makes the target | the encoder sees | the loss sees |
+# | --- | --- | --- | --- | --- |
+# | MAE | normalised pixels | the image itself | visible patches only | masked patches |
+# | BEiT | a visual word | a tokenizer, fixed before | all places, with mask tokens | masked patches |
+# | iBOT | prototypes | the student's moving average | masked; the teacher: all | masked patches, class tokens |
+# | DINOv2 | prototypes, by two heads | as iBOT, Sinkhorn-Knopp | as iBOT | as iBOT, KoLeo on class tokens |
+#
+# ### What "good features" are
+#
+# Three judges, three questions. **kNN**: are images of a class *near each other*, all directions of the features
+# counting alike? **Linear probe**: is there *some* direction that tells the class? **Fine-tuning**: is this a good
+# place *to start from*, when every weight may still move? Nothing in a reconstruction loss asks for the first.
+# Whatever helps to paint a patch has to be in the features, colour and light and place too, and these vary most; the
+# class may be there without mattering to a distance. Contrastive losses and DINO compare features of whole images, so
+# they shape distances directly.
+#
+# Published, for orientation: on Imagenette a ViT-S with MAE has 61 to 72 % under kNN and 84 % under a linear probe; on
+# CIFAR-10 a ViT-tiny fine-tuned from MAE 89.8 % (after 2,000 epochs) against 74.1 % from scratch.
+
+# %% [markdown]
+# ## Data
+#
+# At scale `tiny` the scenes of weeks 4 and 5: one of ten shapes before a horizon, whose colour, place, size, texture
+# and background say nothing about the class. A shape is what remains to be known when half of it is hidden.
+
+# %%
+# NBVAL_CHECK_OUTPUT
+name = scale.pick(tiny="scenes", small="cifar10", full="cifar10")
+train_set = data.load_images(name, "train", n=scale.pick(dry=300, tiny=6400, small=10000, full=None), seed=scale.seed)
+val_set = data.load_images(name, "val", n=scale.pick(dry=100, tiny=1000, small=1000, full=None), seed=scale.seed)
+test_set = data.load_images(name, "test", n=scale.pick(dry=100, tiny=2000, small=5000, full=None), seed=scale.seed)
+classes = len(train_set.class_names)
+patch_size = scale.pick(tiny=8, small=4, full=4)
+side = 32 // patch_size
+length = side**2
+print(f"{len(train_set)} training, {len(val_set)} validation, {len(test_set)} test images of {classes} classes")
+print(f"{length} patches of {patch_size} x {patch_size} pixels, {3 * patch_size**2} values each")
+
+# %% [markdown]
+# Patches as in week 6: row by row, and within a patch the values in order (p, p, C).
+
+
+# %%
+def patchify(images: torch.Tensor, patch_size: int) -> torch.Tensor:
+    """(N, C, H, W) to (N, L, p * p * C)."""
+    if images.shape[2] % patch_size or images.shape[3] % patch_size:
+        raise ValueError(
+            f"Patches of {patch_size} pixels do not fill images of {images.shape[2]} x {images.shape[3]}; take a "
+            "patch_size that divides both sides."
+        )
+    x = images.unflatten(3, (-1, patch_size)).unflatten(2, (-1, patch_size))    # (N, C, rows, p, columns, p)
+    return x.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
+
+
+def unpatchify(patches: torch.Tensor, patch_size: int) -> torch.Tensor:
+    """Back to (N, C, H, W), for square images."""
+    side = math.isqrt(patches.shape[1])
+    x = patches.unflatten(2, (patch_size, patch_size, -1)).unflatten(1, (side, side))
+    return x.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
+
+
+# %% [markdown]
+# ## Exercises
+
+# %% [markdown]
+# ### 8.1 The mask  ·  difficulty 1 of 3  ·  about 15 minutes
+#
+# For each image its own random set of patches, `True` where a patch is **masked**. Every row masks exactly int(ratio
+# x n_patches): only then do the visible patches of a batch fit into one tensor. A coin toss for each patch would be
+# simpler, and its counts would differ from row to row.
+#
+# <details><summary>Hint 1</summary>Draw a random number for every patch of every image. Which patches have the largest
+# ones?</details>
+# <details><summary>Hint 2</summary><code>noise.argsort(dim=1)</code> is a random order of the patches, another one in
+# every row; the first k of it are a random set of k.</details>
+# <details><summary>Hint 3</summary>Start with <code>torch.zeros(n, n_patches, dtype=torch.bool)</code> and
+# <code>scatter_</code> True at those places.</details>
+
+
+# %% tags=["exercise", "points:2"]
+def random_mask(
+    n: int, n_patches: int, ratio: float, generator: torch.Generator | None = None
+) -> torch.Tensor:
+    """A random set of patches for each image (He et al. 2022, section 3).
+
+    n: images; ratio: the share that is masked, above 0 and below 1; generator: else the global one.
+    Returns bool (n, n_patches), True = masked, exactly int(ratio * n_patches) in every row.
+    """
+    ### BEGIN SOLUTION
+    if not 0 < ratio < 1:
+        raise ValueError(f"A mask ratio of {ratio} leaves nothing to see or to predict; it lies between 0 and 1.")
+    device = generator.device if generator else "cpu"
+    noise = torch.rand(n, n_patches, generator=generator, device=device)
+    masked = noise.argsort(dim=1)[:, : int(ratio * n_patches)]                  # a random set in every row
+    mask = torch.zeros(n, n_patches, dtype=torch.bool, device=device)
+    return mask.scatter_(1, masked, True)
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+random_mask = check.random_mask(random_mask)
+
+
+# %%
+def hide(images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Images with their masked patches painted grey."""
+    patches = patchify(images, patch_size)
+    return unpatchify(torch.where(mask[..., None], 0.5, patches), patch_size)
+
+
+some = data.as_float(val_set.images[:8])
+ratios = (0.25, 0.5, 0.75)
+shown = {r: random_mask(8, length, r, scale.generator(1)) for r in ratios}
+plot.show(
+    plot.panels(
+        {"image": some} | {f"{r:.0%} masked": hide(some, shown[r]) for r in ratios}, title="What the encoder sees"
+    ),
+    alt="Eight images, and below each the same with a quarter, half and three quarters of its patches painted grey.",
+)
+
+# %% [markdown]
+# ### 8.2 An encoder that sees the visible patches only  ·  difficulty 3 of 3  ·  about 25 minutes
+#
+# Write `encode_visible`; the rest is given, so read it first. `self.encoder` is week 6's transformer with timm's
+# names: `self.encoder.pos_embed` is (1, 1 + L, D), the embedding of the class token's place first and then those of
+# the patches; `self.encoder.encode(tokens)` puts the class token in front (with its embedding) and returns all tokens
+# after blocks and norm, for *any* number of patches. What comes in are the embedded patches of the whole image,
+# **without** positions.
+#
+# The order in which the visible patches come out matters: `decode` puts them back into the free places from left to
+# right.
+#
+# <details><summary>Hint 1</summary>A patch has to know its own place. When do you still know which one that is, before
+# or after picking?</details>
+# <details><summary>Hint 2</summary><code>x[~mask]</code> picks the visible ones of all images in order, as one long
+# list (N * visible, D).</details>
+# <details><summary>Hint 3</summary>Add <code>pos_embed[:, 1:]</code>, pick, <code>unflatten(0, (N, -1))</code>,
+# encode.</details>
+
+
+# %% tags=["exercise", "points:3"]
+class MAE(nn.Module):
+    """A masked autoencoder (He et al. 2022, section 3): images and a mask to predictions of all patches (N, L, P)."""
+
+    def __init__(
+        self,
+        image_size: int,
+        patch_size: int,
+        in_channels: int = 3,
+        dim: int = 96,
+        depth: int = 3,
+        num_heads: int = 3,
+        decoder_dim: int = 64,
+        decoder_depth: int = 1,
+        decoder_heads: int = 4,
+    ):
+        super().__init__()
+        self.encoder = models.ViT(image_size, patch_size, in_channels, dim, depth, num_heads)
+        self.num_features = dim
+        self.decoder_embed = nn.Linear(dim, decoder_dim)
+        self.mask_token = nn.Parameter(0.02 * torch.randn(1, 1, decoder_dim))
+        self.decoder_pos_embed = nn.Parameter(0.02 * torch.randn(1, 1 + self.encoder.side**2, decoder_dim))
+        self.decoder_blocks = nn.ModuleList(Block(decoder_dim, decoder_heads) for _ in range(decoder_depth))
+        self.decoder_norm = nn.LayerNorm(decoder_dim, eps=1e-6)
+        self.decoder_pred = nn.Linear(decoder_dim, patch_size**2 * in_channels)
+
+    def encode_visible(self, patches: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """The class token and the visible patches, in their order, after the encoder: (N, 1 + visible, D).
+
+        patches: (N, L, D), embedded, without positions; mask: bool (N, L), True = masked, equally many in every row.
+        """
+        ### BEGIN SOLUTION
+        x = patches + self.encoder.pos_embed[:, 1:]                     # every patch at its own place
+        visible = x[~mask].unflatten(0, (len(x), -1))                   # (N, visible, D), in order
+        return self.encoder.encode(visible)                             # (N, 1 + visible, D)
+        ### END SOLUTION
+
+    def decode(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Visible tokens back to their places, mask tokens elsewhere, blocks, pixels: (N, L, P)."""
+        x = self.decoder_embed(hidden)                                  # (N, 1 + visible, D')
+        placed = self.mask_token.to(x.dtype).repeat(*mask.shape, 1)     # (N, L, D')
+        placed[~mask] = x[:, 1:].flatten(0, 1)                          # in the order in which they were picked
+        x = torch.cat([x[:, :1], placed], dim=1) + self.decoder_pos_embed
+        for block in self.decoder_blocks:
+            x = block(x)
+        return self.decoder_pred(self.decoder_norm(x))[:, 1:]           # (N, L, P), without the class token
+
+    def forward(self, images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        patches = self.encoder.patch_embed(self.encoder.normalise(images)).flatten(2).transpose(1, 2)   # (N, L, D)
+        if mask.shape != patches.shape[:2]:
+            raise ValueError(
+                f"The mask has shape {tuple(mask.shape)}, but there are {patches.shape[1]} patches in each of "
+                f"{len(patches)} images; it should be {tuple(patches.shape[:2])}."
+            )
+        return self.decode(self.encode_visible(patches, mask), mask)
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """The mean of the patches' tokens, nothing masked: (N, D)."""
+        return self.encoder.encode(self.encoder.embed(images))[:, 1:].mean(dim=1)
+
+
+# %% tags=["check"]
+MAE = check.MAE(MAE)
+
+# %% [markdown]
+# ### 8.3 The loss  ·  difficulty 2 of 3  ·  about 20 minutes
+#
+# $$\mathcal L = \frac{1}{|M|} \sum_{i \in M} \frac1P \lVert \hat x_i - t_i \rVert^2, \qquad
+# t_i = \frac{x_i - \mu_i}{\sqrt{\sigma_i^2 + 10^{-6}}}$$
+#
+# over all masked patches of the batch. Visible patches do not count: the encoder has seen them. Mean and variance are
+# those of each patch by itself, the variance unbiased (divided by $P - 1$), as in the authors' code.
+#
+# <details><summary>Hint 1</summary><code>keepdim=True</code> for mean and variance over the last dimension.</details>
+# <details><summary>Hint 2</summary>First one number for each patch, (N, L); then the mask.</details>
+# <details><summary>Hint 3</summary><code>error[mask].mean()</code>.</details>
+
+
+# %% tags=["exercise", "points:2"]
+def mae_loss(
+    predictions: torch.Tensor, patches: torch.Tensor, mask: torch.Tensor, norm_pix: bool = True
+) -> torch.Tensor:
+    """Mean squared error of the masked patches (He et al. 2022, section 3, "Reconstruction target").
+
+    predictions, patches: (N, L, P); mask: bool (N, L), True = masked. norm_pix: against each patch minus its mean and
+    divided by its standard deviation. Returns a scalar.
+    """
+    ### BEGIN SOLUTION
+    if mask.shape != patches.shape[:2]:
+        raise ValueError(
+            f"The mask has shape {tuple(mask.shape)}, but the patches are {tuple(patches.shape[:2])}; it should be the "
+            "same."
+        )
+    if norm_pix:
+        mean, variance = patches.mean(dim=2, keepdim=True), patches.var(dim=2, keepdim=True)    # (N, L, 1)
+        patches = (patches - mean) / (variance + 1e-6).sqrt()
+    error = (predictions - patches).square().mean(dim=2)                # (N, L)
+    return error[mask].mean()
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+mae_loss = check.mae_loss(mae_loss)
+
+# %% [markdown]
+# The level of mean fill, with numbers: predict 0 everywhere.
+
+# %%
+patches = patchify(data.as_float(val_set.images), patch_size)
+val_mask = random_mask(len(val_set), length, 0.5, scale.generator(2))
+mean_fill = mae_loss(torch.zeros_like(patches), patches, val_mask).item()
+print(f"mean fill costs {mean_fill:.4f}, 1 - 1/P is {1 - 1 / patches.shape[2]:.4f}")
+
+# %% [markdown]
+# #### Question 1
+#
+# (a) Why 75 % in an image and 15 % in a sentence? (b) A colleague feeds mask tokens to the encoder, "so that all
+# sequences have the same length". What does that cost, and what goes wrong in use? (c) The reconstructions of a
+# well-trained MAE are blurred. Why is that right, and would a loss that punishes blur give better features?
+
+# %% [markdown] tags=["question", "points:2"]
+# ### BEGIN SOLUTION
+# (a) Neighbouring pixels nearly determine each other, so a patch with visible neighbours on all sides can be filled
+# in by continuing edges and colours. Only where large regions are missing does it help to know what is shown. Words
+# are chosen to say something; few can be guessed from their neighbours, and with most of them gone nothing is left to
+# go by.
+#
+# (b) With $r = 3/4$ four times as many tokens in the perceptrons and sixteen times as many pairs in attention. In use
+# there are no mask tokens, so the encoder meets inputs unlike those of its training: part of what it has learnt is
+# how to handle tokens that no longer occur. All sequences have the same length anyway, since every row masks equally
+# many patches.
+#
+# (c) The minimum of the expected squared error is the mean of everything that fits the visible patches, and a mean of
+# several sharp possibilities is blurred. A loss that rewards sharpness (adversarial, perceptual) makes a network
+# choose one possibility: prettier, and a harder task, but what is wanted here is the encoder. That it must decide on
+# the texture of grass does not tell it more about the class; the paper's normalised pixels were enough, and better
+# pictures did not mean better features.
+# ### END SOLUTION
+
+# %% [markdown]
+# ## MAE, live
+#
+# All settings are here. Augmentation is mild, crops and flips: the mask makes the task, not the views. No label is
+# used.
+
+# %%
+ratio = scale.pick(tiny=0.5, small=0.6, full=0.75)
+epochs = scale.pick(dry=1, tiny=8, small=10, full=400)
+batch_size = 128
+learning_rate = 1.5e-3
+shape = scale.pick(
+    tiny={"dim": 96, "depth": 3, "num_heads": 3},
+    small={"dim": 96, "depth": 3, "num_heads": 3},
+    full={"dim": 192, "depth": 12, "num_heads": 3, "decoder_dim": 128, "decoder_depth": 2},
+)
+light = augment.simclr(32, crop=(0.6, 1.0), jitter=0, grey=0)           # crops and flips
+
+
+def build(seed: int) -> nn.Module:
+    """An untrained masked autoencoder, the same one for the same seed."""
+    torch.manual_seed(seed)
+    return MAE(32, patch_size, **shape).to(scale.device)
+
+
+def optimiser(*modules: nn.Module) -> torch.optim.Optimizer:
+    """AdamW with the second momentum of the paper, 0.95, which forgets early gradients sooner."""
+    weights = [weight for module in modules for weight in module.parameters() if weight.requires_grad]
+    return torch.optim.AdamW(weights, lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.05)
+
+
+def settings(seed: int, label: str) -> dict:
+    """What the pretraining of all methods shares."""
+    return {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "generator": torch.Generator().manual_seed(seed),
+        "device": scale.device,
+        "max_steps": scale.max_steps,
+        "label": label,
+    }
+
+
+def pretrain(seed: int, ratio: float = ratio):
+    """MAE on training images without labels. Returns (network, history)."""
+    network = build(seed)
+
+    def step(batch):
+        images = light(batch)
+        mask = random_mask(len(images), length, ratio).to(images.device)
+        return mae_loss(network(images, mask), patchify(images, patch_size), mask)
+
+    history = train.fit(step, network, train_set.images, optimizer=optimiser(network), **settings(seed, "MAE"))
+    return network, history
+
+
+random_network = build(scale.seed)
+live, history = pretrain(scale.seed)
+plot.show(
+    plot.curves(
+        {"MAE": history.loss},
+        levels={"mean fill": mean_fill},
+        xlabel="epoch",
+        ylabel="error of masked patches",
+        title="From the mean colour of each patch to its structure",
+    ),
+    alt="The training loss over the epochs falls from the dashed level of mean fill to well under it.",
+)
+
+# %% [markdown]
+# ### What it paints
+#
+# The network was trained at one ratio; masks of others are shown too. To look at normalised predictions one has to
+# undo the normalisation, and for that we lend each patch its true mean and deviation, as the authors do: **colours
+# and contrast are given, only the structure is predicted**. The row of mean fill has the same gift and predicts
+# nothing.
+
+
+# %%
+def paint(network: nn.Module, images: torch.Tensor, mask: torch.Tensor, predict: bool = True) -> torch.Tensor:
+    """Masked patches as predicted (or filled with their mean), visible ones as they are."""
+    patches = patchify(images, patch_size)
+    mean, deviation = patches.mean(dim=2, keepdim=True), (patches.var(dim=2, keepdim=True) + 1e-6).sqrt()
+    with torch.no_grad():
+        predicted = network(images.to(scale.device), mask.to(scale.device)).float().cpu() * predict
+    filled = torch.where(mask[..., None], predicted * deviation + mean, patches)
+    return unpatchify(filled.clamp(0, 1), patch_size)
+
+
+live.eval()
+rows = {"image": some}
+for r in ratios:
+    rows |= {f"{r:.0%} masked": hide(some, shown[r])}
+    rows |= {f"mean fill, {r:.0%}": paint(live, some, shown[r], False), f"MAE, {r:.0%}": paint(live, some, shown[r])}
+plot.show(
+    plot.panels(rows, title=f"Trained for {history.steps} steps at ratio {ratio}"),
+    alt="For three mask ratios: masked images, masked patches filled with their mean, and as the network paints them.",
+)
+
+
+# %%
+def errors(network: nn.Module, ratio: float) -> float:
+    """The loss on validation images at a ratio."""
+    mask = random_mask(len(val_set), length, ratio, scale.generator(3))
+    images = data.as_float(val_set.images)
+    with torch.no_grad():
+        predicted = torch.cat([network(x.to(scale.device), m.to(scale.device)).float().cpu()
+                               for x, m in zip(images.split(250), mask.split(250))])  # fmt: skip
+    return mae_loss(predicted, patchify(images, patch_size), mask).item()
+
+
+asked = (0.1, 0.25, 0.5, 0.75, 0.9)
+by_ratio = [errors(live, r) for r in asked]
+reconstruction = errors(live, ratio)
+plot.show(
+    plot.curves(
+        {"MAE": by_ratio},
+        x=asked,
+        levels={"mean fill": mean_fill},
+        xlabel="share of patches that is masked",
+        ylabel="error of masked patches",
+        title=f"Validation images; trained at ratio {ratio}",
+    ),
+    alt="Reconstruction error against the mask ratio: it rises with the ratio and stays under the level of mean fill.",
+)
+
+# %% [markdown]
+# ## kNN, linear probe, fine-tuning
+#
+# Filling in shapes takes longer to learn than a minute. At scale `tiny` the notebook therefore shows two encoders:
+# **live**, the one you have just watched, and **longer**, a shipped checkpoint of the same recipe on more scenes and
+# for more steps (the table in `sslcourse/checkpoints` names both), none of them among yours. At the other scales
+# there is only the live one.
+#
+# All three judges get the *same* labelled images. Fine-tuning starts from the encoder with a new linear layer and
+# moves every weight; the baseline does exactly the same from random weights: same network, labels, views, steps,
+# learning rate.
+
+# %%
+labels = scale.pick(dry=100, tiny=300, small=1000, full=1000)           # the smallest budget
+steps = scale.pick(dry=1, tiny=100, small=200, full=4000)               # of fine-tuning, the same for every budget
+views = augment.simclr(32, crop=(0.6, 1.0), jitter=0.4, grey=0.3) if name == "scenes" else augment.simclr(32)
+
+
+def budget(n: int, seed: int) -> data.ImageSet:
+    """n labelled training images, equally many of each class."""
+    return train_set.subset(min(n, len(train_set)), seed=seed)
+
+
+def shipped() -> nn.Module:
+    """The network around the shipped encoder (its decoder is untrained and not used); at other scales the live one."""
+    if scale.name not in ("dry", "tiny"):
+        return live
+    network = build(0)
+    network.encoder.load_state_dict(models.load_pretrained("mae_scenes_vit8").state_dict())
+    return network
+
+
+class Classifier(nn.Module):
+    """A copy of the encoder and a new linear layer, all of it to be trained."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = copy.deepcopy(network)
+        self.head = nn.Linear(network.num_features, classes).to(scale.device)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.network.features(images))                 # (N, K)
+
+
+def fine_tuned(network: nn.Module, seed: int, n: int = labels, longer: int = 1, label="fine-tuning") -> nn.Module:
+    """A classifier trained on n labels, from the weights of a network."""
+    few = budget(n, seed)
+    torch.manual_seed(seed)                                             # the same head, order and views for all
+    classifier = Classifier(network)
+    size = min(100, len(few))
+    train.fit_classifier(
+        classifier,
+        few.images,
+        few.labels,
+        epochs=math.ceil(longer * steps / (len(few) // size)),
+        max_steps=scale.max_steps or longer * steps,
+        batch_size=size,
+        augment=views,
+        lr=1e-3,
+        weight_decay=0.05,
+        generator=torch.Generator().manual_seed(seed),
+        device=scale.device,
+        label=label,
+    )
+    return classifier
+
+
+def accuracy(classifier: nn.Module, images: data.ImageSet) -> float:
+    """The share of images that a classifier gets right, in eval mode."""
+    return (evaluate.extract_features(classifier, images.images).argmax(dim=1) == images.labels).float().mean().item()
+
+
+def on_features(network: nn.Module, seed: int, judged: data.ImageSet, n: int = labels) -> dict[str, float]:
+    """kNN and linear probe on frozen features, with n labels."""
+    few = budget(n, seed)
+    encode = lambda images: network.features(images.to(scale.device))
+    h, other = (evaluate.extract_features(encode, part.images) for part in (few, judged))
+    knn = evaluate.knn_accuracy(h, few.labels, other, judged.labels)
+    return {"kNN": knn, "linear probe": evaluate.linear_probe(h, few.labels, other, judged.labels, Cs=(0.1,)).accuracy}
+
+
+# %%
+encoders = {"random weights": random_network, "live": live}
+if scale.name in ("dry", "tiny"):
+    encoders["longer"] = shipped()
+best = list(encoders)[-1]
+models_of = {which: fine_tuned(net.eval(), scale.seed, label=f"from {which}") for which, net in encoders.items()}
+results = {
+    which: on_features(network, scale.seed, test_set) | {"fine-tuned": accuracy(models_of[which], test_set)}
+    for which, network in encoders.items()
+}
+print(f"test accuracy with {labels} labels   kNN    linear probe   fine-tuned, {steps} steps")
+for which, values in results.items():
+    print(f"{which:30}" + "       ".join(f"{value:6.2f}" for value in values.values()))
+
+# %%
+bars = {f"{judge}, {which}": results[which][judge] for judge in results[best] for which in encoders}
+plot.show(
+    plot.bars(
+        bars,
+        intervals={key: evaluate.wilson_interval(value, len(test_set)) for key, value in bars.items()},
+        levels={"chance": 1 / classes},
+        ylabel="test accuracy",
+        title=f"Three judges, the same {labels} labels",
+    ),
+    alt="Test accuracy of random, live and longer trained encoders under kNN, linear probe and fine-tuning.",
+)
+
+# %% [markdown]
+# The whiskers cover the choice of test images, not that of seeds. Fine-tuning from random weights is the network *from
+# scratch*. See how the *same* encoder looks poor to one judge and good to another.
+#
+# ### More labels, and more patience
+#
+# Each point of the next figures is trained anew and judged on **validation** images; they come from a recorded run over
+# several seeds. The stars are your own. To compute another point now, name it here and run on from here.
+
+# %%
+rerun = {"labels": [], "patience": [], "ratio": [], "methods": []}
+known = {}
+
+
+def judged(key: tuple, make) -> float:
+    """make() computed once for a key: several sweeps share points."""
+    if key not in known:
+        known[key] = make()
+    return known[key]
+
+
+def start(which: str, seed: int) -> nn.Module:
+    return build(seed) if which == "from scratch" else encoders[best]
+
+
+def tuned(which: str, seed: int, n: int = labels, longer: int = 1) -> float:
+    """Validation accuracy after fine-tuning from MAE or from scratch."""
+    return judged((which, seed, n, longer), lambda: accuracy(fine_tuned(start(which, seed), seed, n, longer), val_set))
+
+
+def frozen(judge: str, seed: int, n: int = labels) -> float:
+    return judged(("frozen", seed, n), lambda: on_features(encoders[best], seed, val_set, n))[judge]
+
+
+own = {"from scratch": accuracy(models_of["random weights"], val_set), "from MAE": accuracy(models_of[best], val_set)}
+known |= {(which, scale.seed, labels, 1): value for which, value in own.items()}
+budgets = sorted({labels, scale.pick(tiny=1000, small=3000, full=5000), scale.pick(tiny=3000, small=10000, full=40000)})
+
+runs = {
+    "MAE, fine-tuned": lambda n, seed: tuned("from MAE", seed, n),
+    "from scratch": lambda n, seed: tuned("from scratch", seed, n),
+    "MAE, linear probe": lambda n, seed: frozen("linear probe", seed, n),
+    "MAE, kNN": lambda n, seed: frozen("kNN", seed, n),
+}
+stars = {"MAE, fine-tuned": {labels: own["from MAE"]}, "from scratch": {labels: own["from scratch"]}}
+by_labels = {
+    what: check.sweep(scale, what, run, points=budgets, own=stars.get(what), rerun=rerun["labels"])
+    for what, run in runs.items()
+}
+plot.show(
+    plot.sweep(
+        by_labels,
+        xlabel="labelled images",
+        ylabel="validation accuracy",
+        levels={"chance": 1 / classes},
+        log_x=True,
+        title=f"One encoder, three judges, and the same network from scratch; {steps} steps each",
+    ),
+    alt="Validation accuracy against labels: fine-tuned from MAE, linear probe, kNN, and fine-tuned from scratch.",
+)
+
+# %%
+patience = check.sweep(
+    scale,
+    "patience",
+    lambda point, seed: tuned(point.split(", ")[0], seed, longer=4 if "four times" in point else 1),
+    points=["from scratch", "from scratch, four times the steps", "from MAE"],
+    own=own,
+    rerun=rerun["patience"],
+)
+plot.show(
+    plot.sweep(
+        patience,
+        ylabel="validation accuracy",
+        levels={"chance": 1 / classes},
+        title=f"Is it only a matter of time? {labels} labels",
+    ),
+    alt="Validation accuracy from scratch, from scratch with four times the steps, and from MAE, over seeds.",
+)
+
+# %% [markdown]
+# The second figure is there because equal steps are one fair comparison and not the only one. A network from scratch
+# may simply need more of them; what it lacks beyond that is what pretraining knew. And equal steps of fine-tuning are
+# not equal work: the pretraining came before, on images without labels.
+
+# %% [markdown]
+# #### Question 2
+#
+# (a) The encoder is the same for all three judges. Explain their order. (b) You have a million unlabelled images, 300
+# labels and one task; or a search engine for pictures and no labels at all. Which judge do you trust in each case,
+# and would you take MAE? (c) In a paper, MAE is fine-tuned for 100 epochs and the baseline from scratch for 100
+# epochs. Name two things that may still be unequal.
+
+# %% [markdown] tags=["question", "points:2"]
+# ### BEGIN SOLUTION
+# (a) kNN takes distances as they are, and these are ruled by what varies most in the features: light, colour, place,
+# all needed for painting patches. A linear probe may ignore those directions and weigh others up; it finds the class
+# as far as it is written linearly. Fine-tuning may also change what is computed: the blocks already find edges, parts
+# and their arrangement, and a few steps suffice to read the class out of them. Nothing in the loss asked for the
+# first, so the order is what one expects.
+#
+# (b) With one task and labels, fine-tuning is what will be done, so it is the judge, and MAE is a good start. In a
+# search engine distances are all there is: kNN is the judge, and features of SimCLR or DINO are the better choice.
+#
+# (c) The effort spent on choosing settings (learning rate, layer decay, augmentation), which are usually tuned for the
+# method and inherited by the baseline; the total work and the images seen, since pretraining came first; a network from
+# scratch may need another learning rate, stronger regularisation or more epochs before it is at its best.
+# ### END SOLUTION
+
+# %% [markdown]
+# ## How much to hide
+#
+# The live recipe at other ratios, all else equal. Each point is a pretraining of its own, then judged by all three on
+# validation images, over several seeds.
+
+# %%
+watched = on_features(live, scale.seed, val_set) | {"fine-tuned": accuracy(models_of["live"], val_set)}
+known[("ratio", ratio, scale.seed)] = watched
+
+
+def three_judges(network: nn.Module, seed: int) -> dict[str, float]:
+    tuned_to = accuracy(fine_tuned(network, seed), val_set)
+    return on_features(network.eval(), seed, val_set) | {"fine-tuned": tuned_to}
+
+
+def at_ratio(r: float, seed: int) -> dict[str, float]:
+    return judged(("ratio", r, seed), lambda: three_judges(pretrain(seed, r)[0], seed))
+
+
+by_mask = {
+    judge: check.sweep(
+        scale,
+        f"ratio, {judge}",
+        lambda r, seed, judge=judge: at_ratio(r, seed)[judge],
+        points=[0.25, ratio, 0.75],
+        own={ratio: watched[judge]},
+        rerun=rerun["ratio"],
+    )
+    for judge in watched
+}
+plot.show(
+    plot.sweep(
+        by_mask,
+        xlabel="share of patches that is masked",
+        ylabel="validation accuracy",
+        levels={"chance": 1 / classes},
+        title=f"Mask ratio, with {labels} labels",
+    ),
+    alt="Validation accuracy against the mask ratio under kNN, linear probe and fine-tuning, over seeds.",
+)
+
+# %% [markdown]
+# The best ratio is a property of the data and the patch as much as of the method: patches of a quarter of the image's
+# side hide far more at once than 16 of 224 pixels. The reconstruction error cannot choose it, since it rises with the
+# ratio whatever is learnt.
+
+# %% [markdown]
+# ## Where it looks
+#
+# Attention of the class token over the patches in the last block. MAE gives its class token no task of its own, so do
+# not expect the outlines that DINO shows; see whether there is more order than with random weights.
+
+# %%
+for which in ("random weights", best):
+    weights = encoders[which].encoder.attention_weights(some[:4].to(scale.device))[-1].cpu()    # (4, heads, 1+L, 1+L)
+    plot.show(
+        plot.attention(some[:4], weights[:, :, 0, 1:], grid=(side, side), title=f"Class token, last block: {which}"),
+        alt=f"Attention of the class token over the patches of four images, one overlay for each head: {which}.",
+    )
+
+# %% [markdown]
+# ## The siblings: BEiT and iBOT on the same transformer  ·  optional
+#
+# Three exercises without points, then a comparison of the three methods: same transformer, images, steps and judges.
+
+# %% [markdown]
+# ### 8.4 Masks in blocks  ·  optional  ·  difficulty 2 of 3  ·  about 15 minutes
+#
+# BEiT masks rectangles, so that a masked patch has masked neighbours. Add blocks of random size, shape and place
+# until int(ratio x rows x columns) patches are masked; of the last block take only what is missing, so that the count
+# is exact. BEiT draws the shape (height by width) between 0.3 and 1/0.3, evenly in its logarithm, and blocks of at
+# least 16 of 14 x 14 patches; for our small grids at least 4.
+#
+# <details><summary>Hint 1</summary>With area a and shape s, the height is the root of a s, the width that of a / s;
+# round, and clip to the grid.</details>
+# <details><summary>Hint 2</summary>The top row is a random whole number from 0 to rows - height.</details>
+# <details><summary>Hint 3</summary>Of the patches that the block would newly mask keep the first
+# <code>missing</code>.</details>
+
+
+# %% tags=["exercise", "points:0"]
+def block_mask(grid: tuple[int, int], ratio: float, generator: torch.Generator | None = None) -> torch.Tensor:
+    """Masked rectangles (Bao et al. 2022, algorithm 1): bool grid (rows, columns), True = masked, an exact number."""
+    ### BEGIN SOLUTION
+    rows, columns = grid
+    masked = int(ratio * rows * columns)
+    mask = torch.zeros(rows, columns, dtype=torch.bool)
+    while (missing := masked - int(mask.sum())) > 0:
+        size, shape, down, across = torch.rand(4, generator=generator).tolist()
+        area, aspect = 4 + size * max(0, missing - 4), 0.3 ** (1 - 2 * shape)
+        height = min(rows, max(1, round(math.sqrt(area * aspect))))
+        width = min(columns, max(1, round(math.sqrt(area / aspect))))
+        top, left = int(down * (rows - height + 1)), int(across * (columns - width + 1))
+        block = torch.zeros_like(mask)
+        block[top : top + height, left : left + width] = True
+        fresh = (block & ~mask).flatten().nonzero()[:missing, 0]
+        mask.view(-1)[fresh] = True
+    return mask
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+block_mask = check.block_mask(block_mask)
+
+# %% [markdown]
+# ### 8.5 BEiT's loss  ·  optional  ·  difficulty 1 of 3  ·  about 5 minutes
+#
+# Cross-entropy between the network's logits and the visual words, at the masked patches.
+#
+# <details><summary>Hint</summary><code>logits[mask]</code> is (masked, K), <code>tokens[mask]</code> is
+# (masked,).</details>
+
+
+# %% tags=["exercise", "points:0"]
+def beit_loss(logits: torch.Tensor, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of the visual words of the masked patches (Bao et al. 2022, section 2.3), a scalar in nats.
+
+    logits: (N, L, K); tokens: (N, L), whole numbers below K; mask: bool (N, L), True = masked.
+    """
+    ### BEGIN SOLUTION
+    if mask.shape != tokens.shape:
+        raise ValueError(f"The mask has shape {tuple(mask.shape)}, the tokens {tuple(tokens.shape)}; make them equal.")
+    return F.cross_entropy(logits[mask], tokens[mask])
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+beit_loss = check.beit_loss(beit_loss)
+
+# %% [markdown]
+# ### 8.6 iBOT's loss on patches  ·  optional  ·  difficulty 2 of 3  ·  about 15 minutes
+#
+# DINO's cross-entropy, patch by patch: teacher minus centre, divided by its temperature, softmax; student divided by
+# its own, log-softmax. Only masked patches count: first the mean within each image, then over the images that have
+# any. No gradient to the teacher; the centre stays as it is (who trains updates it afterwards).
+#
+# <details><summary>Hint 1</summary>One number for each patch first, (N, L).</details>
+# <details><summary>Hint 2</summary><code>(loss * mask).sum(1) / mask.sum(1)</code> is the mean within an image; which
+# images divide by zero?</details>
+
+
+# %% tags=["exercise", "points:0"]
+def ibot_loss(
+    student_logits: torch.Tensor,
+    teacher_logits: torch.Tensor,
+    mask: torch.Tensor,
+    center: torch.Tensor,
+    student_temp: float = 0.1,
+    teacher_temp: float = 0.04,
+) -> torch.Tensor:
+    """Self-distillation of masked patches (Zhou et al. 2022, section 3), a scalar in nats.
+
+    student_logits, teacher_logits: (N, L, K); mask: bool (N, L), True = masked; center: (K,), of the teacher.
+    Mean within each image, then over images with a masked patch. Gradients reach the student only.
+    """
+    ### BEGIN SOLUTION
+    if mask.shape != student_logits.shape[:2]:
+        raise ValueError(
+            f"The mask has shape {tuple(mask.shape)}, but the patches are {tuple(student_logits.shape[:2])}; it should "
+            "be the same."
+        )
+    told = ((teacher_logits.detach() - center) / teacher_temp).softmax(dim=2)
+    loss = -(told * (student_logits / student_temp).log_softmax(dim=2)).sum(dim=2)      # (N, L)
+    some = mask.any(dim=1)
+    return ((loss * mask).sum(dim=1)[some] / mask.sum(dim=1)[some]).mean()
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+ibot_loss = check.ibot_loss(ibot_loss)
+
+# %% [markdown]
+# ### Visual words
+#
+# The tokenizer: $K$ means of normalised patches of training images, found by k-means. A patch's word is the nearest
+# mean.
+
+# %%
+K = scale.pick(dry=8, tiny=64, small=256, full=1024)
+
+
+def normalised(patches: torch.Tensor) -> torch.Tensor:
+    return (patches - patches.mean(dim=2, keepdim=True)) / (patches.var(dim=2, keepdim=True) + 1e-6).sqrt()
+
+
+def codebook_of(images: torch.Tensor, seed: int) -> torch.Tensor:
+    """K means of patches, (K, P)."""
+    from sklearn.cluster import MiniBatchKMeans
+
+    found = normalised(patchify(data.as_float(images), patch_size)).flatten(0, 1)
+    fitted = MiniBatchKMeans(K, n_init=1, max_iter=20, batch_size=2048, random_state=seed).fit(found.numpy())
+    return torch.as_tensor(fitted.cluster_centers_)
+
+
+def words(images: torch.Tensor, codebook: torch.Tensor) -> torch.Tensor:
+    """The nearest of the means for every patch: (N, L)."""
+    found = normalised(patchify(images, patch_size)).flatten(0, 1)                                      # (N L, P)
+    return torch.cdist(found, codebook).argmin(dim=1).view(len(images), -1)
+
+
+codebook = codebook_of(train_set.images[:1500], scale.seed)
+told = words(some, codebook)
+pictures = (0.5 + codebook[told] / 5).clamp(0, 1)                       # (8, L, P): every patch shown as its word
+plot.show(
+    plot.panels(
+        {"image": some, "as visual words": unpatchify(pictures, patch_size)},
+        title=f"Every patch replaced by the nearest of {K} means, without its colour",
+    ),
+    alt="Eight images, and below each the same with every patch replaced by the nearest mean of the codebook.",
+)
+block = torch.stack([block_mask((side, side), ratio, scale.generator(n)) for n in range(8)]).flatten(1)
+plot.show(
+    plot.panels(
+        {"patch by patch": hide(some, shown[0.5]), "in blocks": hide(some, block)},
+        title="Two ways to hide as many patches",
+    ),
+    alt="Eight images masked patch by patch, and the same eight masked in blocks.",
+)
+
+# %% [markdown]
+# ### Two more ways to train the same transformer
+#
+# Here mask tokens do enter the encoder. For BEiT a linear layer names the word of every masked patch. For iBOT
+# teacher and student share one layer of prototypes; the student's class token also learns from the teacher's. That is
+# less than the published iBOT, which compares class tokens across two views and feeds many crops: what is compared
+# here is what is *predicted at masked patches*, nothing else.
+
+
+# %%
+def masked_tokens(network: nn.Module, token: torch.Tensor, images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """All tokens after the encoder, (N, 1 + L, D), where masked patches entered as one learnt token."""
+    encoder = network.encoder
+    patches = encoder.patch_embed(encoder.normalise(images)).flatten(2).transpose(1, 2)
+    hidden = torch.where(mask[..., None], token.to(patches.dtype), patches)
+    return encoder.encode(hidden + encoder.pos_embed[:, 1:])
+
+
+def blocks(seed: int, n: int = scale.pick(dry=64, tiny=1000, small=1000, full=10000)) -> torch.Tensor:
+    """A store of masks in blocks, (n, L), to be drawn from in every batch: making them is slower than a step."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.stack([block_mask((side, side), ratio, generator) for _ in range(n)]).flatten(1).to(scale.device)
+
+
+def some_of(store: torch.Tensor, n: int) -> torch.Tensor:
+    return store[torch.randint(len(store), (n,), device=store.device)]
+
+
+class Extra(nn.Module):
+    """What BEiT and iBOT need beside the transformer: a mask token and a layer of K outputs."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.token = nn.Parameter(0.02 * torch.randn(1, 1, dim))
+        self.head = nn.Linear(dim, K)
+
+
+def beit(seed: int) -> nn.Module:
+    network = build(seed)
+    extra = Extra(network.num_features).to(scale.device)
+    book, store = codebook_of(train_set.images[:1500], seed).to(scale.device), blocks(seed)
+
+    def step(batch):
+        images = light(batch)
+        mask = some_of(store, len(images))
+        hidden = masked_tokens(network, extra.token, images, mask)
+        return beit_loss(extra.head(hidden[:, 1:]), words(images, book), mask)
+
+    trained = [network.encoder, extra]
+    train.fit(step, trained, train_set.images, optimizer=optimiser(*trained), **settings(seed, "BEiT"))
+    return network
+
+
+def ibot(seed: int) -> nn.Module:
+    network = build(seed)
+    extra = Extra(network.num_features).to(scale.device)
+    student = nn.ModuleDict({"network": network, "extra": extra})
+    teacher = copy.deepcopy(student).requires_grad_(False)
+    center, store = torch.zeros(K, device=scale.device), blocks(seed)
+
+    def step(batch):
+        images = light(batch)
+        mask = some_of(store, len(images))
+        asked = extra.head(masked_tokens(network, extra.token, images, mask))
+        with torch.no_grad():
+            nothing = torch.zeros_like(mask)
+            told = teacher["extra"].head(masked_tokens(teacher["network"], teacher["extra"].token, images, nothing))
+        whole = torch.ones_like(mask[:, :1])                            # the class token, as a patch that is masked
+        loss = ibot_loss(asked[:, 1:], told[:, 1:], mask, center) + ibot_loss(asked[:, :1], told[:, :1], whole, center)
+        center.lerp_(told.mean(dim=(0, 1)), 0.1)                        # after the loss, as in DINO
+        return loss
+
+    train.fit(
+        step,
+        [network.encoder, extra, teacher],
+        train_set.images,
+        optimizer=optimiser(network.encoder, extra),
+        after_step=lambda step: train.update_ema(student, teacher, 0.98),
+        **settings(seed, "iBOT"),
+    )
+    return network
+
+
+# %%
+makers = {"BEiT": beit, "iBOT": ibot}
+
+
+def of_method(method: str, seed: int) -> dict[str, float]:
+    if method == "MAE":
+        return at_ratio(ratio, seed)
+    if method == "random weights":
+        return judged((method, seed), lambda: on_features(build(seed).eval(), seed, val_set)
+                      | {"fine-tuned": tuned("from scratch", seed)})  # fmt: skip
+    return judged((method, seed), lambda: three_judges(makers[method](seed), seed))
+
+
+methods = {
+    judge: check.sweep(
+        scale,
+        f"methods, {judge}",
+        lambda method, seed, judge=judge: of_method(method, seed)[judge],
+        points=["random weights", "MAE", "BEiT", "iBOT"],
+        own={"MAE": watched[judge]},
+        rerun=rerun["methods"],
+    )
+    for judge in watched
+}
+plot.show(
+    plot.sweep(
+        methods,
+        ylabel="validation accuracy",
+        levels={"chance": 1 / classes},
+        title=f"The same transformer, {epochs} epochs each, {labels} labels",
+    ),
+    alt="Validation accuracy of random weights, MAE, BEiT and iBOT under kNN, linear probe and fine-tuning.",
+)
+
+# %% [markdown]
+# A few hundred steps rank nothing but a few hundred steps: none of the three was tuned, iBOT sees a fraction of what
+# it is published with, and BEiT's words come from k-means. What the figure can show is that one transformer and one
+# kind of mask carry all three.
+
+# %% [markdown]
+# #### Question 3
+#
+# (a) In iBOT the teacher sees the whole image and the student does not. What would go wrong if both saw the masked one?
+# (b) BEiT predicts a word, MAE pixels. Where a patch could equally well be grass or sand, what does each predict at its
+# best? (c) Where on the map would you put BERT (week 3) and DINO (week 7)?
+
+# %% [markdown] tags=["question", "points:2"]
+# ### BEGIN SOLUTION
+# (a) The target of a masked patch would be what the teacher makes of a mask token: it knows no more than the student,
+# so that agreement could be had without looking at what was hidden. The whole image gives the teacher knowledge that
+# the student has to infer.
+#
+# (b) BEiT gives both words half of the probability, which costs $\ln 2$ and loses nothing: a distribution over words
+# can hold two possibilities. MAE has one value for each pixel, and the best is the average of grass and sand, which
+# looks like neither.
+#
+# (c) BERT predicts the word itself, the target is the text, the encoder sees mask tokens, and the loss sees the
+# chosen words: BEiT's row, with a vocabulary that needs no training. DINO predicts prototypes of the image, the
+# teacher is a moving average, nothing is masked but crops hide much of the image, and the loss sees the class token:
+# iBOT's row without the patches.
+# ### END SOLUTION
+
+# %% [markdown]
+# ## Traps
+#
+# Mistakes that no check of a function can see. All of them run without an error.
+#
+# - **Judging MAE by kNN.** It says little about what fine-tuning makes of it, and the other way round. Choose the judge
+#   that does what you will do.
+# - **Comparing after unequal fine-tuning.** More steps, stronger augmentation or a tuned learning rate for one side
+#   only. Above, one function trains both, and one figure gives the baseline four times the steps.
+# - **A reconstruction error without a level.** 0.4 is nothing by itself. And errors at two mask ratios, or with and
+#   without `norm_pix`, are of two different tasks.
+# - **Judging reconstructions that were given their colours.** Pictures of normalised predictions borrow mean and
+#   deviation of the true patch. Say so under the picture.
+# - **Masking at test time.** Features are computed from whole images; an encoder that is still given masks answers
+#   worse, and differently every time.
+# - **Constant patches.** Without the $10^{-6}$ a patch of one colour is divided by zero, and one of them is enough
+#   for a NaN.
+
+# %% [markdown]
+# ## Report
+#
+# Your numbers beside those of the recorded runs. The claim about fine-tuning is also made for the mean of the recorded
+# seeds at `tiny`; your own difference stands in the table.
+
+# %%
+gain = results[best]["fine-tuned"] - results["random weights"]["fine-tuned"]
+order = {judge: results[best][judge] for judge in ("kNN", "linear probe", "fine-tuned")}
+claims = {
+    "masked patches reconstructed: mean fill over MAE, by factor": (mean_fill / reconstruction, 1.5),
+    f"fine-tuned from MAE over from scratch, {labels} labels, equal steps": (gain, 0.05),
+}
+if scale.name == "tiny":
+    at_least = by_labels["MAE, fine-tuned"].mean[0] - by_labels["from scratch"].mean[0]
+    claims |= {
+        "linear probe over kNN of the same encoder": (order["linear probe"] - order["kNN"], 0.02),
+        "fine-tuned over linear probe of the same encoder": (order["fine-tuned"] - order["linear probe"], 0.02),
+        "the same gain at the smallest budget, mean of seeds (recorded)": (at_least, 0.05),
+    }
+check.report(
+    scale,
+    reconstruction_error=reconstruction,
+    knn_accuracy=order["kNN"],
+    linear_accuracy=order["linear probe"],
+    tuned_accuracy=order["fine-tuned"],
+    live_tuned_accuracy=results["live"]["fine-tuned"],
+    scratch_accuracy=results["random weights"]["fine-tuned"],
+    gain=gain,
+    claims=claims,
+    chance={f"{kind}_accuracy": 1 / classes for kind in ("knn", "linear", "tuned", "live_tuned", "scratch")},
+    baseline={
+        "reconstruction_error": mean_fill,
+        "knn_accuracy": results["random weights"]["kNN"],
+        "linear_accuracy": results["random weights"]["linear probe"],
+        "tuned_accuracy": results["random weights"]["fine-tuned"],
+    },
+)
+
+# %% [markdown]
+# ## What to take with you
+#
+# - Images are redundant: hide much. An encoder that sees only the rest is cheaper, and is used as it was trained.
+# - A reconstruction error means something beside its level, and its best prediction is an average, hence a blur.
+# - kNN asks for distances, a linear probe for directions, fine-tuning for a start. MAE is trained for none of them
+#   and is best at the last.
+# - MAE, BEiT, iBOT and DINOv2 differ in what they predict at masked patches, and in who makes the target.
+
+# %% [markdown]
+# ## Further reading
+#
+# - K. He, X. Chen, S. Xie, Y. Li, P. Dollár, R. Girshick. *Masked autoencoders are scalable vision learners.* CVPR
+#   2022. [arXiv:2111.06377](https://arxiv.org/abs/2111.06377). Figure 5 is the mask ratio, table 1 the ablations.
+# - H. Bao, L. Dong, S. Piao, F. Wei. *BEiT: BERT pre-training of image transformers.* ICLR 2022.
+#   [arXiv:2106.08254](https://arxiv.org/abs/2106.08254).
+# - J. Zhou, C. Wei, H. Wang, W. Shen, C. Xie, A. Yuille, T. Kong. *iBOT: image BERT pre-training with online
+#   tokenizer.* ICLR 2022. [arXiv:2111.07832](https://arxiv.org/abs/2111.07832).
+# - M. Oquab et al. *DINOv2: learning robust visual features without supervision.* TMLR 2024.
+#   [arXiv:2304.07193](https://arxiv.org/abs/2304.07193).
+# - Z. Xie, Z. Zhang, Y. Cao, Y. Lin, J. Bao, Z. Yao, Q. Dai, H. Hu. *SimMIM: a simple framework for masked image
+#   modeling.* CVPR 2022. [arXiv:2111.09886](https://arxiv.org/abs/2111.09886). Mask tokens in the encoder, a linear
+#   decoder, pixels.
+# - J. Devlin, M.-W. Chang, K. Lee, K. Toutanova. *BERT: pre-training of deep bidirectional transformers for language
+#   understanding.* NAACL 2019. [arXiv:1810.04805](https://arxiv.org/abs/1810.04805).
