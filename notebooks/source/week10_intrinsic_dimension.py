@@ -832,6 +832,33 @@ print(f"the same, the rows of one shuffled: {neighbourhood_overlap(last, last[or
 print(f"chance k / (N - 1): {10 / (few - 1):.2f}")
 
 # %% [markdown]
+# ### Transformers
+#
+# The shipped transformers of other weeks, at scale `tiny`: each after its patches and after each block, its tokens
+# averaged, beside an untrained one of the same shape. A mean over tokens is another representation than a whole map, so
+# compare within this figure only. The dictionary names what is drawn.
+
+# %%
+if name == "scenes":
+    transformers = {"MAE, week 8 (shipped)": models.load_pretrained("mae_scenes_vit8")}
+    blocks = ["patch_embed", "blocks.0", "blocks.1", "blocks.2"]
+    torch.manual_seed(scale.seed)
+    transformers = {"untrained": models.ViT(32, 8, dim=96, depth=3, num_heads=3)} | transformers
+    tokens = {label: layer_profile(model, test_set.images, blocks) for label, model in transformers.items()}
+    curves = {f"{label}, TwoNN": profile["id"] for label, profile in tokens.items()}
+    curves |= {f"{label}, PCA": profile["pca"] for label, profile in tokens.items()}
+    plot.show(
+        plot.curves(
+            curves,
+            x=range(len(blocks)),
+            xlabel="0 patches, 1 to 3 blocks",
+            ylabel="dimension",
+            title="Transformers: intrinsic and PCA dimension, tokens averaged",
+        ),
+        alt="TwoNN and participation ratio after the patches and after each block, for an untrained ViT and for MAE.",
+    )
+
+# %% [markdown]
 # #### Question 2
 #
 # (a) The intrinsic dimension of the supervised net falls although its PCA dimension first rises. How can both be? (b)
