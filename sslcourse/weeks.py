@@ -56,6 +56,13 @@ WEEKS = {
             minutes={"dry": 0.3, "tiny": 1},
         ),
         Week(
+            "week07",
+            "week07_dino",
+            "DINO: self-distillation without negatives",
+            data={"small": ("retinamnist", "cifar10"), "full": ("pathmnist",)},
+            minutes={"dry": 0.3, "tiny": 1},
+        ),
+        Week(
             "week08",
             "week08_masked_image_modelling",
             "Masked image modelling: MAE, BEiT, iBOT",

@@ -6,6 +6,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from sslcourse import models
+from sslcourse.models.stem import ConvStem
 from sslcourse.models.vit import Attention, Block, ViT
 
 SIZES = dict(image_size=24, patch_size=4, dim=24, depth=3, num_heads=3)
@@ -156,3 +157,18 @@ def test_backbone_names_a_vit_by_its_patches():
 def test_bad_input_gets_one_sentence(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_a_stem_of_convolutions_in_place_of_patches():
+    model = models.backbone("vit8_conv")
+    images = torch.rand(3, 3, 32, 32)
+    assert model(images).shape == (3, model.num_features)
+    assert model.embed(images).shape == (3, 16, model.num_features)
+    assert model(torch.rand(2, 3, 16, 16)).shape == (2, model.num_features)  # positions are interpolated
+    assert [tuple(weights.shape) for weights in model.attention_weights(images)] == [(3, 4, 17, 17)] * 2
+    alone, among = model.eval().embed(images[:1]), model.embed(images)[:1]
+    torch.testing.assert_close(alone, among)  # in eval mode no image sees another
+    with pytest.raises(ValueError, match="Images of 28 x 28 pixels are not filled by tokens of 8"):
+        model(torch.rand(1, 3, 28, 28))
+    with pytest.raises(ValueError, match="patch_size = 6 should be 4, 8, 16"):
+        ConvStem(6, 3, 32)

@@ -834,29 +834,38 @@ print(f"chance k / (N - 1): {10 / (few - 1):.2f}")
 # %% [markdown]
 # ### Transformers
 #
-# The shipped transformers of other weeks, at scale `tiny`: each after its patches and after each block, its tokens
-# averaged, beside an untrained one of the same shape. A mean over tokens is another representation than a whole map, so
-# compare within this figure only. The dictionary names what is drawn.
+# The shipped transformers of other weeks, at scale `tiny`: MAE (week 8) on scenes and DINO (week 7) on tissue, the
+# world that each was trained on, and beside each the same architecture untrained. Features are taken where images have
+# become tokens and after each block, averaged over the tokens. A mean over tokens is another representation than a whole map,
+# and tissue is another world than scenes: compare lines of one world within this figure, nothing else.
 
 # %%
 if name == "scenes":
-    transformers = {"MAE, week 8 (shipped)": models.load_pretrained("mae_scenes_vit8")}
-    blocks = ["patch_embed", "blocks.0", "blocks.1", "blocks.2"]
+    tissue = data.load_images("tissue", "test", n=len(test_set), seed=scale.seed)
     torch.manual_seed(scale.seed)
-    transformers = {"untrained": models.ViT(32, 8, dim=96, depth=3, num_heads=3)} | transformers
-    tokens = {label: layer_profile(model, test_set.images, blocks) for label, model in transformers.items()}
-    curves = {f"{label}, TwoNN": profile["id"] for label, profile in tokens.items()}
-    curves |= {f"{label}, PCA": profile["pca"] for label, profile in tokens.items()}
-    plot.show(
-        plot.curves(
-            curves,
-            x=range(len(blocks)),
-            xlabel="0 patches, 1 to 3 blocks",
-            ylabel="dimension",
-            title="Transformers: intrinsic and PCA dimension, tokens averaged",
-        ),
-        alt="TwoNN and participation ratio after the patches and after each block, for an untrained ViT and for MAE.",
-    )
+    transformers = {
+        "MAE, scenes": (models.load_pretrained("mae_scenes_vit8"), test_set.images),
+        "untrained, scenes": (models.ViT(32, 8, dim=96, depth=3, num_heads=3), test_set.images),
+        "DINO, tissue": (models.load_pretrained("dino_tissue_vit8"), tissue.images),
+        "untrained, tissue": (models.backbone("vit8_conv"), tissue.images),
+    }
+    tokens = {}
+    for label, (model, images) in transformers.items():
+        blocks = [f"blocks.{n}" for n in range(len(model.blocks))]
+        tokens[label] = layer_profile(model, images, ["patch_embed", *blocks])
+    longest = max(len(profile["id"]) for profile in tokens.values())
+    for measure, words in (("id", "TwoNN"), ("pca", "participation ratio")):
+        values = {label: profile[measure].tolist() for label, profile in tokens.items()}
+        plot.show(
+            plot.curves(
+                {label: line + [math.nan] * (longest - len(line)) for label, line in values.items()},
+                x=range(longest),
+                xlabel=f"0 patches, 1 to {longest - 1} blocks",
+                ylabel=words,
+                title=f"Transformers, tokens averaged: {words}",
+            ),
+            alt=f"{words} after the patches and after each block, for MAE, DINO and untrained transformers.",
+        )
 
 # %% [markdown]
 # #### Question 2

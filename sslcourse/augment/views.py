@@ -72,10 +72,17 @@ def multi_crop(
     """Two global views (N, C, global_size, global_size), then n_local local ones (N, C, local_size, local_size).
 
     Global views show 40 to 100 % of an image, local ones 10 to 40 %; flip, colour jitter and greyscale as in `simclr`.
-    Every view of every image has random numbers of its own. Raises ValueError for n_local below 0 or a size below 1.
+    Every view of every image has random numbers of its own. Raises ValueError for n_local below 0, a size below 1, or
+    crops larger than the image, which would be no more than a blown-up picture.
     """
     if n_local < 0:
         raise ValueError(f"n_local = {n_local} views cannot be made; it should be 0 or more.")
+    smallest = min(images.shape[-2:])
+    for kind, size in (("global", global_size), ("local", local_size)):
+        if size > smallest:
+            raise ValueError(
+                f"A {kind} crop of {size} pixels is larger than the image of {smallest}: take at most that."
+            )
     views = []
     for size, share, count in ((global_size, (0.4, 1.0), 2), (local_size, (0.1, 0.4), n_local)):
         augment = simclr(size, crop=share)

@@ -1,8 +1,8 @@
 """Backbones: images (N, C, H, W) in, features (N, D) out, `.num_features` = D.
 
 `conv4` learns in seconds on two CPU cores, `conv4_gn` is the same with group norm, where no image may see the others of
-its batch (MoCo); `vit4` and `vit8` are small vision transformers to look into, `resnet18` is what the literature trains
-on CIFAR, and any model of timm is there for larger scales.
+its batch (MoCo); `vit4` and `vit8` are small vision transformers to look into, `vit8_conv` learns faster than these
+(DINO), `resnet18` is what the literature trains on CIFAR, and any model of timm is there for larger scales.
 """
 
 import difflib
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from sslcourse.models.normalise import standard
+from sslcourse.models.stem import ConvStem
 from sslcourse.models.vit import ViT
 
 WIDTHS = (16, 48, 96, 128)  # of the stages of conv4: 160,000 parameters, spread so that every stage costs about as much
@@ -19,7 +20,8 @@ WIDTHS = (16, 48, 96, 128)  # of the stages of conv4: 160,000 parameters, spread
 
 def backbone(name: str, in_channels: int = 3, image_size: int = 32) -> nn.Module:
     """A backbone with random weights: `conv4`, `conv4_gn`, `vit8` (our `ViT` with patches of 8 pixels; `vit4`, ...),
-    `resnet18` with the stem for small images, or any name that timm knows.
+    `vit8_conv` (a smaller one, two blocks behind a stem of convolutions), `resnet18` with the stem for small images, or
+    any name that timm knows.
 
     Its weights are drawn from torch's global generator: the same torch.manual_seed gives the same ones. Raises
     ValueError for an unknown name, in_channels or image_size below 1, or an image_size that patches do not fill.
@@ -30,8 +32,12 @@ def backbone(name: str, in_channels: int = 3, image_size: int = 32) -> nn.Module
         return Conv4(in_channels)
     if name == "conv4_gn":
         return Conv4(in_channels, norm=_groups)
-    if patches := re.fullmatch(r"vit(\d+)", name):
-        return ViT(image_size, int(patches[1]), in_channels)
+    if patches := re.fullmatch(r"vit(\d+)(_conv)?", name):
+        if not patches[2]:
+            return ViT(image_size, int(patches[1]), in_channels)
+        vit = ViT(image_size, int(patches[1]), in_channels, dim=64, depth=2, num_heads=4)
+        vit.patch_embed = ConvStem(vit.patch_size, in_channels, vit.num_features)
+        return vit
     if name == "resnet18":
         return _resnet18(in_channels)
     return _timm(name, in_channels, image_size)

@@ -51,6 +51,15 @@ SHIPPED = {
         toy="scenes",
         version=1,
     ),
+    "dino_tissue_vit8": Shipped(
+        build=lambda: backbone("vit8_conv"),
+        trained="DINO as in week 7 (vit8_conv, 128 prototypes): 20 epochs of 20,000 images, momentum 0.98 to 1",
+        recipe="sslcourse.cli.recipes.dino:dino_tissue_vit8",
+        measure="sslcourse.cli.recipes.dino:neighbours_of_tissue",
+        seed=700,
+        toy="tissue",
+        version=1,
+    ),
     "mae_scenes_vit8": Shipped(
         build=lambda: ViT(32, 8, dim=96, depth=3, num_heads=3),
         trained="MAE as in week 8 (patches of 8, 96 features, 3 blocks, half masked): 25 epochs of 20,000 images",
@@ -68,7 +77,8 @@ PUBLISHED = {"moco_v2_resnet50": moco_v2_resnet50}
 def load_pretrained(name: str) -> nn.Module:
     """A backbone with weights, in eval mode: images (N, C, H, W), uint8 or float in [0, 1], to features (N, D).
 
-    name: `moco_scenes_conv4`, `mae_scenes_vit8`, shipped; `moco_v2_resnet50`, fetched into the data root on first use.
+    name: `moco_scenes_conv4`, `dino_tissue_vit8`, `mae_scenes_vit8`, shipped; `moco_v2_resnet50`, fetched into the data
+    root on first use.
     Raises ValueError for an unknown name and for a file that is damaged, belongs to another network, or was trained on
     another version of its toy world; FileNotFoundError where the file is missing; DataMissing, DataCorrupted for what
     has to be fetched.

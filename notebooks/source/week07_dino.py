@@ -1,0 +1,1197 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Week 7 · Self-distillation without negatives: DINO
+#
+# A network teaches itself. The student sees small and large crops of an image, the teacher large ones only, and the
+# student learns to say what the teacher says. The teacher is the student's own moving average; there are no labels and
+# no negatives. So what keeps both from agreeing on nothing at all? Two opposite operations, centring and sharpening.
+# This week you build them, break them one at a time, and learn to recognise both ways to collapse.
+#
+# **You will be able to**
+#
+# 1. write DINO's head, loss and centre, and say what each part prevents;
+# 2. produce both collapses on purpose and tell them apart by two entropies;
+# 3. read a self-supervised training without labels (entropies) and with few (nearest neighbours);
+# 4. look at what the class token attends to, and say what such a map is no evidence for;
+# 5. measure what a change of hospital costs, and how much of it a curve on one centre hides.
+#
+# **You need** softmax and entropy, moving averages (week 5), the vision transformer (week 6), nearest neighbours.
+# Notation: $h$ are features of the backbone, $g_s$ and $g_t$ the outputs of student and teacher for $K$ prototypes,
+# $\tau_s$ and $\tau_t$ their temperatures, $c$ the centre.
+#
+# **Time** theory 15 minutes, core exercises about 80 minutes (9 points), questions about 30 minutes (8 points). The
+# notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its reference until you
+# write your own.
+
+# %%
+# On Colab this installs the course; anywhere else it does nothing.
+import sys
+
+if "google.colab" in sys.modules:
+    import subprocess
+
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "sslcourse"], check=True)
+
+# %% tags=["setup"]
+import copy
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import sslcourse
+from sslcourse import augment, data, evaluate, models, plot, train
+from sslcourse.check import week07 as check
+
+# %%
+scale = sslcourse.begin(week=7)
+
+# %% [markdown]
+# ## Theory
+#
+# ### Agree, without negatives
+#
+# Week 4 compared two views and needed other images to push away from. DINO (Caron et al. 2021) has no others. Student
+# and teacher share one architecture: a backbone and a head with $K$ outputs, the *prototypes*. Each output is turned
+# into probabilities, as if there were $K$ classes that nobody has named:
+#
+# $$p_s(x) = \mathrm{softmax}\big(g_s(x) / \tau_s\big), \qquad
+# p_t(x) = \mathrm{softmax}\big((g_t(x) - c) / \tau_t\big).$$
+#
+# For two crops $x \ne x'$ of one image the student at $x'$ is asked for the teacher's answer at $x$:
+#
+# $$L = \frac{1}{|P|} \sum_{(i, j) \in P} \; -\sum_k p_t(x_i)_k \log p_s(x_j)_k, \qquad
+# P = \{(i, j): i \text{ global},\; j \text{ any crop},\; j \ne i\}.$$
+#
+# It is week 6's distillation, with two differences: the teacher is no better than the student to begin with, and it
+# moves: $\theta_t \leftarrow m\,\theta_t + (1 - m)\,\theta_s$ after each step, no gradient ever reaches it.
+#
+# ### Multi-crop
+#
+# The teacher sees two **global** crops, most of the image. The student sees these and several **local** ones, small
+# windows of few pixels, which are cheap. What the teacher concludes from the whole, the student has to conclude from a
+# part. With 2 global and $n$ local crops there are $2 (2 + n) - 2$ pairs.
+#
+# ### Two ways to be useless
+#
+# The cross-entropy splits into $H(p_t, p_s) = H(p_t) + \mathrm{KL}(p_t \,\Vert\, p_s)$. A student that knows nothing of
+# the image makes the second term 0 as soon as the teacher says the same of every image. There are two extremes:
+#
+# | solution | entropy of one answer, $\overline{H(p_t)}$ | entropy of the mean answer, $H(\overline{p_t})$ |
+# | --- | --- | --- |
+# | **uniform**: every prototype equally likely, for every image | $\ln K$ | $\ln K$ |
+# | **one-hot**: the same prototype for every image | $0$ | $0$ |
+# | useful: sure of each image, all prototypes in use | small | near $\ln K$ |
+#
+# The difference of the two columns, $H(\overline{p}) - \overline{H(p)} = I(\text{image}; \text{prototype})$, is the
+# mutual information between images and answers: 0 in *every* solution in which all images get the same answer,
+# whatever that answer is. The loss cannot tell: a one-hot collapse makes it 0, which looks like success.
+
+# %% [markdown]
+# ### Centring and sharpening
+#
+# **Centring** subtracts a running mean of the teacher's outputs over images,
+# $c \leftarrow m_c\, c + (1 - m_c)\, \overline{g_t}$, so that no prototype can be ahead for *all* images. It forbids
+# the one-hot collapse. But if all outputs are equal, what is left is 0: the uniform answer. Centring alone pushes there.
+#
+# **Sharpening** divides the teacher's outputs by a temperature smaller than the student's, $\tau_t < \tau_s$. The
+# teacher is then surer than the student, who follows, and becomes surer. It forbids the uniform collapse. Alone, it
+# makes the prototype that is ahead win everything: one-hot.
+#
+# Together they hold each other in balance, and only just. Watch the entropies, not the loss.
+#
+# ### The head
+#
+# Three linear layers with GELU, then length 1 (the bottleneck), then a linear layer whose rows have length 1 and no
+# bias: each output is a cosine between the image's embedding and a prototype, at most 1 in size. So no prototype can
+# win by being longer, and the temperatures mean the same thing through all of training. The rows are kept at length 1
+# by **weight normalisation**: $w = g\, v / \lVert v \rVert$ with $v$ trained and $g = 1$ fixed (Salimans & Kingma
+# 2016).
+#
+# ### Schedules
+#
+# The learning rate rises, then falls like a cosine. The teacher's momentum rises to 1: at first it must follow, since
+# the first teacher knows nothing; at the end it is an average over many students and hardly moves.
+
+# %% [markdown]
+# ## Exercises
+
+# %% [markdown]
+# ### 7.1 Multi-crop  ·  given
+#
+# Two global views, then the local ones, each image with random numbers of its own. Nothing here is a property of DINO
+# alone, except that sizes differ: a vision transformer takes small images as well, since its position embeddings are
+# interpolated to fewer patches (week 6). Crops show real detail: one that would be larger than the image is refused.
+
+
+# %% tags=["exercise", "points:0"]
+def multi_crop(
+    images: torch.Tensor,
+    n_local: int,
+    global_size: int = 32,
+    local_size: int = 16,
+    generator: torch.Generator | None = None,
+) -> list[torch.Tensor]:
+    """Two global views of every image, then n_local local ones (Caron et al. 2020, 2021).
+
+    images: (N, C, H, W), uint8 or float in [0, 1].
+    Returns a list of 2 + n_local float tensors, (N, C, global_size, global_size) first. Raises ValueError for crops
+    larger than the image.
+    """
+    smallest = min(images.shape[2:])
+    for kind, size in (("global", global_size), ("local", local_size)):
+        if size > smallest:
+            said = f"A {kind} crop of {size} pixels is larger than the image of {smallest}: take at most that."
+            raise ValueError(said)
+    crops = []
+    for size, share, count in ((global_size, (0.6, 1.0), 2), (local_size, (0.2, 0.4), n_local)):
+        views = augment.simclr(size, crop=share, jitter=0.8, grey=0.8)     # share: of the image's area
+        crops += [views(images, generator) for _ in range(count)]
+    return crops
+
+
+# %% tags=["check"]
+multi_crop = check.multi_crop(multi_crop)
+
+# %% [markdown]
+# ### 7.2 The head  ·  difficulty 2 of 3  ·  about 25 minutes
+#
+# `in_dim` to `hidden_dim` to `hidden_dim` to `bottleneck_dim`, GELU between the three layers (not after the last), then
+# length 1, then the last layer with `out_dim` rows of length 1 and no bias.
+#
+# The rows must *stay* at length 1 while their direction is trained. Two ways: `F.normalize` of a parameter in
+# `forward`, or `torch.nn.utils.parametrizations.weight_norm`, whose norms are the parameter
+# `parametrizations.weight.original0`. The teacher will be a deep copy, so the older `torch.nn.utils.weight_norm` does
+# not serve.
+#
+# <details><summary>Hint 1</summary>How many parameters are trained? Three layers with biases, and
+# <code>bottleneck_dim x out_dim</code>.</details>
+# <details><summary>Hint 2</summary>"Length 1" is a division by the norm of each row: <code>F.normalize(x,
+# dim=1)</code>, for the embeddings, and for the rows of the last layer.</details>
+# <details><summary>Hint 3</summary><code>self.prototypes = nn.Parameter(torch.randn(out_dim, bottleneck_dim))</code>,
+# and in forward <code>F.linear(x, F.normalize(self.prototypes, dim=1))</code>.</details>
+
+
+# %% tags=["exercise", "points:2"]
+class DINOHead(nn.Module):
+    """Features to similarities with prototypes (Caron et al. 2021, appendix C).
+
+    in_dim, out_dim: widths of the input and the number of prototypes K. forward: (N, in_dim) to (N, out_dim), each
+    value a cosine in [-1, 1].
+    """
+
+    def __init__(self, in_dim: int, out_dim: int, hidden_dim: int = 256, bottleneck_dim: int = 64):
+        ### BEGIN SOLUTION
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Linear(in_dim, hidden_dim),
+            nn.GELU(),
+            nn.Linear(hidden_dim, hidden_dim),
+            nn.GELU(),
+            nn.Linear(hidden_dim, bottleneck_dim),
+        )
+        self.prototypes = nn.Parameter(torch.randn(out_dim, bottleneck_dim))    # directions: lengths play no part
+        ### END SOLUTION
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        ### BEGIN SOLUTION
+        x = F.normalize(self.mlp(x), dim=1)                                     # (N, bottleneck)
+        return F.linear(x, F.normalize(self.prototypes, dim=1))                 # (N, K), cosines
+        ### END SOLUTION
+
+
+# %% tags=["check"]
+DINOHead = check.DINOHead(DINOHead)
+
+# %% [markdown]
+# ### 7.3 The loss and its centre  ·  difficulty 3 of 3  ·  about 30 minutes
+#
+# View $i$ of both lists is the same crop; the teacher's list is shorter. Compare every view of the teacher with every
+# *other* view of the student, and average over pairs and images. Use the centre **as it is**, then update it with the
+# mean over all rows of all the teacher's views, in every call.
+#
+# <details><summary>Hint 1</summary>Two loops over <code>enumerate</code>, one over the teacher's views and one over the
+# student's, and <code>if i != j</code>.</details>
+# <details><summary>Hint 2</summary><code>softmax</code> for the teacher, detached and centred;
+# <code>log_softmax</code> for the student, which is not centred.</details>
+# <details><summary>Hint 3</summary><code>self.register_buffer("center", torch.zeros(out_dim))</code>; in place at the
+# end: <code>self.center.mul_(m).add_(mean, alpha=1 - m)</code>.</details>
+
+
+# %% tags=["exercise", "points:3"]
+class DINOLoss(nn.Module):
+    """Cross-entropy between the teacher's answer to one crop and the student's to another (Caron et al. 2021, eq. 3).
+
+    center: buffer of out_dim zeros, a running mean of the teacher's outputs.
+    """
+
+    def __init__(
+        self, out_dim: int, teacher_temp: float = 0.04, student_temp: float = 0.1, center_momentum: float = 0.9
+    ):
+        ### BEGIN SOLUTION
+        super().__init__()
+        self.teacher_temp, self.student_temp, self.center_momentum = teacher_temp, student_temp, center_momentum
+        self.register_buffer("center", torch.zeros(out_dim))
+        ### END SOLUTION
+
+    def forward(self, student_views: list[torch.Tensor], teacher_views: list[torch.Tensor]) -> torch.Tensor:
+        """The loss, a scalar in nats; then the centre moves.
+
+        student_views, teacher_views: lists of (N, K), view i of both being the same crop. No gradient reaches the
+        teacher. Raises ValueError where no pair of different views is left.
+        """
+        ### BEGIN SOLUTION
+        targets = [((view.detach() - self.center) / self.teacher_temp).softmax(dim=1) for view in teacher_views]
+        answers = [(view / self.student_temp).log_softmax(dim=1) for view in student_views]
+        pairs = [-(t * s).sum(dim=1).mean() for i, t in enumerate(targets) for j, s in enumerate(answers) if i != j]
+        if not pairs:
+            raise ValueError("There is one view only, and no other to compare it with: give the student at least two.")
+
+        mean = torch.cat(list(teacher_views)).detach().mean(dim=0)                          # over views and images
+        self.center.mul_(self.center_momentum).add_(mean.to(self.center), alpha=1 - self.center_momentum)
+        return torch.stack(pairs).mean()
+        ### END SOLUTION
+
+
+# %% tags=["check"]
+DINOLoss = check.DINOLoss(DINOLoss)
+
+# %% [markdown]
+# ### 7.4 Is it collapsing, and how?  ·  difficulty 1 of 3  ·  about 10 minutes
+#
+# The two entropies of the table above, over a batch of the teacher's answers. A probability that is exactly 0 counts 0.
+#
+# <details><summary>Hint 1</summary>The entropy of a row is minus the sum of p log p over the prototypes. Of which
+# rows is the first number a mean, and of which one row is the second?</details>
+# <details><summary>Hint 2</summary><code>torch.special.entr(p)</code> is -p log p, with 0 at p = 0.</details>
+
+
+# %% tags=["exercise", "points:2"]
+def collapse_report(teacher_probs: torch.Tensor) -> tuple[float, float]:
+    """(mean entropy of the answers, entropy of the mean answer), in nats.
+
+    teacher_probs: (N, K), rows sum to 1. Both ln K: collapsed to uniform. Both 0: collapsed to one prototype.
+    """
+    ### BEGIN SOLUTION
+    each = torch.special.entr(teacher_probs).sum(dim=1).mean()
+    together = torch.special.entr(teacher_probs.mean(dim=0)).sum()
+    return each.item(), together.item()
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+collapse_report = check.collapse_report(collapse_report)
+
+# %% [markdown]
+# ### 7.5 Nearest neighbours as a classifier  ·  difficulty 2 of 3  ·  about 15 minutes
+#
+# The measure of the DINO paper. It trains nothing, so it tells what is in the features as they are. Each test image
+# asks its $k$ nearest training images, by cosine similarity $s$; each votes for its own class with weight
+# $\exp(s / \tau)$.
+#
+# <details><summary>Hint 1</summary>Lengths must not count: <code>F.normalize</code> both, then one matrix product
+# (M, N).</details>
+# <details><summary>Hint 2</summary><code>topk(k, dim=1)</code> gives similarities and places; places give labels
+# (M, k).</details>
+# <details><summary>Hint 3</summary><code>F.one_hot(labels)</code> (M, k, C) times the weights <code>[:, :,
+# None]</code>,
+# summed over the neighbours, gives the votes; argmax decides.</details>
+
+
+# %% tags=["exercise", "points:2"]
+def knn_accuracy(
+    train_x: torch.Tensor,
+    train_y: torch.Tensor,
+    test_x: torch.Tensor,
+    test_y: torch.Tensor,
+    k: int = 20,
+    temperature: float = 0.07,
+) -> float:
+    """Share of test images whose k nearest training images vote for their class (Wu et al. 2018, section 3.4).
+
+    train_x: (N, D), train_y: (N,), test_x: (M, D), test_y: (M,). Weight of a neighbour of cosine similarity s:
+    exp(s / temperature).
+    """
+    ### BEGIN SOLUTION
+    similarity = F.normalize(test_x, dim=1) @ F.normalize(train_x, dim=1).T     # (M, N)
+    scores, places = similarity.topk(k, dim=1)                                  # (M, k)
+    weights = ((scores - 1) / temperature).exp()                                # no more than 1: nothing overflows
+    votes = (F.one_hot(train_y[places]) * weights[:, :, None]).sum(dim=1)       # (M, C)
+    return (votes.argmax(dim=1) == test_y).float().mean().item()
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+knn_accuracy = check.knn_accuracy(knn_accuracy)
+
+# %% [markdown]
+# ### 7.6 Schedules  ·  given
+#
+# A number for every step: it rises in a straight line, then falls (or rises) like half a cosine.
+
+
+# %% tags=["exercise", "points:0"]
+def cosine_schedule(start: float, end: float, steps: int, warmup: int = 0) -> torch.Tensor:
+    """(steps,): step i < warmup is start * i / warmup, then half a cosine from start; the last value is end."""
+    rising = start * torch.arange(warmup, dtype=torch.float64) / max(warmup, 1)
+    falling = steps - warmup
+    share = torch.linspace(0, 1, falling, dtype=torch.float64) if falling > 1 else torch.ones(falling).double()
+    return torch.cat([rising, end + (start - end) * (1 + torch.cos(math.pi * share)) / 2])
+
+
+# %% tags=["check"]
+cosine_schedule = check.cosine_schedule(cosine_schedule)
+
+# %% [markdown]
+# ### 7.7 BYOL's loss  ·  optional  ·  difficulty 1 of 3  ·  about 10 minutes
+#
+# BYOL (Grill et al. 2020) came first: a teacher by moving average, no negatives, and neither centre nor prototypes. A
+# small *predictor* on the student's side alone maps its projection to the teacher's, and the loss is the squared
+# distance of the two at length 1:
+#
+# $$\Big\lVert \frac{q}{\lVert q \rVert} - \frac{z}{\lVert z \rVert} \Big\rVert^2 = 2 - 2 \cos(q, z).$$
+#
+# <details><summary>Hint</summary><code>F.cosine_similarity(q, z.detach(), dim=1)</code>, then the mean over the
+# batch.</details>
+
+
+# %% tags=["exercise", "points:0"]
+def byol_loss(predictions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Squared distance between directions (Grill et al. 2020, eq. 2).
+
+    predictions: (N, D), the student's; targets: (N, D), the teacher's view of the same images; not normalised.
+    Returns a scalar: the mean over N, from 0 to 4. No gradient reaches the targets.
+    """
+    ### BEGIN SOLUTION
+    return (2 - 2 * F.cosine_similarity(predictions, targets.detach(), dim=1)).mean()
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+byol_loss = check.byol_loss(byol_loss)
+
+# %% [markdown]
+# ## Data
+#
+# At scale `tiny` the images are the **toy tissue** of week 6: nine textures told apart by number, size, shape and
+# alignment of cells, in a stain that is drawn for every image and says nothing about the class. Nobody's diagnosis is
+# in it. No training below sees a label; labels serve the nearest neighbours, which judge.
+
+# %%
+# NBVAL_CHECK_OUTPUT
+name = scale.pick(tiny="tissue", small="cifar10", full="pathmnist")
+counts = scale.pick(dry=(200, 100, 100), tiny=(3000, 600, 1500), small=(10000, 1000, 4000), full=(None, None, None))
+
+
+def to_32(part: data.ImageSet) -> data.ImageSet:
+    """The same images with 32 pixels a side (MedMNIST has 28): a grid of patches of 8, or of 4, fills them."""
+    if part.images.shape[-1] == 32:
+        return part
+    bigger = F.interpolate(data.as_float(part.images), size=32, mode="bilinear", antialias=True)
+    images = (255 * bigger).round().clamp(0, 255).to(torch.uint8)
+    return data.ImageSet(images, part.labels, part.class_names, part.name, part.split)
+
+
+train_set, val_set, test_set = (
+    to_32(data.load_images(name, split, n=n, seed=scale.seed))
+    for split, n in zip(("train", "val", "test"), counts)
+)
+bank = train_set.subset(scale.pick(dry=100, tiny=1500, small=3000, full=10000), seed=scale.seed)     # the neighbours
+classes = len(train_set.class_names)
+print(f"{len(train_set)} training, {len(val_set)} validation and {len(test_set)} test images of {classes} classes")
+
+# %%
+n_local = scale.pick(dry=1, tiny=2, small=2, full=6)
+some = data.as_float(train_set.images[:8])
+crops = multi_crop(some, n_local)
+plot.show(
+    plot.panels(
+        {"image": some}
+        | {f"global {i + 1}": crop for i, crop in enumerate(crops[:2])}
+        | {f"local {i + 1}": crop for i, crop in enumerate(crops[2:4])},
+        title="The teacher sees the global crops, the student all of them",
+    ),
+    alt="Rows of eight images, of their two global crops, and of two local crops, which show a fifth to two fifths.",
+)
+
+# %% [markdown]
+# ## Training
+#
+# The backbone is week 6's vision transformer, made for a short training: three strided convolutions in place of the
+# patches, so that a token has already looked at its surroundings, then two blocks (`vit8_conv`; Xiao et al. 2021). Its
+# tokens still lie on a grid of 8 pixels, and its class token still attends to them. At `full` it is a ViT with patches
+# of 4.
+#
+# Everything that is set is set here. `pretrain` serves all experiments below, and the optional BYOL as well: what
+# changes is the loss, the head, and a predictor that DINO does not have.
+
+# %%
+architecture = scale.pick(tiny="vit8_conv", small="vit8_conv", full="vit4")
+prototypes = scale.pick(tiny=128, small=256, full=4096)
+epochs = scale.pick(dry=1, tiny=8, small=12, full=15)
+batch_size = scale.pick(dry=32, tiny=64, small=64, full=256)
+learning_rate = scale.pick(tiny=2e-3, small=1.5e-3, full=5e-4)
+teacher_temp, student_temp = scale.pick(tiny=0.03, small=0.03, full=0.04), 0.1
+momentum = scale.pick(tiny=0.98, small=0.98, full=0.996)                 # of the teacher, at the start
+steps = min(epochs * (len(train_set) // batch_size), scale.max_steps or 10**9)
+
+
+def network(seed: int) -> nn.Module:
+    """An untrained backbone, the same one for the same seed."""
+    torch.manual_seed(seed)
+    return models.backbone(architecture, image_size=32)
+
+
+def pretrain(images, loss, head, seed, *, predictor=None, n_local=n_local, epochs=epochs, watch=None, label="DINO"):
+    """Self-distillation of images alone. loss(student's views, teacher's views); head(D) makes a head.
+
+    watch(student, teacher) after every epoch gives numbers to log. Returns (teacher, history, trace); teacher is
+    backbone and head, trace holds both entropies of the teacher's answers for every step, where there are answers.
+    """
+    backbone = network(seed)
+    student = nn.Sequential(backbone, head(backbone.num_features)).to(scale.device)
+    predictor = (predictor or nn.Identity()).to(scale.device)
+    teacher = copy.deepcopy(student).requires_grad_(False)               # no optimiser will ever move it
+    momenta = cosine_schedule(momentum, 1.0, epochs * max(1, len(images) // batch_size))
+    trace = []
+
+    def step(batch):
+        crops = multi_crop(batch, n_local)
+        few, small = torch.cat(crops[:2]), crops[2:]                     # one pass for each size
+        with torch.no_grad():
+            targets = teacher(few)                                       # global views only
+        if isinstance(loss, nn.Module):
+            trace.append(collapse_report(((targets - loss.center) / loss.teacher_temp).softmax(dim=1)))
+        answers = list(predictor(student(few)).chunk(2))
+        if small:
+            answers += predictor(student(torch.cat(small))).chunk(len(small))
+        return loss(answers, list(targets.chunk(2)))
+
+    history = train.fit(
+        step,
+        [student, predictor, teacher, *([loss] if isinstance(loss, nn.Module) else [])],
+        images,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=learning_rate,
+        weight_decay=0.04,
+        clip=3.0,
+        generator=torch.Generator().manual_seed(seed),
+        device=scale.device,
+        max_steps=scale.max_steps,
+        after_step=lambda i: train.update_ema(student, teacher, float(momenta[i])),
+        on_epoch=watch and (lambda epoch: watch(student[0], teacher[0])),
+        label=label,
+    )
+    return teacher, history, trace
+
+
+def dino(images, seed=scale.seed, *, teacher_temp=teacher_temp, center_momentum=0.9, **changed):
+    """DINO. Returns (teacher, history, trace, loss)."""
+    loss = DINOLoss(prototypes, teacher_temp, student_temp, center_momentum).to(scale.device)
+    return *pretrain(images, loss, lambda dim: DINOHead(dim, prototypes), seed, **changed), loss
+
+
+# %%
+plot.show(
+    plot.curves(
+        {
+            "learning rate, share of its peak": cosine_schedule(1.0, 0.0, steps, warmup=steps // 10),
+            "momentum of the teacher": cosine_schedule(momentum, 1.0, steps),
+        },
+        x=range(steps),
+        xlabel="step",
+        title="What changes during training",
+    ),
+    alt="The learning rate rises for a tenth of the steps and falls to zero; the teacher's momentum rises to one.",
+)
+
+# %% [markdown]
+# After every epoch, nearest neighbours judge student and teacher on validation images.
+
+# %%
+def knn(backbone, bank=bank, queries=val_set) -> float:
+    """Accuracy of 20 nearest neighbours in the bank, with your function."""
+    bank_h, h = (evaluate.extract_features(backbone, part.images) for part in (bank, queries))
+    return knn_accuracy(bank_h, bank.labels, h, queries.labels, k=min(20, len(bank)))
+
+
+def watch(student, teacher):
+    return {"student": knn(student), "teacher": knn(teacher)}
+
+
+random_knn = knn(network(scale.seed).to(scale.device))
+teacher, history, trace, loss = dino(train_set.images, watch=watch)
+live = teacher[0]
+print(f"kNN on validation images: random {random_knn:.2f}, teacher {history.metrics['teacher'][-1]:.2f}")
+
+# %%
+answer_all = math.log(prototypes)
+plot.show(
+    plot.curves(
+        {"kNN, " + who: [random_knn, *history.metrics[who]] for who in ("student", "teacher")},
+        x=range(len(history.loss) + 1),
+        levels={"chance": 1 / classes},
+        xlabel="epoch",
+        ylabel="accuracy",
+        title="Nearest neighbours on validation images",
+    ),
+    alt="Accuracy of nearest neighbours over the epochs, for student and teacher, rising from the random network's.",
+)
+plot.show(
+    plot.curves(
+        {"loss": history.loss},
+        levels={"ln K, uniform answers": answer_all, "0, one answer for all": 0.0},
+        xlabel="epoch",
+        ylabel="nats",
+        title="The loss between its two levels of collapse",
+    ),
+    alt="The loss over the epochs between the level ln K of uniform answers and zero, that of a one-hot collapse.",
+)
+
+
+# %%
+def smooth(trace, part: int, width: int = 10) -> list[float]:
+    """Means of one of the two entropies over the last `width` steps."""
+    values = torch.tensor([entropies[part] for entropies in trace])
+    return [values[max(0, i + 1 - width) : i + 1].mean().item() for i in range(len(values))]
+
+
+plot.show(
+    plot.curves(
+        {"entropy of the mean answer": smooth(trace, 1), "mean entropy of the answers": smooth(trace, 0)},
+        x=range(1, len(trace) + 1),
+        levels={"ln K": answer_all},
+        xlabel="step",
+        ylabel="nats",
+        title="Their distance is what an answer tells about its image",
+    ),
+    alt="Both entropies over the steps: at first together, then the entropy of the mean is above the mean entropy.",
+)
+
+# %% [markdown]
+# Read the last figure from the left. At first all images get nearly the same answer, wherever the common level of the
+# two entropies wanders: centring and sharpening wrestle, and nothing has been learnt. Then they part. Their distance is
+# the mutual information between image and prototype, and it can be read without a single label. The loss shows none of
+# this: where it rises, training may well be going forward.
+
+# %% [markdown]
+# ## Collapse, on purpose
+#
+# The same loop, a few dozen steps, with one part switched off at a time. Without sharpening, the teacher's temperature
+# equals the student's. Without centring, the centre keeps all of its old value, 0. To save time there are no local
+# crops.
+
+# %%
+broken = {
+    "centring only": {"teacher_temp": student_temp},
+    "sharpening only": {"center_momentum": 1.0},
+    "neither": {"teacher_temp": student_temp, "center_momentum": 1.0},
+}
+few_steps = scale.pick(dry=1, tiny=70, small=150, full=300)
+collapsed = {}
+for what, settings in broken.items():
+    images = train_set.images[: few_steps * batch_size]                  # one epoch of as many batches
+    rounds = math.ceil(few_steps * batch_size / len(images))
+    collapsed[what] = dino(images, n_local=0, epochs=rounds, label=what, **settings)
+
+# %%
+for part, title in ((0, "mean entropy of the answers"), (1, "entropy of the mean answer")):
+    plot.show(
+        plot.curves(
+            {what: [entropies[part] for entropies in run[2]] for what, run in collapsed.items()}
+            | {"both, the run above": [entropies[part] for entropies in trace[: len(collapsed["neither"][2])]]},
+            x=range(1, len(collapsed["neither"][2]) + 1),
+            levels={"ln K": answer_all},
+            xlabel="step",
+            ylabel="nats",
+            title=f"{title[0].upper()}{title[1:]}",
+        ),
+        alt=f"The {title} over the first steps: to ln K with centring only, to 0 with sharpening only.",
+    )
+
+
+# %%
+def recognise(entropies: tuple[float, float], k: int = prototypes) -> str:
+    """In words, what two entropies of answers over k prototypes say; a tenth of ln K is near."""
+    each, together = entropies
+    near = 0.1 * math.log(k)
+    if together < near:
+        return "collapsed: one prototype for every image"
+    if each > math.log(k) - near:
+        return "collapsed: uniform"
+    if together - each < near / 2:
+        return "the same answer for every image"
+    return f"answers differ, by {together - each:.2f} nats"
+
+
+ends = {what: run[2][-1] for what, run in collapsed.items()} | {"both, at its end": trace[-1]}
+for what, entropies in ends.items():
+    print(f"{what:18} {entropies[0]:.2f} and {entropies[1]:.2f} of {answer_all:.2f}: {recognise(entropies)}")
+
+# %% [markdown]
+# The trap of the loss: it ends near 0 with sharpening only, better than any honest training. And with neither part
+# there is a third kind of nothing: the answer is neither uniform nor one-hot, but the same for every image, which the
+# student has learnt by heart. What all three share is that the two entropies are equal.
+#
+# #### Question 1
+#
+# (a) Show that $H(\overline p) - \overline{H(p)}$ is never negative, and 0 exactly if all answers are the same. (b)
+# Derive both levels: what are the two entropies of a uniform and of a one-hot collapse? (c) Explain from the formula of
+# $p_t$ why centring alone drives the teacher to the uniform answer, and sharpening alone to one prototype. (d) Your
+# colleague watches the loss only, sees it fall to 0.01 and calls it the best run. What do you ask for?
+
+# %% [markdown] tags=["question", "points:3"]
+# ### BEGIN SOLUTION
+# (a) The entropy is concave, so the entropy of a mean is at least the mean of the entropies (Jensen); strictly concave,
+# so equality holds only if all answers are equal. It is the mutual information between image and prototype.
+#
+# (b) Uniform: each answer is $1/K$ everywhere, so is their mean, both entropies are $\ln K$. One-hot at one prototype
+# for all: each entropy is 0, and so is that of the mean. Had different images different one-hot answers, the mean would
+# be spread and the second entropy large.
+#
+# (c) The centre follows the mean output, so what all images share is removed. As long as outputs of different images
+# hardly differ, what is left is near 0, and the softmax of 0 is uniform; at $\tau_t = \tau_s$ the student has only to
+# match it, nothing makes differences grow, and they are averaged away. Sharpening alone: the prototype that is ahead on
+# average is ahead for nearly all images, dividing by a smaller temperature makes the teacher surer of it than the
+# student is, the student follows, and the teacher follows the student, until it gets everything.
+#
+# (d) The two entropies of the teacher's answers over a batch, or simply how many prototypes occur; and nearest
+# neighbours with a few labels.
+# ### END SOLUTION
+
+# %% [markdown]
+# ### Pseudo-labels
+#
+# An image's pseudo-label is the prototype that the **teacher** finds likeliest, after centring. How often does each
+# occur?
+
+# %%
+@torch.no_grad()
+def pseudo_labels(run, images) -> torch.Tensor:
+    """(N,): the likeliest prototype of the run's teacher, centred as in training."""
+    teacher, loss = run[0], run[3]
+    outputs = evaluate.extract_features(teacher, images)
+    return (outputs - loss.center.cpu()).argmax(dim=1)
+
+
+labels = {
+    "both": pseudo_labels((teacher, history, trace, loss), train_set.images),
+    **{what: pseudo_labels(collapsed[what], train_set.images) for what in ("centring only", "sharpening only")},
+}
+plot.show(
+    plot.curves(
+        {
+            what: labels_.bincount(minlength=prototypes).sort(descending=True).values / len(labels_)
+            for what, labels_ in labels.items()
+        },
+        x=range(1, prototypes + 1),
+        log_x=True,
+        levels={"all alike, 1 / K": 1 / prototypes},
+        xlabel="prototype, the commonest first",
+        ylabel="share of the images",
+        title="Histogram of pseudo-labels",
+    ),
+    alt="Share of images of each prototype, sorted: spread for both parts, all at one prototype for sharpening only.",
+)
+
+# %%
+occurring, often = labels["both"].unique(return_counts=True)
+rows = {}
+for prototype in occurring[often.argsort(descending=True)[:6]].tolist():
+    inside = (labels["both"] == prototype).nonzero()[:, 0]
+    largest = train_set.labels[inside].bincount(minlength=classes)
+    share = largest.max().item() / len(inside)
+    title = f"{prototype}: {share:.0%} {train_set.class_names[largest.argmax()]}"
+    rows[title] = train_set.images[inside[torch.arange(8) % len(inside)]]
+plot.show(
+    plot.panels(rows, title="Six common pseudo-labels of the live run, and the class they hold most of"),
+    alt="For each of the six commonest prototypes a row of eight of its images, named by the commonest class inside.",
+)
+
+# %% [markdown]
+# With centring only there are still argmaxes, and they may even look spread: of a uniform answer the likeliest
+# prototype is decided by noise. A histogram of pseudo-labels recognises the one-hot collapse and not the uniform one;
+# the two entropies recognise both.
+
+# %% [markdown]
+# ## The same recipe for longer
+#
+# The live run is short. The package ships the teacher of the **same recipe, run for longer** on other images of the
+# same world (a table in `sslcourse/checkpoints` says how long; no image of yours was among them). From here on both
+# are shown. At the other scales there is only the network that you have just trained.
+
+# %%
+if scale.name in ("dry", "tiny"):
+    longer = models.load_pretrained("dino_tissue_vit8")
+else:
+    longer = live
+encoders = {"random": network(scale.seed).to(scale.device), "DINO, live": live, "DINO, longer": longer}
+if longer is live:
+    del encoders["DINO, longer"]
+test_knn = {who: knn(encoder, queries=test_set) for who, encoder in encoders.items()}
+raw_bank, raw_test = (F.avg_pool2d(data.as_float(part.images), 2).flatten(1) for part in (bank, test_set))
+raw = knn_accuracy(raw_bank, bank.labels, raw_test, test_set.labels, k=min(20, len(bank)))
+test_knn = {"pixels": raw} | test_knn
+intervals = {who: evaluate.wilson_interval(value, len(test_set)) for who, value in test_knn.items()}
+h, test_h = (evaluate.extract_features(longer, part.images) for part in (bank, test_set))
+probe = evaluate.linear_probe(h, bank.labels, test_h, test_set.labels, Cs=(0.1,))
+plot.show(
+    plot.bars(
+        test_knn | {"linear probe": probe.accuracy},
+        intervals=intervals | {"linear probe": (probe.low, probe.high)},
+        levels={"chance": 1 / classes},
+        ylabel="accuracy on test images",
+        title=f"20 nearest neighbours among {len(bank)} images, and a linear probe of the last",
+    ),
+    alt="Bars of kNN accuracy for pixels, the random network and DINO, and of a linear probe, with 95 % intervals.",
+)
+
+# %% [markdown]
+# The whiskers are 95 % intervals of the test sample; how far seeds differ is in the table at the end.
+#
+# ## What does the class token look at?
+#
+# DINO became famous for its maps: the attention of the class token in the last block, head by head, of a ViT-S with
+# patches of 8 pixels on photographs follows objects that nobody has outlined (Caron et al. 2021, figure 1). Ours has
+# tokens 8 pixels apart, sixteen in an image. For a finer map the images are enlarged to twice the size: the positions
+# are then interpolated, as they are for local crops.
+
+# %%
+zoom = scale.pick(tiny=2, small=2, full=1)
+
+
+@torch.no_grad()
+def maps(backbone: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """(N, heads, L): the last block's attention of the class token to the patches, rescaled to sum 1."""
+    large = F.interpolate(data.as_float(images), scale_factor=zoom, mode="bilinear")
+    weights = backbone.eval().attention_weights(large.to(scale.device))[-1][:, :, 0, 1:].cpu()
+    return weights / weights.sum(dim=2, keepdim=True)
+
+
+shown = torch.stack([(test_set.labels == y).nonzero()[0, 0] for y in test_set.labels.unique()])[[0, 2, 4, -2]]
+for who in (list(encoders)[0], list(encoders)[-1]):
+    plot.show(
+        plot.attention(
+            test_set.images[shown],
+            maps(encoders[who], test_set.images[shown]),
+            title=f"{who}: " + ", ".join(test_set.class_names[y] for y in test_set.labels[shown]),
+        ),
+        alt=f"Four test images, each beside the attention of every head of the class token, for: {who}.",
+    )
+
+# %% [markdown]
+# A map is easily read as an explanation. Two numbers keep it honest. *Contrast*: how far a map is from even, as
+# $\ln L - H(\text{map})$, 0 for even attention. *On cells*: how much attention lies on cells, divided by the area
+# that cells cover (the toy world knows it): 1 is what an attention that ignores them would reach.
+
+# %%
+def contrast(weights: torch.Tensor) -> float:
+    return math.log(weights.shape[2]) - torch.special.entr(weights).sum(dim=2).mean().item()
+
+
+def on_cells(weights: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """(heads,): attention on cells by the share of the area that they cover; the mean over images that have both."""
+    grid = math.isqrt(weights.shape[2])
+    covered = F.adaptive_avg_pool2d(masks.float(), grid).flatten(1)                          # (N, L)
+    return ((weights * covered[:, None]).sum(dim=2) / covered.mean(dim=1, keepdim=True)).mean(dim=0)
+
+
+for who, encoder in encoders.items():
+    weights = maps(encoder, test_set.images[:300])
+    line = f"{who:13} contrast {contrast(weights):.2f} nats"
+    if test_set.masks is not None:
+        heads = on_cells(weights, test_set.masks[:300])
+        line += ", on cells " + " ".join(f"{value:.2f}" for value in heads)
+    print(line)
+
+# %% [markdown]
+# ### What a pathologist would need from such a map
+#
+# A bright patch says that the class token drew its value from there. It does not say that the patch *decided* anything:
+# later layers may ignore it, the same place can be bright for every class, and heads disagree. What would have to be
+# shown before a map helps in reading a slide: that masking bright places changes the answer and masking dark ones does
+# not (the bonus notebook does this), that maps of two trainings agree, that they agree with outlines drawn by several
+# experts no less than the experts do with each other, and that they do so on slides of another hospital. None of this
+# follows from a good kNN accuracy.
+#
+# #### Question 2
+#
+# (a) Compare contrast and the share on cells of the random and the trained network. What do they allow you to say, and
+# what not? (b) The local crops have 16 pixels: how many tokens does the student see of them, and how do the position
+# embeddings get there? (c) Why is the map taken from the class token and not from the mean of all tokens?
+
+# %% [markdown] tags=["question", "points:2"]
+# ### BEGIN SOLUTION
+# (a) Contrast says whether training made the class token select at all; a map near even is a picture of noise, however
+# its colours are stretched. A share on cells above 1 says that attention and cells coincide more than chance. Neither
+# says that the features rest on what is attended, nor that the selected places are the right ones; for that one has to
+# intervene on the image.
+#
+# (b) $16 / 8 = 2$ tokens a side, four and the class token. The grid of position embeddings, 4 x 4, is interpolated to
+# 2 x 2, so that a local crop is treated as if it were the whole image at low resolution.
+#
+# (c) The class token's output is the feature that the head and kNN use, so its attention says where that feature came
+# from. The attention of a patch token says what *that* patch collected.
+# ### END SOLUTION
+
+# %% [markdown]
+# ## Another hospital
+#
+# PathMNIST was cut from slides of one centre for training and validation, and of *another* for test: a curve on
+# validation images hides the change. In the toy world the second centre has other dyes and a yellower lamp, and **the
+# same cells**. At scale `small`, where there is no second centre, a yellower lamp is imitated. Three questions:
+#
+# 1. neighbours from centre 1, queries from centre 1: what the validation curve promises;
+# 2. neighbours from centre 1, queries from centre 2: what the new hospital gets;
+# 3. neighbours from centre 2, queries from centre 2: is the information there, in features that never saw this stain?
+#
+# And a remedy that needs no label: subtract from the features of each centre **their own mean**.
+
+# %%
+if name == "tissue":
+    bank_2, test_2 = (
+        data.load_images("tissue_centre2", split, n=n, seed=scale.seed)
+        for split, n in (("train", len(bank)), ("test", len(test_set)))
+    )
+    home = test_set
+elif name == "pathmnist":
+    half = len(test_set) // 2
+    home, bank_2, test_2 = val_set, test_set[:half], test_set[half:]
+else:
+    lamp = torch.tensor([1.0, 0.9, 0.7])[:, None, None]
+
+    def lit(part: data.ImageSet) -> data.ImageSet:
+        images = (part.images * lamp).round().to(torch.uint8)
+        return data.ImageSet(images, part.labels, part.class_names, part.name, part.split)
+
+    home, bank_2, test_2 = test_set, lit(bank), lit(test_set)
+
+
+def across(backbone: nn.Module) -> dict[str, float]:
+    """kNN accuracies within and between centres."""
+    fitted, near, fitted_2, far = (evaluate.extract_features(backbone, s.images) for s in (bank, home, bank_2, test_2))
+
+    def vote(x, y, queries, truth):
+        return knn_accuracy(x, y, queries, truth, k=min(20, len(x)))
+
+    return {
+        "1 to 1": vote(fitted, bank.labels, near, home.labels),
+        "1 to 2": vote(fitted, bank.labels, far, test_2.labels),
+        "1 to 2, own means off": vote(
+            fitted - fitted.mean(dim=0), bank.labels, far - fitted_2.mean(dim=0), test_2.labels
+        ),
+        "2 to 2": vote(fitted_2, bank_2.labels, far, test_2.labels),
+    }
+
+
+if name == "tissue":
+    pair = torch.arange(8)
+    plot.show(
+        plot.panels(
+            {
+                "centre 1": data.load_images("tissue", "test", n=len(test_set), seed=scale.seed).images[pair],
+                "centre 2": test_2.images[pair],
+            },
+            title="Two hospitals",
+        ),
+        alt="Eight fields of tissue in the stain of the first centre, and eight in the bluer stain of the second.",
+    )
+centres = {who: across(encoder) for who, encoder in encoders.items()}
+plot.show(
+    plot.heat_map(
+        torch.tensor([list(row.values()) for row in centres.values()]),
+        rows=list(centres),
+        columns=list(centres["random"]),
+        label="kNN accuracy",
+        title="Neighbours from one centre, queries from one",
+    ),
+    alt="kNN accuracy of each encoder within centre 1, from 1 to 2, the same with own means subtracted, within 2.",
+)
+
+# %% [markdown]
+# #### Question 3
+#
+# (a) Read from the figure what the change of centre costs the trained network, and how much of it is the *features*
+# (third question) and how much is that features of two centres lie apart (the remedy). (b) Which part of the training
+# made the features withstand another stain at all, and what would you add for a stain as different as this one? (c)
+# When would subtracting the mean of each centre do harm? Think of a hospital that sees mostly tumours. (d) A paper
+# reports accuracy on a random split of slides from one centre. What may a clinic conclude?
+
+# %% [markdown] tags=["question", "points:3"]
+# ### BEGIN SOLUTION
+# (a) The cost is the first number minus the second. If the fourth is near the first, the features of centre 2 tell the
+# classes as well, and only lie elsewhere; what the third recovers of the difference is a shift that is common to all
+# images. What is missing in the fourth is information that the features do not carry in this stain.
+#
+# (b) Colour jitter and greyscale: the teacher's answer to one stain had to be given from another. Stronger jitter of
+# hue, augmentation in the space of the dyes (stain augmentation), or images of both centres in the training, which
+# needs no labels.
+#
+# (c) The mean of a centre's features depends on its mix of classes. With other proportions, the mean carries the class:
+# subtracting it takes away a part of what makes tumours tumours, and moves the other classes to wrong places.
+#
+# (d) That the method tells these classes apart on slides from *that* scanner, staining protocol and population. Not
+# how it does at the clinic's own: that takes a test on the clinic's slides, held out by patient, with the prevalence
+# that it meets.
+# ### END SOLUTION
+
+# %% [markdown]
+# ## Recorded sweeps
+#
+# What each setting is worth, recorded over three seeds at the live length. To compute a point with your own seed, name
+# it in `rerun`. The runs are short: what they rank first need not win in a long training.
+
+# %%
+rerun = {"local crops": [], "teacher temperature": [], "method": []}
+
+
+def knn_of(seed: int, **changed) -> float:
+    """Validation accuracy of the teacher after a live training with something changed."""
+    return knn(dino(train_set.images, seed, **changed)[0][0])
+
+
+live_knn = history.metrics["teacher"][-1]
+crops_sweep = check.sweep(
+    scale,
+    "local crops",
+    lambda point, seed: live_knn if point == n_local else knn_of(seed, n_local=point),
+    points=[0, 2],
+    own={n_local: live_knn},
+    rerun=rerun["local crops"],
+)
+plot.show(
+    plot.sweep(
+        crops_sweep,
+        xlabel="local crops",
+        ylabel="validation accuracy of kNN",
+        levels={"chance": 1 / classes, "random": random_knn},
+        title="What the student sees besides the two global crops",
+    ),
+    alt="kNN accuracy against the number of local crops, with error bars over seeds, the own run as a star.",
+)
+
+# %%
+temperatures = check.sweep(
+    scale,
+    "teacher temperature",
+    lambda point, seed: live_knn if point == teacher_temp else knn_of(seed, teacher_temp=point),
+    points=[0.015, 0.03, 0.1],
+    own={teacher_temp: live_knn},
+    rerun=rerun["teacher temperature"],
+)
+plot.show(
+    plot.sweep(
+        temperatures,
+        xlabel="temperature of the teacher (the student's is 0.1)",
+        ylabel="validation accuracy of kNN",
+        levels={"chance": 1 / classes, "random": random_knn},
+        title="How sharp should the teacher be?",
+    ),
+    alt="kNN accuracy against the teacher's temperature, with error bars over seeds, the own run as a star.",
+)
+
+# %% [markdown]
+# ### Optional: BYOL in the same loop
+#
+# BYOL swaps head and loss: a projection, and a predictor for the student alone. There is no centre; what keeps it from
+# collapsing is the predictor and the slow teacher, and batch norm in the projection helps it do so. Beside it the same
+# network trained by labels, with equal epochs and global crops.
+
+# %%
+def byol(images, seed: int) -> nn.Module:
+    """The teacher's backbone after BYOL."""
+
+    def mlp(dim: int) -> nn.Sequential:
+        return nn.Sequential(nn.Linear(dim, 256), nn.BatchNorm1d(256), nn.ReLU(), nn.Linear(256, 64))
+
+    def loss(student_views, teacher_views):
+        pairs = [byol_loss(q, z) for i, z in enumerate(teacher_views) for j, q in enumerate(student_views) if i != j]
+        return torch.stack(pairs).mean()
+
+    return pretrain(images, loss, mlp, seed, predictor=mlp(64), label="BYOL")[0][0]
+
+
+def by_labels(seed: int) -> nn.Module:
+    """A backbone trained by the labels of the training images."""
+    backbone = network(seed)
+    train.fit_classifier(
+        nn.Sequential(backbone, nn.Linear(backbone.num_features, classes)).to(scale.device),
+        train_set.images,
+        train_set.labels,
+        epochs=epochs,
+        augment=lambda batch: multi_crop(batch, 0)[0],
+        batch_size=batch_size,
+        lr=learning_rate,
+        weight_decay=0.04,
+        clip=3.0,
+        generator=torch.Generator().manual_seed(seed),
+        device=scale.device,
+        max_steps=scale.max_steps,
+        label="labels",
+    )
+    return backbone
+
+
+def by_method(point: str, seed: int) -> float:
+    if point == "DINO":
+        return live_knn
+    if point == "random":
+        return random_knn
+    return knn(byol(train_set.images, seed) if point == "BYOL" else by_labels(seed))
+
+
+methods = check.sweep(
+    scale,
+    "method",
+    by_method,
+    points=["random", "BYOL", "DINO", "labels"],
+    own={"random": random_knn, "DINO": live_knn},
+    rerun=rerun["method"],
+)
+plot.show(
+    plot.sweep(
+        methods,
+        ylabel="validation accuracy of kNN",
+        levels={"chance": 1 / classes},
+        title="One network, one loop, equal epochs",
+    ),
+    alt="kNN accuracy of the random network, BYOL, DINO and the network trained by labels, with error bars over seeds.",
+)
+
+# %% [markdown]
+# ### Retina, at scale `small`
+#
+# RetinaMNIST has 1,080 training images of the fundus in five grades of diabetic retinopathy, nearly half of them grade
+# 0. At scale `small` the same recipe runs on them as well; at other scales this cell does nothing. Chance is the share
+# of the commonest grade, and a few hundred test images make wide intervals: look at these before you see a difference.
+
+# %%
+retina = {}
+if scale.name == "small":
+    eyes, seen = (to_32(data.load_images("retinamnist", split)) for split in ("train", "test"))
+    trained = dino(eyes.images, epochs=20, label="retina")[0][0]
+    commonest = (seen.labels == eyes.labels.bincount().argmax()).double().mean().item()
+    retina = {
+        "commonest grade": commonest,
+        "random": knn(network(scale.seed).to(scale.device), eyes, seen),
+        "DINO on CIFAR-10": knn(live, eyes, seen),
+        "DINO on retina": knn(trained, eyes, seen),
+    }
+    plot.show(
+        plot.bars(
+            retina,
+            intervals={who: evaluate.wilson_interval(value, len(seen)) for who, value in retina.items()},
+            ylabel="accuracy on test images",
+            title="RetinaMNIST: 20 nearest neighbours",
+        ),
+        alt="kNN accuracy on retina images: the commonest grade, a random network, DINO on CIFAR-10 and on retina.",
+    )
+
+# %% [markdown]
+# ## Traps
+#
+# Mistakes that no check of a function can see. All of them run without an error.
+#
+# - **The teacher fed local views.** Then it answers from a window of few pixels, and the student learns to say of the
+#   whole what can be said of any part. The loss falls faster.
+# - **The centre read as a loss**, or its length as progress. It is a running mean of outputs; it can grow, shrink or
+#   turn while nothing is learnt. The entropies say what it is taken for.
+# - **The histogram of the student's pseudo-labels.** The student is not centred: a prototype that is ahead for all
+#   images dominates its histogram although the teacher's is fine. Use the teacher, with the centre off.
+# - **A teacher with gradients**, or in the optimiser's list: weight decay then shrinks what should only follow.
+# - **A schedule of momentum for the wrong number of steps.** If training ends early, the teacher is still quick; if
+#   the schedule ended early, it stood still for the rest.
+# - **A loss compared across K or temperatures.** Its levels are $\ln K$ and 0, and both are failures.
+# - **Validation images of the same hospital.** See question 3.
+
+# %% [markdown]
+# ## Report
+
+# %%
+uniform, one_hot = (ends[what] for what in ("centring only", "sharpening only"))
+final = torch.tensor(trace[-20:]).mean(dim=0)
+last = list(encoders)[-1]
+claims = {
+    "kNN over the random ViT": (test_knn[last] - test_knn["random"], scale.pick(tiny=0.15, small=0.03, full=0.15)),
+    "live kNN over the random ViT": (
+        test_knn["DINO, live"] - test_knn["random"],
+        scale.pick(tiny=0.05, small=0.03, full=0.15),
+    ),
+    "centring only: mean entropy, in ln K": (uniform[0] / answer_all, 0.95),
+    "sharpening only: 1 - entropy of the mean, in ln K": (1 - one_hot[1] / answer_all, 0.95),
+    "both: nats between the entropies": ((final[1] - final[0]).item(), 0.2),
+    "both collapses recognised": (
+        float(recognise(uniform) == "collapsed: uniform" and recognise(one_hot).startswith("collapsed: one")),
+        1.0,
+    ),
+}
+check.report(
+    scale,
+    live_knn=test_knn["DINO, live"],
+    longer_knn=test_knn[last],
+    linear_probe=probe.accuracy,
+    other_centre_knn=centres[last]["1 to 2"],
+    other_centre_own_means=centres[last]["1 to 2, own means off"],
+    mean_entropy=final[0].item(),
+    entropy_of_mean=final[1].item(),
+    uniform_collapse=uniform[0],
+    one_hot_collapse=one_hot[1],
+    **({"retina_knn": retina["DINO on retina"]} if retina else {}),
+    claims=claims,
+    chance={part: 1 / classes for part in ("live_knn", "longer_knn", "linear_probe", "other_centre_knn")}
+    | {"uniform_collapse": answer_all, "one_hot_collapse": 0.0}
+    | ({"retina_knn": retina["commonest grade"]} if retina else {}),
+    baseline={
+        "live_knn": test_knn["random"],
+        "longer_knn": test_knn["random"],
+        "other_centre_knn": centres["random"]["1 to 2"],
+        "other_centre_own_means": centres["random"]["1 to 2, own means off"],
+    },
+)
+
+# %% [markdown]
+# ## What to take with you
+#
+# - Agreement alone has trivial solutions. DINO avoids them without negatives: centring forbids one prototype for all,
+#   sharpening forbids uniform answers, and either alone ends in the other's collapse.
+# - Both collapses have a signature: two equal entropies, at $\ln K$ or at 0. Their difference is what answers tell
+#   about images, and needs no label. The loss has no such reading.
+# - Attention maps show where a feature was drawn from. Evidence is made by intervening.
+# - A curve on one centre says nothing of the next; a shift of features may be most of the loss, and sometimes cheap to
+#   undo.
+
+# %% [markdown]
+# ## Further reading
+#
+# - M. Caron, H. Touvron, I. Misra, H. Jégou, J. Mairal, P. Bojanowski, A. Joulin. *Emerging properties in
+#   self-supervised vision transformers.* ICCV 2021. [arXiv:2104.14294](https://arxiv.org/abs/2104.14294). DINO; section
+#   5.3 is on collapse.
+# - M. Caron, I. Misra, J. Mairal, P. Goyal, P. Bojanowski, A. Joulin. *Unsupervised learning of visual features by
+#   contrasting cluster assignments.* NeurIPS 2020. [arXiv:2006.09882](https://arxiv.org/abs/2006.09882). Multi-crop.
+# - J.-B. Grill et al. *Bootstrap your own latent.* NeurIPS 2020. [arXiv:2006.07733](https://arxiv.org/abs/2006.07733).
+# - M. Oquab et al. *DINOv2: learning robust visual features without supervision.* 2023.
+#   [arXiv:2304.07193](https://arxiv.org/abs/2304.07193).
+# - T. Xiao et al. *Early convolutions help transformers see better.* NeurIPS 2021.
+#   [arXiv:2106.14881](https://arxiv.org/abs/2106.14881). The stem.
+# - T. Salimans, D. P. Kingma. *Weight normalization.* NeurIPS 2016.
+#   [arXiv:1602.07868](https://arxiv.org/abs/1602.07868).
+# - Z. Wu, Y. Xiong, S. X. Yu, D. Lin. *Unsupervised feature learning via non-parametric instance discrimination.* CVPR
+#   2018. [arXiv:1805.01978](https://arxiv.org/abs/1805.01978). The weighted vote of neighbours.
+# - J. Yang et al. *MedMNIST v2.* Scientific Data 2023.
+#   [doi:10.1038/s41597-022-01721-8](https://doi.org/10.1038/s41597-022-01721-8). PathMNIST and RetinaMNIST, and which
+#   centre its test set comes from.
+# - S. Jain, B. C. Wallace. *Attention is not explanation.* NAACL 2019.
+#   [arXiv:1902.10186](https://arxiv.org/abs/1902.10186).

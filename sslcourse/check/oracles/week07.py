@@ -1,0 +1,358 @@
+"""Week 7: DINO's head, loss and centre, two entropies and BYOL, one number at a time, as the papers write them.
+
+References: Caron et al. 2021, "Emerging properties in self-supervised vision transformers", eq. 1-4 and algorithm 1;
+Salimans and Kingma 2016, "Weight normalization", eq. 2; Grill et al. 2020, "Bootstrap your own latent", eq. 2.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import erf, log, sqrt
+
+import torch
+from torch import Tensor
+
+from sslcourse.check.compare import Mistake
+
+# --- DINOHead: weights are a dictionary of w1, b1, w2, b2, w3, b3, prototypes
+
+
+def head(x: Tensor, w: dict[str, Tensor]) -> Tensor:
+    """Three linear layers with GELU between, length 1, cosines with the prototypes: (N, in) to (N, K)."""
+    rows = []
+    for row in x:
+        for weight, bias, last in ((w["w1"], w["b1"], False), (w["w2"], w["b2"], False), (w["w3"], w["b3"], True)):
+            row = torch.stack([unit.dot(row) + b for unit, b in zip(weight, bias, strict=True)])
+            if not last:
+                row = torch.stack([v * (1 + erf(float(v) / sqrt(2))) / 2 for v in row])
+        row = row / row.dot(row).sqrt()
+        rows.append(torch.stack([row.dot(p) / p.dot(p).sqrt() for p in w["prototypes"]]))
+    return torch.stack(rows)
+
+
+def _unit(x: Tensor, dim: int = 1) -> Tensor:
+    return x / x.norm(dim=dim, keepdim=True)
+
+
+def _head(
+    x: Tensor,
+    w: dict[str, Tensor],
+    *,
+    between: Callable = torch.nn.functional.gelu,
+    second: bool = True,
+    after: Callable = lambda z: z,
+    length: Callable = _unit,
+    rows: Callable = _unit,
+    at_end: Callable = lambda y: y,
+) -> Tensor:
+    """head with something wrong; right with the defaults. second: GELU after the second layer too."""
+    x = between(x @ w["w1"].T + w["b1"]) @ w["w2"].T + w["b2"]
+    x = after((between(x) if second else x) @ w["w3"].T + w["b3"])
+    return at_end(length(x) @ rows(w["prototypes"]).T)
+
+
+def _as_is(x: Tensor) -> Tensor:
+    return x
+
+
+def _wrong_head(**what) -> partial:
+    return partial(_head, **what)
+
+
+HEAD_MISTAKES = (
+    Mistake(
+        "the embeddings are not normalised: divide each row by its length before the last layer.",
+        (_wrong_head(length=_as_is),),
+    ),
+    Mistake(
+        "the norm of the last layer's rows is not held at 1: normalise them in forward, or use weight_norm and fix it.",
+        (_wrong_head(rows=_as_is),),
+    ),
+    Mistake(
+        "neither the embeddings nor the rows of the last layer are normalised: both have length 1.",
+        (_wrong_head(length=_as_is, rows=_as_is),),
+    ),
+    Mistake(
+        "the normalisation runs over the batch: divide each row by its length, dim=1.",
+        (_wrong_head(length=partial(_unit, dim=0)), _wrong_head(length=partial(_unit, dim=0), rows=_as_is)),
+    ),
+    Mistake(
+        "the last layer is normalised over the prototypes: each prototype, a row of its weight, has length 1.",
+        (_wrong_head(rows=partial(_unit, dim=0)),),
+    ),
+    Mistake(
+        "there is a ReLU between the layers: DINO uses GELU.",
+        (_wrong_head(between=torch.relu), _wrong_head(between=torch.relu, after=torch.relu)),
+    ),
+    Mistake(
+        "there is no GELU between the layers: without one, three linear layers are a single one.",
+        (_wrong_head(between=_as_is),),
+    ),
+    Mistake("there is no GELU after the second layer.", (_wrong_head(second=False),)),
+    Mistake(
+        "there is a GELU after the third layer too: the embedding is linear in what comes before it.",
+        (_wrong_head(after=torch.nn.functional.gelu),),
+    ),
+    Mistake(
+        "the head ends in a softmax: it returns cosines, the loss takes the softmax with its temperature.",
+        (_wrong_head(at_end=lambda y: y.softmax(dim=1)), _wrong_head(at_end=lambda y: y.log_softmax(dim=1))),
+    ),
+    Mistake(
+        "the outputs are normalised, not the embeddings: the length 1 comes before the last layer.",
+        (_wrong_head(length=_as_is, at_end=_unit), _wrong_head(length=_as_is, rows=_as_is, at_end=_unit)),
+    ),
+)
+
+
+# --- DINOLoss: a run is a list of calls, each (student views, teacher views); what comes out is a loss for each
+
+
+def _softmax(row: Tensor) -> Tensor:
+    return (row - row.max()).exp() / (row - row.max()).exp().sum()
+
+
+def dino(
+    calls: Sequence[tuple[list[Tensor], list[Tensor]]],
+    teacher_temp: float = 0.04,
+    student_temp: float = 0.1,
+    center_momentum: float = 0.9,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The loss of each call and the centre after it (algorithm 1, with all crops)."""
+    center = torch.zeros(calls[0][0][0].shape[1], dtype=torch.float64)
+    losses, centers = [], []
+    for student, teacher in calls:
+        total, terms = 0.0, 0
+        for i, t_view in enumerate(teacher):
+            for j, s_view in enumerate(student):
+                if i == j:
+                    continue
+                for t, s in zip(t_view.detach(), s_view, strict=True):
+                    p = _softmax((t - center) / teacher_temp)
+                    total = total - sum(p[k] * _softmax(s / student_temp)[k].log() for k in range(len(p)))
+                    terms += 1
+        losses.append(total / terms)
+        rows = [row.detach() for view in teacher for row in view]
+        center = center_momentum * center + (1 - center_momentum) * sum(rows) / len(rows)
+        centers.append(center)
+    return losses, centers
+
+
+def _dino(
+    calls,
+    teacher_temp: float = 0.04,
+    student_temp: float = 0.1,
+    center_momentum: float = 0.9,
+    *,
+    same: bool = False,
+    local: bool = True,
+    pairs: str = "mean",
+    factor: Callable = lambda n, k: 1,
+    use: str = "old",
+    keep: Callable = lambda old, mean, m: m * old + (1 - m) * mean,
+    center_of: str = "all",
+    on: str = "teacher",
+    shift: str = "minus",
+    swap: bool = False,
+    softmax_dim: int = 1,
+    fixed_temps: tuple | None = None,
+    fixed_momentum: float | None = None,
+) -> list[Tensor]:
+    """dino with something wrong; right with the defaults. The losses only."""
+    teacher_temp, student_temp = fixed_temps or (teacher_temp, student_temp)
+    if swap:
+        teacher_temp, student_temp = student_temp, teacher_temp
+    m = center_momentum if fixed_momentum is None else fixed_momentum
+    center = torch.zeros(calls[0][0][0].shape[1], dtype=torch.float64)
+    losses = []
+    for student, teacher in calls:
+        old, n = center, len(student[0])
+        raw = {
+            "all": torch.cat(teacher),
+            "first": teacher[0],
+            "last": teacher[-1],
+            "student": torch.cat(student),
+            "probabilities": ((torch.cat(teacher) - center) / teacher_temp).softmax(dim=1),
+            "raw probabilities": torch.cat(teacher).softmax(dim=1),
+            "centred": torch.cat(teacher) - center,
+            "over temperature": torch.cat(teacher) / teacher_temp,
+        }[center_of]
+        center = keep(old, raw.mean(dim=0), m)
+        used = {"old": old, "new": center, "none": torch.zeros_like(old)}[use]
+        t_used = used if on in ("teacher", "both") else torch.zeros_like(used)
+        s_used = used if on in ("student", "both") else torch.zeros_like(used)
+        if shift == "plus":
+            t_used = -t_used
+        if shift == "after":
+            t_used = t_used * teacher_temp
+        targets = [((view - t_used) / teacher_temp).softmax(dim=softmax_dim) for view in teacher]
+        answers = [((view - s_used) / student_temp).log_softmax(dim=softmax_dim) for view in student]
+        if not local:
+            answers = answers[: len(teacher)]
+        terms = [
+            -(t * s).sum(dim=1).mean() for i, t in enumerate(targets) for j, s in enumerate(answers) if same or i != j
+        ]
+        if pairs == "same only":
+            terms = [-(t * s).sum(dim=1).mean() for t, s in zip(targets, answers, strict=False)]
+        loss = sum(terms) / {"mean": len(terms), "same only": len(terms), "sum": 1}.get(
+            pairs, len(targets) * len(answers)
+        )
+        losses.append(loss * factor(n, student[0].shape[1]))
+    return losses
+
+
+def _wrong(**what) -> partial:
+    return partial(_dino, **what)
+
+
+DINO_MISTAKES = (
+    Mistake(
+        "pairs of the same view are kept: the student is asked about the other crops only, i != j.",
+        (_wrong(same=True), _wrong(pairs="same only")),
+    ),
+    Mistake(
+        "the local views are ignored: the student's views beyond the teacher's are compared too.",
+        (_wrong(local=False),),
+    ),
+    Mistake("the pairs are summed: take the mean over them.", (_wrong(pairs="sum"),)),
+    Mistake(
+        "the sum is divided by all pairs, those of the same view included: there are as many terms as pairs i != j.",
+        (_wrong(pairs="all"),),
+    ),
+    Mistake("the images are summed: take the mean over them.", (_wrong(factor=lambda n, k: n),)),
+    Mistake(
+        "the mean runs over the prototypes too: sum over them, then take the mean over images.",
+        (_wrong(factor=lambda n, k: 1 / k),),
+    ),
+    Mistake("the new centre is used: compute the loss with the old one, then update it.", (_wrong(use="new"),)),
+    Mistake("the centre is not used: subtract it from the teacher's outputs.", (_wrong(use="none"),)),
+    Mistake(
+        "the centre is never updated: it is a running mean of the teacher's outputs, moved in every call.",
+        (_wrong(keep=lambda old, mean, m: old),),
+    ),
+    Mistake(
+        "the centre is subtracted from the student: it belongs to the teacher's outputs alone.",
+        (_wrong(on="student"), _wrong(on="both")),
+    ),
+    Mistake("the centre is added: it is subtracted.", (_wrong(shift="plus"),)),
+    Mistake(
+        "the centre is subtracted after the temperature: first subtract it, then divide.", (_wrong(shift="after"),)
+    ),
+    Mistake(
+        "the momentum of the centre is the wrong way round: m of the old one, 1 - m of the new mean.",
+        (_wrong(keep=lambda old, mean, m: (1 - m) * old + m * mean),),
+    ),
+    Mistake(
+        "the centre is the mean of the last batch: keep center_momentum of the old one.",
+        (_wrong(keep=lambda old, mean, m: mean),),
+    ),
+    Mistake(
+        "only one view of the teacher moves the centre: take the mean over all rows of all its views.",
+        (_wrong(center_of="first"), _wrong(center_of="last")),
+    ),
+    Mistake("the centre follows the student: it is a mean of the teacher's outputs.", (_wrong(center_of="student"),)),
+    Mistake(
+        "the centre is a mean of what was already centred, scaled or made a probability: average the raw outputs.",
+        tuple(_wrong(center_of=what) for what in ("probabilities", "raw probabilities", "centred", "over temperature")),
+    ),
+    Mistake("the temperatures are swapped: the teacher's is the smaller one.", (_wrong(swap=True),)),
+    Mistake(
+        "the softmax runs over the batch: an answer sums to 1 over the prototypes, dim=1.", (_wrong(softmax_dim=0),)
+    ),
+    Mistake(
+        "an argument of __init__ is not used: both temperatures and the momentum are given there.",
+        (_wrong(fixed_temps=(0.04, 0.1)), _wrong(fixed_momentum=0.9), _wrong(fixed_temps=(1.0, 1.0))),
+    ),
+    Mistake("the sign is wrong: the loss is minus the sum of p_t log p_s.", (_wrong(factor=lambda n, k: -1),)),
+)
+
+
+# --- collapse_report
+
+
+def entropy(p: Tensor) -> float:
+    return -sum(float(v) * log(float(v)) for v in p if v > 0)
+
+
+def collapse_report(teacher_probs: Tensor) -> tuple[float, float]:
+    mean = sum(teacher_probs) / len(teacher_probs)
+    return sum(entropy(row) for row in teacher_probs) / len(teacher_probs), entropy(mean)
+
+
+def _entropies(p: Tensor, dim: int = 1, **_) -> Tensor:
+    return torch.special.entr(p).sum(dim=dim)
+
+
+COLLAPSE_MISTAKES: tuple[tuple[str, Callable[[Tensor], tuple]], ...] = (
+    (
+        "the two are swapped: first the mean of the entropies, then the entropy of the mean.",
+        lambda p: collapse_report(p)[::-1],
+    ),
+    (
+        "the logarithm is not the natural one: entropies are in nats.",
+        lambda p: tuple(h / log(2) for h in collapse_report(p)),
+    ),
+    (
+        "the logarithm is not the natural one: nats are wanted.",
+        lambda p: tuple(h / log(10) for h in collapse_report(p)),
+    ),
+    ("the sign is missing: an entropy is minus the sum of p log p.", lambda p: tuple(-h for h in collapse_report(p))),
+    (
+        "the rows are summed: the first number is their mean.",
+        lambda p: (collapse_report(p)[0] * len(p), collapse_report(p)[1]),
+    ),
+    (
+        "both are the mean of the entropies: for the second, average the rows first, then take one entropy.",
+        lambda p: (collapse_report(p)[0],) * 2,
+    ),
+    (
+        "both are the entropy of the mean: for the first, take one entropy for each row, then their mean.",
+        lambda p: (collapse_report(p)[1],) * 2,
+    ),
+    (
+        "a softmax is taken: the argument holds probabilities already.",
+        lambda p: collapse_report(p.softmax(dim=1)),
+    ),
+    (
+        "it averages over the prototypes: sum over them.",
+        lambda p: tuple(h / p.shape[1] for h in collapse_report(p)),
+    ),
+    (
+        "rows and columns are confused: an answer is a row, and the mean answer is the mean over rows, dim=0.",
+        lambda p: (float(_entropies(p, 0).mean()), collapse_report(p)[1]),
+    ),
+    (
+        "rows and columns are confused: the mean answer is the mean over images, dim=0.",
+        lambda p: (collapse_report(p)[0], entropy(p.mean(dim=1))),
+    ),
+)
+
+
+# --- byol_loss
+
+
+def byol_loss(predictions: Tensor, targets: Tensor) -> Tensor:
+    """The squared distance of the directions, averaged over images."""
+    loss = 0.0
+    for q, z in zip(predictions, targets.detach(), strict=True):
+        apart = q / q.dot(q).sqrt() - z / z.dot(z).sqrt()
+        loss = loss + apart.dot(apart)
+    return loss / len(predictions)
+
+
+BYOL_MISTAKES = (
+    Mistake(
+        "the vectors are not normalised: divide both by their length.",
+        (lambda q, z: (q - z).square().sum(dim=1).mean(), lambda q, z: (2 - 2 * (q * z).sum(dim=1)).mean()),
+    ),
+    Mistake("only one of the two is normalised.", (lambda q, z: (_unit(q) - z).square().sum(dim=1).mean(),)),
+    Mistake(
+        "the mean runs over the dimensions too: sum over them, then take the mean over images.",
+        (lambda q, z: (_unit(q) - _unit(z)).square().mean(),),
+    ),
+    Mistake("the images are summed: take the mean over them.", (lambda q, z: len(q) * byol_loss(q, z),)),
+    Mistake(
+        "it is minus the cosine: the squared distance is 2 - 2 cos.",
+        (lambda q, z: byol_loss(q, z) / 2 - 1, lambda q, z: byol_loss(q, z) - 2),
+    ),
+    Mistake("it is half the squared distance, 1 - cos.", (lambda q, z: byol_loss(q, z) / 2,)),
+    Mistake("the distance is not squared.", (lambda q, z: (_unit(q) - _unit(z)).norm(dim=1).mean(),)),
+)
