@@ -84,6 +84,13 @@ WEEKS = {
             minutes={"dry": 0.3, "tiny": 1},
         ),
         Week(
+            "week10",
+            "week10_intrinsic_dimension",
+            "Intrinsic dimension of data and of layers",
+            data={"small": ("cifar10",), "full": ("cifar10",)},
+            minutes={"dry": 0.3, "tiny": 1},
+        ),
+        Week(
             "week12",
             "week12_protein_language_models",
             "Protein language models: structure from filling in blanks",

@@ -202,3 +202,21 @@ def test_bad_input_gets_one_sentence(arguments, error, message):
     with pytest.raises(error) as caught:
         make_scenes(**arguments)
     assert str(caught.value) == message
+
+
+# --- some factors alone
+
+
+def test_only_what_is_named_varies():
+    everything = make_scenes(40, seed=3)
+    some = make_scenes(40, seed=3, vary=("x", "mist"))
+    for name, values in some.factors.items():
+        wanted = everything.factors[name] if name in ("x", "mist") else everything.factors[name][:1].expand(40)
+        assert torch.equal(values, wanted), name
+    assert torch.equal(some.images[0], everything.images[0]) and not torch.equal(some.images[0], some.images[1])
+    assert (some.labels == everything.labels[0]).all()
+    still = make_scenes(5, seed=3, vary=())
+    assert torch.equal(still.images, make_scenes(5, seed=3).images[:1].expand(5, -1, -1, -1))
+    assert torch.equal(make_scenes(40, seed=3, vary=["class"]).labels, everything.labels)
+    with pytest.raises(ValueError, match="no 'weather' to vary; choose among class, colour"):
+        make_scenes(4, vary=("weather",))

@@ -14,6 +14,8 @@ Only uniform draws and exactly rounded arithmetic are used (no sine, power or su
 platform), so that a seed gives the same bytes everywhere. Factors drawn independently: dSprites (Matthey et al. 2017).
 """
 
+from collections.abc import Collection
+
 import numpy as np
 import torch
 
@@ -56,15 +58,19 @@ _CHUNK = 128  # images drawn at a time, so that the arrays stay in the processor
 _CLUTTER = 3  # at most so many clouds (or stars), and as many bushes
 
 
-def make_scenes(n: int, seed: int = 0, held_out: bool = False) -> ImageSet:
+def make_scenes(
+    n: int, seed: int = 0, held_out: bool = False, vary: Collection[str] | None = None
+) -> ImageSet:
     """Draw n scenes, classes balanced (counts differ by at most one) and in shuffled order.
 
     held_out: draw the five shapes of HELD_OUT_NAMES instead of the ten of CLASS_NAMES, with labels of their own from 0.
+    vary: names of all that may differ between images: "class", factors, or paints ("light", "sky", "haze", "earth",
+    "fill", "stretch", "phase", ...); the rest is as in the first image, and classes are not balanced then.
     Returns uint8 images (n, 3, 32, 32); masks bool (n, 1, 32, 32), true on the object; captions; factors, one tensor
     (n,) each: colour, texture, size, place, background (int64, indices into COLOURS, TEXTURES, SIZES, PLACES,
     BACKGROUNDS); x, y (centre), radius, horizon (float32, pixels from the top left corner); tilt (float32, tangent of
     half the angle); mist (float32, its share in every pixel); mirrored (bool).
-    Raises TypeError for numbers that are not whole, ValueError for n < 1 or a negative seed.
+    Raises TypeError for numbers that are not whole, ValueError for n < 1, a negative seed or an unknown name to vary.
     """
     whole("n", n, 1)
     whole("seed", seed, 0)
@@ -75,6 +81,8 @@ def make_scenes(n: int, seed: int = 0, held_out: bool = False) -> ImageSet:
     labels = np.argsort(uniform(n), kind="stable") % len(names)
     factors = _draw_factors(uniform, n)
     paints = _draw_paints(uniform, factors)
+    if vary is not None:
+        _hold({"class": labels} | factors | paints, vary)
 
     images = np.empty((n, 3, SIZE, SIZE), np.uint8)
     masks = np.empty((n, 1, SIZE, SIZE), bool)
@@ -145,6 +153,16 @@ def _draw_paints(uniform, factors: dict[str, np.ndarray]) -> dict[str, np.ndarra
         "lean": np.where(uniform(n) < 0.5, -1, 1).astype(np.float32),
         "clutter": uniform((n, 2, _CLUTTER, 4)).astype(np.float32),  # sky and ground; presence, x, y, size
     }
+
+
+def _hold(drawn: dict[str, np.ndarray], vary: Collection[str]) -> None:
+    """Give every image the first one's value of all that is not to vary, in place."""
+    names = [vary] if isinstance(vary, str) else list(vary)
+    if unknown := [name for name in names if name not in drawn]:
+        raise ValueError(f"Scenes have no {unknown[0]!r} to vary; choose among {', '.join(drawn)}.")
+    for name, values in drawn.items():
+        if name not in names:
+            values[:] = values[0].copy()
 
 
 _AXIS = (np.arange(SIZE) + 0.5).astype(np.float32)

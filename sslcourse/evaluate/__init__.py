@@ -9,6 +9,11 @@ from sslcourse.evaluate.features import extract_features, layer_features
 from sslcourse.evaluate.interval import wilson_interval
 from sslcourse.evaluate.neighbours import knn_accuracy, nearest_neighbours
 from sslcourse.evaluate.ood import auroc, auroc_interval, fpr_at_95_tpr
+
+"""Evaluation: features, probes, neighbours, geometry and dimension of an embedding, similarity of two, clusters."""
+
+from sslcourse.evaluate.dimension import participation_ratio, two_nn
+from sslcourse.evaluate.overlap import neighbourhood_overlap
 from sslcourse.evaluate.probe import Probe, linear_probe
 from sslcourse.evaluate.similarity import linear_cka
 from sslcourse.evaluate.spectrum import rankme
@@ -32,6 +37,10 @@ __all__ = [
     "rankme",
     "relax",
     "sample_masks",
+    "neighbourhood_overlap",
+    "participation_ratio",
+    "rankme",
+    "two_nn",
     "uniformity",
     "wilson_interval",
 ]
