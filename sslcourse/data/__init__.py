@@ -1,5 +1,4 @@
-"""Data: image and protein sets, toy worlds, loaders of real data sets, the data root and prefetching.
-"""Data: image sets, text sets, toy worlds, loaders of real data sets, the data root and prefetching.
+"""Data: image, text and protein sets, toy worlds, loaders of real data sets, the data root and prefetching.
 
 Real data sets live under one folder, the data root; toy worlds are drawn on the spot. Parsers and downloaders
 (torchvision, medmnist, pooch) are imported when a real data set is first asked for.
@@ -21,12 +20,17 @@ __all__ = [
     "DataMissing",
     "ImageSet",
     "ProteinSet",
+    "TextSet",
+    "Tokens",
     "as_float",
     "data_root",
+    "encode",
     "load_images",
     "load_proteins",
+    "load_texts",
     "parse_mutation",
     "prefetch",
+    "reviews_tokenizer",
+    "same_classes",
+    "train_tokenizer",
 ]
-__all__ = ["DataCorrupted", "DataMissing", "ImageSet", "TextSet", "Tokens", "as_float", "data_root", "encode"]
-__all__ += ["load_images", "load_texts", "prefetch", "reviews_tokenizer", "same_classes", "train_tokenizer"]

@@ -21,11 +21,10 @@ def prefetch(week: int | str, scale: str) -> list[Path]:
         raise ValueError(f"There is no scale {scale!r}; choose one of {', '.join(scales.NAMES)}.")
     folders = []
     for name in row.data.get(scale, ()):
-        wanted = PROTEINS[name](name) if name in PROTEINS else find_source(name)
         if name in CORPORA:
             folders.append(_prefetch_texts(name))
             continue
-        wanted = find_source(name)
+        wanted = PROTEINS[name](name) if name in PROTEINS else find_source(name)
         for part in wanted.parts:
             ensure(wanted, part)
             for file in wanted.files(part):

@@ -11,13 +11,17 @@ from sslcourse.models.heads import projection_head
 from sslcourse.models.normalise import Normalise
 from sslcourse.models.pretrained import load_pretrained
 from sslcourse.models.protein import ProteinLM, esm, load_esm
+from sslcourse.models.text import TextTransformer, Vocabulary
 from sslcourse.models.vit import ViT
 
 __all__ = [
     "Normalise",
     "ProteinLM",
+    "TextTransformer",
     "ViT",
+    "Vocabulary",
     "backbone",
+    "bert",
     "conv_decoder",
     "conv_encoder",
     "esm",
@@ -25,9 +29,3 @@ __all__ = [
     "load_pretrained",
     "projection_head",
 ]
-__all__ = ["Normalise", "ViT", "backbone", "bert", "conv_decoder", "conv_encoder", "load_pretrained"]
-__all__ += ["projection_head"]
-from sslcourse.models.text import TextTransformer, Vocabulary
-
-__all__ = ["Normalise", "TextTransformer", "ViT", "Vocabulary", "backbone", "conv_decoder", "conv_encoder"]
-__all__ += ["load_pretrained", "projection_head"]

@@ -97,21 +97,11 @@ PUBLISHED = {"moco_v2_resnet50": moco_v2_resnet50}
 def load_pretrained(name: str) -> nn.Module:
     """A network with weights, in eval mode. Backbones map images (N, C, H, W), uint8 or float in [0, 1], to (N, D).
 
-    name: a row of SHIPPED, or of PUBLISHED (fetched into the data root on first use). `bert_reviews` is a BERT for ids of
-    `data.reviews_tokenizer()`, `esm_potts` a ProteinLM for token numbers; all others are backbones. Raises ValueError
-    for an unknown name and for a file that is damaged, belongs to another network, or was trained on another version of
-    its toy world; FileNotFoundError where the file is missing; DataMissing, DataCorrupted for what has to be fetched.
-    name: `moco_scenes_conv4`, shipped; `bert_reviews`, shipped, a BERT for ids of `data.reviews_tokenizer()`;
-    `moco_v2_resnet50`, fetched into the data root on first use. Raises ValueError for an unknown name and for a file
-    that is damaged, belongs to another network, or was trained on another version of its toy world; FileNotFoundError
-    where the file is missing; DataMissing, DataCorrupted for what has to be fetched.
-    """A backbone with weights, in eval mode: images (N, C, H, W), uint8 or float in [0, 1], to features (N, D).
-
-    name: `moco_scenes_conv4`, `dino_tissue_vit8`, `mae_scenes_vit8`, shipped; `moco_v2_resnet50`, fetched into the data
-    root on first use.
-    Raises ValueError for an unknown name and for a file that is damaged, belongs to another network, or was trained on
-    another version of its toy world; FileNotFoundError where the file is missing; DataMissing, DataCorrupted for what
-    has to be fetched.
+    name: a row of SHIPPED, or of PUBLISHED (fetched into the data root on first use). `bert_reviews` is a BERT for the
+    ids of `data.reviews_tokenizer()`, `esm_potts` a ProteinLM for token numbers; all others are backbones. Raises
+    ValueError for an unknown name and for a file that is damaged, belongs to another network, or was trained on another
+    version of its toy world; FileNotFoundError where the file is missing; DataMissing, DataCorrupted for what has to be
+    fetched.
     """
     if name in PUBLISHED:
         return PUBLISHED[name]().eval()
