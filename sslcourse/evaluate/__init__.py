@@ -5,6 +5,7 @@ from sslcourse.evaluate.features import extract_features, layer_features
 from sslcourse.evaluate.interval import wilson_interval
 from sslcourse.evaluate.neighbours import knn_accuracy, nearest_neighbours
 from sslcourse.evaluate.probe import Probe, linear_probe
+from sslcourse.evaluate.retrieval import retrieval
 from sslcourse.evaluate.similarity import linear_cka
 from sslcourse.evaluate.spectrum import rankme
 from sslcourse.evaluate.sphere import alignment, uniformity
@@ -20,6 +21,7 @@ __all__ = [
     "linear_probe",
     "nearest_neighbours",
     "rankme",
+    "retrieval",
     "uniformity",
     "wilson_interval",
 ]
