@@ -35,7 +35,7 @@ def examine_cka(student: Student) -> str:
     agree(student, [(x, other), (other, x)], oracle.linear_cka, oracle.CKA_MISTAKES, words=_samples)
     agree(
         student,
-        [(x, y, True), (x, other, True), (student.normal(30, 8), student.normal(30, 5), True), (x[:4], y[:4], True)],
+        [(x, y, True), (x, other, True), (student.normal(30, 8), student.normal(30, 5), True), (x[:7], y[:7], True)],
         oracle.linear_cka,
         oracle.DEBIASED_MISTAKES,
         words=_samples,
@@ -101,5 +101,7 @@ def examine_procrustes(student: Student) -> str:
             mine = ", ".join(f"{v:.3f}" for v in came[0].tolist())
             if not said and not close(came.T @ came, torch.eye(d), 1e-3):
                 said = "\nYours is not orthogonal: R^T R should be the identity."
-            raise Wrong(f"On {n} points in {d} dimensions the first row of R is [{mine}], it should be [{first}].{said}")
+            raise Wrong(
+                f"On {n} points in {d} dimensions the first row of R is [{mine}], it should be [{first}].{said}"
+            )
     return "The orthogonal matrix nearest to y, reflections included, whatever the two means are."

@@ -1,9 +1,10 @@
-"""Checks of week 11: relative representations, retrieval and stitching. Definitions and named mistakes: oracles/week11.py.
+"""Checks of week 11: relative representations, retrieval, stitching. Definitions and mistakes: oracles/week11.py.
 
 The measures of alignment (linear_cka, rsa, procrustes) are examined in alignment.py.
 """
 
 import copy
+import math
 
 import torch
 from torch import Tensor, nn
@@ -39,8 +40,8 @@ def relative(student: Student) -> str:
         given = student(*case)
         if isinstance(given, Tensor) and tuple(given.shape) == shape[::-1]:
             raise Wrong(
-                f"For {shape[0]} samples and {shape[1]} anchors it returns a tensor of shape {shape[::-1]}, it should be "
-                f"{shape}: a row for every sample, a column for every anchor."
+                f"For {shape[0]} samples and {shape[1]} anchors it returns a tensor of shape {shape[::-1]}, it should "
+                f"be {shape}: a row for every sample, a column for every anchor."
             )
         came.append(tensor(given, shape, f"For {shape[0]} samples and {shape[1]} anchors it returns"))
 
@@ -51,7 +52,10 @@ def relative(student: Student) -> str:
         few = by_hand(student.normal(2, 2) + 1), by_hand(student.normal(2, 2) + 1)
         said = _named(oracle.RELATIVE_MISTAKES, fits)
         for center in (False, True):
-            value, wanted = tensor(student(*few, center), (2, 2), "It returns"), oracle.relative(*doubled((*few, center)))
+            value, wanted = (
+                tensor(student(*few, center), (2, 2), "It returns"),
+                oracle.relative(*doubled((*few, center))),
+            )
             if not close(value, wanted):
                 raise Wrong(
                     f"For x = {shown(few[0])} and anchors = {shown(few[1])} with center={center}, the similarity of "
@@ -67,8 +71,8 @@ def relative(student: Student) -> str:
     if not close(plain, oracle.relative(x.double(), anchors.double())):
         raise Wrong("Without the argument center it should not centre: the default is False.")
     return (
-        "Equal to the cosines one by one, centred and not, for samples and anchors of any length; so it does not change "
-        "under rotation and scale, and with center not under translation either."
+        "Equal to the cosines one by one, centred and not, for samples and anchors of any length; so it does not "
+        "change under rotation and scale, and with center not under translation either."
     )
 
 
@@ -146,10 +150,14 @@ def _farthest_first(x: Tensor, chosen: Tensor) -> None:
         if close(total[chosen[n]], total.max()):
             raise Wrong("With 'farthest' the sum of distances is maximised: it is the distance to the nearest anchor.")
         if close(last[chosen[n]], last.max()):
-            raise Wrong("With 'farthest' it is far from the last anchor only: look at the nearest of all chosen so far.")
+            raise Wrong(
+                "With 'farthest' it is far from the last anchor only: look at the nearest of all chosen so far."
+            )
         unit = x / x.norm(dim=1, keepdim=True)
         around = torch.cdist(unit, unit)[:, chosen[:n]].amin(dim=1)
-        also = " It looks as if points were brought to length 1 first." if close(around[chosen[n]], around.max()) else ""
+        also = (
+            " It looks as if points were brought to length 1 first." if close(around[chosen[n]], around.max()) else ""
+        )
         raise Wrong(
             f"With 'farthest', anchor number {n + 1} lies {float(nearest[chosen[n]]):.3f} from the nearest one before "
             f"it; another point lies {float(nearest.max()):.3f} away.{also}"
@@ -185,7 +193,7 @@ def retrieval(student: Student) -> str:
 
         def fits(wrong, part=part, values=values) -> bool:
             found = [wrong(*doubled(case)) for case in cases]
-            return all(v == f or close(v, f) for v, f in zip(values, found, strict=True))
+            return all(v == f or (math.isfinite(f) and close(v, f)) for v, f in zip(values, found, strict=True))
 
         n = list(map(close, values, wanted)).index(False)
         a, _, k = cases[n]
@@ -239,7 +247,9 @@ def stitch(student: Student) -> str:
         own = copy.deepcopy(head).eval().double()
         with torch.no_grad():
             answers = own(oracle.relative(x.double(), anchors.double())).argmax(dim=1)
-        labels = torch.where(student.uniform(n) < 0.7, answers, torch.randint(classes, (n,), generator=student.generator))
+        labels = torch.where(
+            student.uniform(n) < 0.7, answers, torch.randint(classes, (n,), generator=student.generator)
+        )
         wanted = float((answers == labels).double().mean())
 
         kept = copy.deepcopy(head.state_dict())
@@ -250,8 +260,8 @@ def stitch(student: Student) -> str:
         _stitched(value, wanted, own, x, anchors, labels, training)
         if any(not close(after[name], was) for name, was in kept.items()):
             raise Wrong(
-                "The accuracy is right, but the head is not the same afterwards: it is used unchanged, in eval mode, without "
-                "training and without updating running statistics."
+                "The accuracy is right, but the head is not the same afterwards: it is used unchanged, in eval mode, "
+                "without training and without updating running statistics."
             )
         if isinstance(given, Tensor) and given.requires_grad:
             raise Wrong("The accuracy carries a gradient: return a number.")
@@ -264,7 +274,9 @@ def _stitched(value: float, wanted: float, own: nn.Module, x: Tensor, anchors: T
     x, anchors = x.double(), anchors.double()
     n = len(x)
     spaces = {
-        "the head sees the centred relative space: it was trained without centring.": oracle._relative(x, anchors, True),
+        "the head sees the centred relative space: it was trained without centring.": oracle._relative(
+            x, anchors, True
+        ),
         "the head sees x itself: it was trained on similarities to anchors, relative(x, anchors).": x,
         "the head sees similarities that are not normalised: use relative(x, anchors).": x @ anchors.T,
         "the head sees distances: use relative(x, anchors).": 1 - oracle._relative(x, anchors),
@@ -286,7 +298,10 @@ def _stitched(value: float, wanted: float, own: nn.Module, x: Tensor, anchors: T
     elif close(value, 1 - wanted):
         said = "\nIt looks as if this is the share of wrong answers."
     elif not said and training:
-        said = "\nThe head came in train mode: with dropout on, or statistics of the batch, it is not the head that was trained."
+        said = (
+            "\nThe head came in train mode: with dropout on, or with statistics of the batch, it is not the head that "
+            "was trained."
+        )
     what = "train" if training else "eval"
     raise Wrong(f"On {n} samples, with a head that comes in {what} mode, {gives(value, wanted)}{said}")
 
@@ -310,4 +325,3 @@ def rsa(student: Student) -> str:
 def procrustes(student: Student) -> str:
     """procrustes(x, y) -> R orthogonal with x R close to y after centring."""
     return examine_procrustes(student)
-

@@ -1,6 +1,6 @@
 """Do two representations of the same samples agree sample by sample? Retrieval across, neighbours within.
 
-References: Moschella et al. 2023, "Relative representations enable zero-shot latent space communication", which measures
+Reference: Moschella et al. 2023, "Relative representations enable zero-shot latent space communication", which compares
 latent spaces by cosine, Jaccard and mean reciprocal rank.
 """
 
@@ -15,9 +15,9 @@ def retrieval(a: torch.Tensor, b: torch.Tensor, k: int = 10, chunk: int = 1024) 
     """Row i of a asks all rows of b, by cosine, which of them is row i: a, b (N, D), row n of both from sample n.
 
     Returns mrr (mean of 1 / rank of the true row, ranks from 1, not cut off), top1 (share of rank 1), cosine (mean of
-    the true pairs, which says little alone: any pairing may have a high one), jaccard (mean over samples of intersection
-    over union of their k cosine neighbours within a and within b, themselves left out). Equally similar rows rank behind
-    the true one. Memory grows with chunk * N.
+    the true pairs, which says little alone: any pairing may have a high one), jaccard (mean over samples of
+    intersection over union of their k cosine neighbours within a and within b, themselves left out). Equally similar
+    rows rank behind the true one. Memory grows with chunk * N.
     Raises ValueError where a and b do not fit together, for k from N on, and for a zero vector, which has no cosine.
     """
     a, b = inputs.features(a, "a", at_least=2), inputs.features(b, "b", at_least=2)
@@ -51,8 +51,8 @@ def _unit(x: torch.Tensor, name: str) -> torch.Tensor:
     zero = int((x == 0).all(dim=1).sum())
     if zero:
         raise ValueError(
-            f"{name} holds a zero vector in {zero} of {len(x)} rows; it has no direction, so its cosine to anything is not "
-            "defined."
+            f"{name} holds a zero vector in {zero} of {len(x)} rows; it has no direction, so its cosine to anything is "
+            "not defined."
         )
     return F.normalize(x.double(), dim=1)
 

@@ -11,6 +11,7 @@ from sslcourse.plot.images import image_grid, neighbours, panels
 from sslcourse.plot.lines import curves, sweep
 from sslcourse.plot.matrices import heat_maps
 from sslcourse.plot.matrix import heat_map
+from sslcourse.plot.scatter import scatter
 from sslcourse.plot.show import show
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "image_grid",
     "neighbours",
     "panels",
+    "scatter",
     "show",
     "sweep",
 ]

@@ -225,7 +225,9 @@ COSINE_MISTAKES = {
 }
 
 
-def _overlap(a: Tensor, b: Tensor, k: int, *, of=_cosines, alone: bool = True, across: bool = False, share=None) -> float:
+def _overlap(
+    a: Tensor, b: Tensor, k: int, *, of=_cosines, alone: bool = True, across: bool = False, share=None
+) -> float:
     """Mean overlap of neighbourhoods; alone: itself left out; across: both sets are places in the other space."""
     pairs = ((a, b), (b, a)) if across else ((a, a), (b, b))
     similar = [of(*pair) for pair in pairs]

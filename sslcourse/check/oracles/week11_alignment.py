@@ -1,8 +1,8 @@
 """Week 11: measures of alignment between two representations, written with kernels and pairs of samples.
 
-References: Kornblith et al. 2019, "Similarity of neural network representations revisited", eq. 1 to 3; Song et al. 2012,
-"Feature selection via dependence maximization", eq. 5; Kriegeskorte et al. 2008, "Representational similarity analysis";
-Schoenemann 1966, "A generalized solution of the orthogonal Procrustes problem".
+References: Kornblith et al. 2019, "Similarity of neural network representations revisited", eq. 1 to 3; Song et al.
+2012, "Feature selection via dependence maximization", eq. 5; Kriegeskorte et al. 2008, "Representational similarity
+analysis"; Schoenemann 1966, "A generalized solution of the orthogonal Procrustes problem".
 """
 
 from functools import partial
@@ -23,19 +23,19 @@ def linear_cka(x: Tensor, y: Tensor, debiased: bool = False) -> Tensor:
     return hsic(*kernels) / (own[0] * own[1]).sqrt()
 
 
-def _hsic(k: Tensor, l: Tensor) -> Tensor:
+def _hsic(k: Tensor, m: Tensor) -> Tensor:
     """tr(K H L H), with the centring matrix H."""
     h = torch.eye(len(k), dtype=k.dtype) - 1 / len(k)
-    return (k @ h @ l @ h).trace()
+    return (k @ h @ m @ h).trace()
 
 
-def _unbiased_hsic(k: Tensor, l: Tensor) -> Tensor:
+def _unbiased_hsic(k: Tensor, m: Tensor) -> Tensor:
     """Song et al., eq. 5: with the diagonals set to 0."""
     n = len(k)
-    k, l = (kernel.clone().fill_diagonal_(0) for kernel in (k, l))
+    k, m = (kernel.clone().fill_diagonal_(0) for kernel in (k, m))
     one = torch.ones(n, dtype=k.dtype)
-    middle = (one @ k @ one) * (one @ l @ one) / ((n - 1) * (n - 2))
-    return ((k @ l).trace() + middle - 2 / (n - 2) * (one @ k @ l @ one)) / (n * (n - 3))
+    middle = (one @ k @ one) * (one @ m @ one) / ((n - 1) * (n - 2))
+    return ((k @ m).trace() + middle - 2 / (n - 2) * (one @ k @ m @ one)) / (n * (n - 3))
 
 
 def _columns(x: Tensor) -> Tensor:
@@ -63,8 +63,8 @@ def _linear_cka(
         x, y = x.T, y.T
     if debiased or own:
         kernels = x @ x.T, y @ y.T
-        plain = [(k * l).sum() for k, l in ((kernels[0], kernels[1]), (kernels[0],) * 2, (kernels[1],) * 2)]
-        fair = [_unbiased_hsic(k, l) for k, l in ((kernels[0], kernels[1]), (kernels[0],) * 2, (kernels[1],) * 2)]
+        plain = [(k * m).sum() for k, m in ((kernels[0], kernels[1]), (kernels[0],) * 2, (kernels[1],) * 2)]
+        fair = [_unbiased_hsic(k, m) for k, m in ((kernels[0], kernels[1]), (kernels[0],) * 2, (kernels[1],) * 2)]
         top = fair[0] if debiased else plain[0]
         below = fair if (debiased if own is None else own) else plain
         return top / (below[1] * below[2]).sqrt()
@@ -79,15 +79,17 @@ def _kept(x: Tensor, y: Tensor, debiased: bool = False, *, diagonal: str) -> Ten
     """The debiased estimate with a slip: diagonals kept, or taken off without the two corrections."""
     if not debiased:
         return linear_cka(x, y)
-    kernels = [_columns(z) @ _columns(z).T for z in (x, y)]
-    if diagonal == "off only":
+    if diagonal == "on":
+        kernels = [z @ z.T for z in (x, y)]  # of centred features this would be plain CKA
+    else:
+        kernels = [_columns(z) @ _columns(z).T for z in (x, y)]
         kernels = [k.clone().fill_diagonal_(0) for k in kernels]
         return (kernels[0] * kernels[1]).sum() / ((kernels[0] ** 2).sum() * (kernels[1] ** 2).sum()).sqrt()
 
-    def hsic(k: Tensor, l: Tensor) -> Tensor:
+    def hsic(k: Tensor, m: Tensor) -> Tensor:
         n, one = len(k), torch.ones(len(k), dtype=k.dtype)
-        middle = (one @ k @ one) * (one @ l @ one) / ((n - 1) * (n - 2))
-        return (k @ l).trace() + middle - 2 / (n - 2) * (one @ k @ l @ one)
+        middle = (one @ k @ one) * (one @ m @ one) / ((n - 1) * (n - 2))
+        return (k @ m).trace() + middle - 2 / (n - 2) * (one @ k @ m @ one)
 
     return hsic(*kernels) / (hsic(kernels[0], kernels[0]) * hsic(kernels[1], kernels[1])).sqrt()
 
@@ -113,9 +115,7 @@ CKA_MISTAKES = (
             _wrong(swap=True, centre=lambda x: x - x.mean(dim=1, keepdim=True)),
         ),
     ),
-    Mistake(
-        "the norm of x.T @ y is not squared: CKA is |x.T y|^2 / (|x.T x| |y.T y|).", (_wrong(power=1),)
-    ),
+    Mistake("the norm of x.T @ y is not squared: CKA is |x.T y|^2 / (|x.T x| |y.T y|).", (_wrong(power=1),)),
     Mistake(
         "the denominator lacks its square root: it is |x.T x| |y.T y|, norms that are not squared.",
         (_wrong(root=False),),
@@ -136,19 +136,21 @@ CKA_MISTAKES = (
         "every sample is brought to length 1: CKA only centres.",
         (_wrong(centre=lambda x: _columns(x) / _columns(x).norm(dim=1, keepdim=True)),),
     ),
-    Mistake(
-        "the square root of CKA is returned.", (lambda x, y, d=False: linear_cka(x, y, d).sqrt(),)
-    ),
+    Mistake("the square root of CKA is returned.", (lambda x, y, d=False: linear_cka(x, y, d).sqrt(),)),
 )
 DEBIASED_MISTAKES = (
     Mistake(
-        "the argument debiased is not used: it gives plain CKA.", (lambda x, y, d=False: linear_cka(x, y, False),)
+        "this is plain CKA: either debiased is not used, or the diagonals, which the unbiased estimate leaves out, are "
+        "still in.",
+        (lambda x, y, d=False: linear_cka(x, y, False), partial(_kept, diagonal="on")),
     ),
     Mistake(
         "only the numerator is debiased: all three of its terms are the unbiased estimate.",
-        (lambda x, y, d=False: _linear_cka(x, y, True, own=False),),
+        (
+            lambda x, y, d=False: _linear_cka(x, y, True, own=False),
+            lambda x, y, d=False: len(x) * (len(x) - 3) * _linear_cka(x, y, True, own=False),
+        ),
     ),
-    Mistake("the diagonals are still in: the unbiased estimate leaves them out.", (partial(_kept, diagonal="on"),)),
     Mistake(
         "the diagonals are left out, but the two corrections for the means are missing.",
         (partial(_kept, diagonal="off only"),),
@@ -188,7 +190,9 @@ def _cosines(x: Tensor) -> Tensor:
     return (x @ x.T).fill_diagonal_(1)
 
 
-def _rsa(x: Tensor, y: Tensor, *, table=_correlations, part: str = "upper", last=lambda u, v: pearson(*map(_ranks, (u, v)))):
+def _rsa(
+    x: Tensor, y: Tensor, *, table=_correlations, part: str = "upper", last=lambda u, v: pearson(*map(_ranks, (u, v)))
+):
     tables = [1 - table(z) for z in (x, y)]
     n = len(tables[0])
     upper = torch.triu_indices(n, n, offset=1)
@@ -257,7 +261,8 @@ PROCRUSTES_MISTAKES = {
     ),
     "the singular values are still in: leave them out, R = U V^T.": (lambda x, y: _columns(x).T @ _columns(y),),
     "V is not transposed: torch.linalg.svd returns V^T, so R is U @ Vh.": (
-        lambda x, y: torch.linalg.svd(_columns(x).T @ _columns(y))[0]
-        @ torch.linalg.svd(_columns(x).T @ _columns(y))[2].T,
+        lambda x, y: (
+            torch.linalg.svd(_columns(x).T @ _columns(y))[0] @ torch.linalg.svd(_columns(x).T @ _columns(y))[2].T
+        ),
     ),
 }
