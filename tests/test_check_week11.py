@@ -382,9 +382,12 @@ def test_right_retrieval(right, seeds):
     assert_right(check.retrieval, right)
 
 
-def ranks(a, b):
-    similarity = F.normalize(a) @ F.normalize(b).T
+def ranked(similarity):
     return ((similarity > similarity.diag()[:, None]).sum(1) + 1).float()
+
+
+def ranks(a, b):
+    return ranked(F.normalize(a) @ F.normalize(b).T)
 
 
 def with_part(part, value):
@@ -414,12 +417,12 @@ def with_itself(z, k):
         ("mrr", lambda a, b, k: (1 / ranks(b, a)).mean(), "b asks and a answers"),
         (
             "mrr",
-            lambda a, b, k: (1 / ((a @ b.T > (a * b).sum(1)[:, None]).sum(1) + 1)).mean(),
+            lambda a, b, k: (1 / ranked(a @ b.T)).mean(),
             "vectors are not normalised",
         ),
         (
             "mrr",
-            lambda a, b, k: (1 / ((torch.cdist(a, b) < (a - b).norm(dim=1)[:, None]).sum(1) + 1)).mean(),
+            lambda a, b, k: (1 / ranked(-torch.cdist(a, b))).mean(),
             "compared by distance",
         ),
         ("mrr", lambda a, b, k: (1 / (len(a) + 1 - ranks(a, b))).mean(), "ranks are reversed"),
@@ -862,7 +865,7 @@ def test_retrieval_of_the_library_does_not_depend_on_its_chunks():
     assert all(isinstance(value, float) for value in evaluate.retrieval(a.float(), b.float(), 5).values())
 
 
-def test_equal_candidates_rank_behind_the_true_one():
-    a = drawn(4, 3)
-    b = a[:1].expand(4, 3)
-    assert evaluate.retrieval(a, b, 2)["top1"] == 1.0
+def test_a_collapsed_representation_is_not_found():
+    """All candidates equal: the true one ranks in the middle of them, not first."""
+    found = evaluate.retrieval(drawn(9, 3), torch.ones(9, 3), 2)
+    assert found["top1"] == 0.0 and found["mrr"] == pytest.approx(1 / 5)

@@ -16,8 +16,8 @@ def retrieval(a: torch.Tensor, b: torch.Tensor, k: int = 10, chunk: int = 1024) 
 
     Returns mrr (mean of 1 / rank of the true row, ranks from 1, not cut off), top1 (share of rank 1), cosine (mean of
     the true pairs, which says little alone: any pairing may have a high one), jaccard (mean over samples of
-    intersection over union of their k cosine neighbours within a and within b, themselves left out). Equally similar
-    rows rank behind the true one. Memory grows with chunk * N.
+    intersection over union of their k cosine neighbours within a and within b, themselves left out). Of equally similar
+    rows the true one ranks in the middle, so that a collapsed representation gains nothing. Memory: chunk * N.
     Raises ValueError where a and b do not fit together, for k from N on, and for a zero vector, which has no cosine.
     """
     a, b = inputs.features(a, "a", at_least=2), inputs.features(b, "b", at_least=2)
@@ -34,7 +34,7 @@ def retrieval(a: torch.Tensor, b: torch.Tensor, k: int = 10, chunk: int = 1024) 
     for rows in torch.arange(len(a), device=a.device).split(chunk):
         similarity = a[rows] @ b.T  # (n, N)
         true = similarity.gather(1, rows[:, None])  # (n, 1)
-        ranks.append(1 + (similarity > true).sum(dim=1))
+        ranks.append(1 + (similarity > true).sum(dim=1) + ((similarity == true).sum(dim=1) - 1) / 2)
         cosines.append(true[:, 0])
     ranks, cosines = torch.cat(ranks).double(), torch.cat(cosines)
 
