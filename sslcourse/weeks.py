@@ -91,6 +91,13 @@ WEEKS = {
             minutes={"dry": 0.3, "tiny": 1},
         ),
         Week(
+            "week11",
+            "week11_relative_representations",
+            "Relative representations and alignment of representations",
+            data={"small": ("cifar10",), "full": ("cifar10",)},
+            minutes={"dry": 0.3, "tiny": 1},
+        ),
+        Week(
             "week12",
             "week12_protein_language_models",
             "Protein language models: structure from filling in blanks",

@@ -12,6 +12,7 @@ from sslcourse.plot.lines import curves, sweep
 from sslcourse.plot.matrices import heat_maps
 from sslcourse.plot.matrix import heat_map
 from sslcourse.plot.overlays import overlays
+from sslcourse.plot.scatter import scatter
 from sslcourse.plot.show import show
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "neighbours",
     "overlays",
     "panels",
+    "scatter",
     "show",
     "sweep",
 ]

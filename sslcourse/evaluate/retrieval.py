@@ -1,0 +1,65 @@
+"""Do two representations of the same samples agree sample by sample? Retrieval across, neighbours within.
+
+Reference: Moschella et al. 2023, "Relative representations enable zero-shot latent space communication", which compares
+latent spaces by cosine, Jaccard and mean reciprocal rank.
+"""
+
+import torch
+import torch.nn.functional as F
+
+from sslcourse.evaluate import inputs
+from sslcourse.evaluate.neighbours import nearest_neighbours
+
+
+def retrieval(a: torch.Tensor, b: torch.Tensor, k: int = 10, chunk: int = 1024) -> dict[str, float]:
+    """Row i of a asks all rows of b, by cosine, which of them is row i: a, b (N, D), row n of both from sample n.
+
+    Returns mrr (mean of 1 / rank of the true row, ranks from 1, not cut off), top1 (share of rank 1), cosine (mean of
+    the true pairs, which says little alone: any pairing may have a high one), jaccard (mean over samples of
+    intersection over union of their k cosine neighbours within a and within b, themselves left out). Of equally similar
+    rows the true one ranks in the middle, so that a collapsed representation gains nothing. Memory: chunk * N.
+    Raises ValueError where a and b do not fit together, for k from N on, and for a zero vector, which has no cosine.
+    """
+    a, b = inputs.features(a, "a", at_least=2), inputs.features(b, "b", at_least=2)
+    inputs.same_length(a, b, "a", "b")
+    inputs.same_width(a, b, "a", "b")
+    if not 1 <= k < len(a):
+        raise ValueError(f"k is {k}, but a sample has {len(a) - 1} neighbours; k should lie between 1 and that.")
+    if chunk < 1:
+        raise ValueError(f"chunk is {chunk}; it should be at least 1.")
+    a, b = _unit(a, "a"), _unit(b, "b")
+
+    # The true pair's similarity is taken from the same product as the others, so that rounding cannot put b before b.
+    ranks, cosines = [], []
+    for rows in torch.arange(len(a), device=a.device).split(chunk):
+        similarity = a[rows] @ b.T  # (n, N)
+        true = similarity.gather(1, rows[:, None])  # (n, 1)
+        ranks.append(1 + (similarity > true).sum(dim=1) + ((similarity == true).sum(dim=1) - 1) / 2)
+        cosines.append(true[:, 0])
+    ranks, cosines = torch.cat(ranks).double(), torch.cat(cosines)
+
+    within_a, within_b = (nearest_neighbours(z, k=k, chunk=chunk)[1] for z in (a, b))  # (N, k)
+    return {
+        "mrr": ranks.reciprocal().mean().item(),
+        "top1": (ranks == 1).double().mean().item(),
+        "cosine": cosines.mean().item(),
+        "jaccard": _jaccard(within_a, within_b),
+    }
+
+
+def _unit(x: torch.Tensor, name: str) -> torch.Tensor:
+    zero = int((x == 0).all(dim=1).sum())
+    if zero:
+        raise ValueError(
+            f"{name} holds a zero vector in {zero} of {len(x)} rows; it has no direction, so its cosine to anything is "
+            "not defined."
+        )
+    return F.normalize(x.double(), dim=1)
+
+
+def _jaccard(one: torch.Tensor, other: torch.Tensor) -> float:
+    """Mean over rows of the intersection over union of two sets of places (N, k)."""
+    k = one.shape[1]
+    rows = zip(one.split(1024), other.split(1024), strict=True)
+    common = torch.cat([(p[:, :, None] == q[:, None, :]).flatten(1).sum(dim=1) for p, q in rows]).double()  # (N,)
+    return (common / (2 * k - common)).mean().item()

@@ -1,0 +1,43 @@
+"""Points in the plane as they are: latent spaces of two dimensions, or two directions of larger ones."""
+
+import torch
+
+from sslcourse.plot.style import COLOUR_MAP, new_figure, styled
+
+
+@styled
+def scatter(
+    panels, colours, label: str = "", cyclic: bool = False, columns: int | None = None, title: str | None = None
+):
+    """Clouds of the same points, one panel each with axes of its own; the colour says which point is which.
+
+    panels: {name: points (N, 2)}; colours: a number for each point (N,), drawn with a colour bar named `label`; cyclic:
+    for angles, whose ends are the same colour. columns: panels in a row, all of them by default.
+    """
+    clouds = {name: torch.as_tensor(points).detach().cpu().double() for name, points in panels.items()}
+    values = torch.as_tensor(colours).detach().cpu().double()
+    if not clouds:
+        raise ValueError('There is nothing to draw: give at least one cloud, such as {"seed 0": points}.')
+    for name, points in clouds.items():
+        if values.dim() != 1 or points.shape != (len(values), 2):
+            raise ValueError(
+                f"{name!r} has shape {tuple(points.shape)} with colours of shape {tuple(values.shape)}; expected "
+                "(N, 2) and (N,)."
+            )
+    columns = columns or len(clouds)
+    rows = -(-len(clouds) // columns)
+    figure = new_figure(2.7 * columns + 1.3, 2.9 * rows)
+    axes = figure.subplots(rows, columns, squeeze=False).flatten()
+    for ax, (name, points) in zip(axes, clouds.items(), strict=False):
+        drawn = ax.scatter(*points.T, c=values, s=9, cmap="twilight_shifted" if cyclic else COLOUR_MAP, linewidths=0)
+        ax.axhline(0, color="#BBBBBB", linewidth=0.8, zorder=0)
+        ax.axvline(0, color="#BBBBBB", linewidth=0.8, zorder=0)
+        ax.set(title=name, aspect="equal")
+        ax.set_adjustable("datalim")
+        ax.locator_params(nbins=4)
+    for ax in axes[len(clouds) :]:
+        ax.set_axis_off()
+    figure.colorbar(drawn, ax=list(axes), label=label)
+    if title:
+        figure.suptitle(title)
+    return figure
