@@ -649,7 +649,7 @@ plot.show(
         label="predicted (above), true (below)",
         title=f"Family 0, one sequence: precision at L {precision_at_l(scores, truth):.2f}",
     ),
-    alt="A map of 32 by 32 residues: predicted contacts above the diagonal, true contacts below, mostly mirrored.",
+    alt="A map of 32 by 32 residues: predicted contacts above the diagonal, true contacts below, partly mirrored.",
 )
 
 # %% [markdown]
