@@ -1,7 +1,7 @@
 """Week 8, masked tokens: the losses of BEiT and iBOT, one patch at a time, as the papers write them.
 
-References: Bao et al. 2022, "BEiT: BERT pre-training of image transformers", section 2.3; Zhou et al. 2022, "iBOT: image
-BERT pre-training with online tokenizer", section 3.
+References: Bao et al. 2022, "BEiT: BERT pre-training of image transformers", section 2.3; Zhou et al. 2022, "iBOT:
+image BERT pre-training with online tokenizer", section 3.
 """
 
 from collections.abc import Callable
