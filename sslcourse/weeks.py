@@ -88,7 +88,7 @@ WEEKS = {
             "week10_intrinsic_dimension",
             "Intrinsic dimension of data and of layers",
             data={"small": ("cifar10",), "full": ("cifar10",)},
-            minutes={"dry": 0.3, "tiny": 1},
+            minutes={"dry": 0.3, "tiny": 1, "small": 3},
         ),
         Week(
             "week11",

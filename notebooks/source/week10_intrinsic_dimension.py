@@ -758,6 +758,9 @@ plot.show(
 )
 
 # %% [markdown]
+# What follows describes the scenes of `tiny`. At `small` the recorded run came out otherwise: the untrained ResNet has
+# the *lowest* dimension at stage 3 and both trained nets a higher one. What an untrained net does depends on its design.
+#
 # Read the three together. Training on classes *compresses*: what does not help to tell the classes apart is overlooked,
 # and the intrinsic dimension falls from layer to layer while neighbours become classmates. The net with random
 # labels has nothing that it may overlook, since any detail may be what tells one image from another; its dimension
