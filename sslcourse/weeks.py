@@ -81,7 +81,7 @@ WEEKS = {
             "week09_clip_ood",
             "CLIP and out-of-distribution detection",
             data={scale: ("cifar10", "cifar100", "fashion_mnist", "mnist") for scale in ("small", "full")},
-            minutes={"dry": 0.3, "tiny": 1},
+            minutes={"dry": 0.3, "tiny": 1, "small": 2},
         ),
         Week(
             "week10",
