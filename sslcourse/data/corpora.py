@@ -16,9 +16,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sslcourse.data import advice
 from sslcourse.data.fetch import explained
 from sslcourse.data.root import DataCorrupted, DataMissing, data_root, offline
-from sslcourse.weeks import WEEKS
 
 CLASS_NAMES = ("negative", "positive")
 UNLABELLED = -1
@@ -107,19 +107,11 @@ class Corpus:
         return int(label)
 
     def missing(self, part: str, why: str) -> DataMissing:
-        """The sentence for a part that is not there and cannot be fetched now."""
-        return DataMissing(
-            f"The data set {self.name} ({part}) is not in {self.folder} and could not be fetched ({why}): "
-            f"run `{self.command()}` where there is a network, or set SSLCOURSE_DATA to a folder that has it."
-        )
+        return advice.missing(self.name, part, self.folder, self.command(), why)
 
     def command(self) -> str:
-        """What to type to fetch the set: `sslcourse prefetch` where a week needs it, else a line of Python."""
-        for week in WEEKS.values():
-            for scale, names in week.data.items():
-                if self.name in names:
-                    return f"sslcourse prefetch {week.id} --scale {scale}"
-        return f"python -c \"from sslcourse import data; data.load_texts('{self.name}', 'train')\""
+        """What to type to fetch the set."""
+        return advice.fetching(self.name, f"load_texts('{self.name}', 'train')")
 
     def advice(self, path: Path) -> str:
         return f"Delete {path.name}, then run `{self.command()}`."

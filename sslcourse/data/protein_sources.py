@@ -15,6 +15,7 @@ import zipfile
 
 import torch
 
+from sslcourse.data import advice
 from sslcourse.data.fetch import Download
 from sslcourse.data.homologues import cluster, split_by_group
 from sslcourse.data.proteins import UNKNOWN, ProteinSet, mutate, parse_mutation, wrong_letters
@@ -68,8 +69,7 @@ class ProteinSource(Source):
         return [Download((url,), md5, (file,)) for file, (md5, url) in absent.items()]
 
     def command(self):
-        found = super().command()
-        return found.replace("load_images(", "load_proteins(").replace("')\"", f"', '{self.splits[0]}')\"")
+        return advice.fetching(self.name, f"load_proteins('{self.name}', '{self.splits[0]}')")
 
     def text(self, file: str) -> str:
         return self.content("all", file).decode("utf-8")

@@ -25,9 +25,9 @@ from pathlib import Path
 
 import numpy as np
 
+from sslcourse.data import advice
 from sslcourse.data.fetch import Download
 from sslcourse.data.root import DataCorrupted, DataMissing, data_root
-from sslcourse.weeks import WEEKS
 
 # A copy of CIFAR-100 is about that holds all test images, but 20,000 of the training images, both in another order.
 CIFAR100_IN_PART = {"train": "38b1810f70bddc4705c38f3c0d590237", "test": "22b25b80910d3699fb6abfb3ec165bd4"}
@@ -88,19 +88,11 @@ class Source:
             return stream.read()
 
     def missing(self, part: str, why: str) -> DataMissing:
-        """The sentence for a part that is not there and cannot be fetched now."""
-        return DataMissing(
-            f"The data set {self.name} ({part}) is not in {self.folder} and could not be fetched ({why}): "
-            f"run `{self.command()}` where there is a network, or set SSLCOURSE_DATA to a folder that has it."
-        )
+        return advice.missing(self.name, part, self.folder, self.command(), why)
 
     def command(self) -> str:
-        """What to type to fetch the set: `sslcourse prefetch` where a week needs it, else a line of Python."""
-        for week in WEEKS.values():
-            for scale, names in week.data.items():
-                if self.name in names:
-                    return f"sslcourse prefetch {week.id} --scale {scale}"
-        return f"python -c \"from sslcourse import data; data.load_images('{self.name}')\""
+        """What to type to fetch the set."""
+        return advice.fetching(self.name, f"load_images('{self.name}')")
 
 
 def _open(path: Path):
