@@ -89,6 +89,7 @@ def test_bytes_and_floats_give_the_same_picture_and_grey_is_not_stretched():
         (lambda: plot.embedding(torch.full((9, 2), torch.nan), torch.zeros(9), ["a"]), "not finite"),
         (lambda: plot.heat_map(torch.rand(3)), r"\(rows, columns\)"),
         (lambda: plot.heat_map(torch.rand(2, 2), rows=["a"]), "1 names for 2 rows"),
+        (lambda: plot.heat_maps({"one": torch.rand(2, 3)}, columns=["a"]), "1 names for 3 columns"),
     ],
 )
 def test_bad_input_gets_a_sentence(draw, words):
@@ -181,7 +182,23 @@ def test_a_sweep_that_was_never_recorded_shows_what_there_is(own):
 def test_several_sweeps_share_one_figure():
     figure = plot.sweep({"AE": recorded(own={1: 0.3}), "PCA": recorded()}, title="error")
     assert len(figure.axes[0].containers) == 2
-    assert {"AE: mean and std", "PCA: mean and std", "yours: AE", "error\nrecorded at tiny"} <= texts(figure)
+    assert {"AE", "PCA", "yours", "error\nrecorded at tiny"} <= texts(figure)
+
+
+def test_of_several_sweeps_one_that_was_never_recorded_names_its_own_star():
+    unknown = (float("nan"),) * 3
+    never = SimpleNamespace(name="new", points=(1, 2, 4), mean=unknown, std=unknown, label="not recorded", own={2: 0.5})
+    figure = plot.sweep({"AE": recorded(own={1: 0.3}), "new": never})
+    assert {"AE", "yours", "yours: new"} <= texts(figure)
+
+
+def test_a_long_legend_stands_below_the_lines():
+    series = {f"net {n}": [0.1 * n, 0.2 * n] for n in range(6)}
+    figure = plot.curves(series)
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == list(series)
+    assert legend.get_window_extent().y1 < figure.axes[0].get_tightbbox().y0
 
 
 def test_bars_carry_values_intervals_and_levels():
@@ -237,6 +254,14 @@ def test_heat_map_holds_the_matrix_its_names_and_a_colour_bar():
 
 
 # show
+
+
+def test_heat_maps_share_names_and_one_scale():
+    figure = plot.heat_maps({"a": torch.zeros(2, 3), "b": torch.ones(2, 3)}, rows="xy", columns="pqr", label="weight")
+    first, second = figure.axes[:2]
+    assert [t.get_text() for t in first.get_yticklabels()] == ["x", "y"] and not second.get_yticklabels()
+    assert [t.get_text() for t in second.get_xticklabels()] == ["p", "q", "r"]
+    assert first.images[0].get_clim() == second.images[0].get_clim() == (0, 1)
 
 
 def test_show_refuses_a_missing_alternative_text_and_what_is_no_figure():

@@ -715,16 +715,17 @@ def own_attention(layer: int) -> torch.Tensor:
         return attention(q, k, v, one.attention_mask.to(scale.device) == 0)[1][0].cpu()
 
 
+looking = [tokenizer.id_to_token(i) for i in one.input_ids[0].tolist()]
 for layer in range(layers):
     apart = (own_attention(layer) - out.attentions[layer][0].cpu()).abs().max().item()
     print(f"layer {layer + 1}: {'equal to' if apart < 1e-5 else 'other than'} the library's")
     plot.show(
         plot.heat_maps(
             {f"head {n + 1}": head for n, head in enumerate(own_attention(layer)[:4])},
+            rows=looking,
+            columns=looking,
             label="weight",
-            xlabel=" ".join(tokenizer.encode(looked_at).tokens[:6]) + " ...",
-            ylabel="the word that looks",
-            title=f"Layer {layer + 1}: {looked_at[:70]}",
+            title=f"Layer {layer + 1}: down, the word that looks; across, where it looks",
         ),
         alt=f"Attention weights of the heads of layer {layer + 1}, one square a head, words down and across.",
     )

@@ -73,16 +73,22 @@ def sweep(
     positions = {point: n if named else point for n, point in enumerate(points)}
     figure = new_figure(8, 4.4)
     ax = figure.subplots()
+    starred = False
     for n, (name, one) in enumerate(several.items()):
-        colour = COLOURS[n % len(COLOURS)]
-        if np.isfinite(one.mean).any():  # a sweep that was never recorded comes with NaN
+        colour, known = COLOURS[n % len(COLOURS)], np.isfinite(one.mean).any()
+        if known:  # a sweep that was never recorded comes with NaN
             style = {"linestyle": "none" if named else "-", "marker": MARKERS[n % len(MARKERS)], "capsize": 4}
-            label = one.label if len(several) == 1 else f"{name}: mean and std"
+            label = one.label if len(several) == 1 else name
             ax.errorbar([positions[p] for p in one.points], one.mean, yerr=one.std, color=colour, label=label, **style)
         if one.own:
+            # The colour tells whose star it is; only where no curve carries the colour has the star to name it.
             stars = {"marker": "*", "markersize": 18, "markeredgecolor": "black", "linestyle": "none", "zorder": 5}
-            label = "yours" if len(several) == 1 else f"yours: {name}"
-            ax.plot([positions[p] for p in one.own], list(one.own.values()), color=colour, label=label, **stars)
+            ax.plot([positions[p] for p in one.own], list(one.own.values()), color=colour, **stars)
+            if len(several) > 1 and not known:
+                ax.lines[-1].set_label(f"yours: {name}")
+            elif not starred:
+                ax.plot([], [], label="yours", color=colour if len(several) == 1 else "white", **stars)
+                starred = True
 
     if named:
         ax.set_xticks(list(positions.values()), [two_lines(str(point)) for point in positions])
@@ -100,10 +106,20 @@ def _finish(figure, ax, levels, xlabel, ylabel, title, legend):
     draw_levels(ax, levels)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if legend:
-        ax.legend()
+        _name_lines(figure, ax)
     if title:
         ax.set_title(title)
     return figure
+
+
+def _name_lines(figure, ax) -> None:
+    """A legend inside the axes while it is short; a long one would cover the lines, and stands below them."""
+    handles, names = ax.get_legend_handles_labels()
+    if len(names) <= 4:
+        ax.legend()
+    else:
+        figure.set_figheight(figure.get_figheight() + 0.3 * -(-len(names) // 3))
+        figure.legend(handles, names, loc="outside lower center", ncols=3)
 
 
 def _powers(ax, positions: np.ndarray) -> None:

@@ -1,5 +1,7 @@
 """Matrices side by side on one colour scale: before and after, ours and theirs."""
 
+from collections.abc import Sequence
+
 import torch
 
 from sslcourse.plot.style import new_figure, styled
@@ -7,23 +9,45 @@ from sslcourse.plot.style import new_figure, styled
 
 @styled
 def heat_maps(
-    matrices: dict[str, torch.Tensor], label: str = "", xlabel: str = "", ylabel: str = "", title: str | None = None
+    matrices: dict[str, torch.Tensor],
+    rows: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    label: str = "",
+    xlabel: str = "",
+    ylabel: str = "",
+    title: str | None = None,
 ):
-    """Matrices of equal shape in a row, one colour bar named `label` for all; each name is written above its matrix."""
+    """Matrices of equal shape in a row, one colour bar named `label` for all; each name is written above its matrix.
+
+    matrices: {name: (R, C)}. rows, columns: names along the left and the lower edge, the same for all matrices.
+    """
     values = {name: torch.as_tensor(matrix).detach().cpu().double() for name, matrix in matrices.items()}
     shapes = {name: tuple(matrix.shape) for name, matrix in values.items()}
     if not shapes or len(set(shapes.values())) != 1 or len(next(iter(shapes.values()))) != 2:
         raise ValueError(f"Heat maps take matrices (rows, columns), one or more, all of one shape; got {shapes}.")
+    height, width = next(iter(shapes.values()))
+    for names, size, what in ((rows, height, "rows"), (columns, width, "columns")):
+        if names is not None and len(names) != size:
+            raise ValueError(f"There are {len(names)} names for {size} {what}; give one each.")
 
     # One scale for all: a colour must mean the same number left and right.
     low = min(matrix.min().item() for matrix in values.values())
     high = max(matrix.max().item() for matrix in values.values())
-    figure = new_figure(4.4 * len(values) + 1.2, 4.4)
-    axes = figure.subplots(1, len(values), squeeze=False)[0]
-    for ax, (name, matrix) in zip(axes, values.items(), strict=True):
+    across = len(values) if len(values) <= 3 else 2  # four in a row would be too small to read
+    down = -(-len(values) // across)
+    figure = new_figure(4.4 * across + 1.2, 4.4 * down)
+    axes = figure.subplots(down, across, squeeze=False)
+    for place, (ax, (name, matrix)) in enumerate(zip(axes.flat, values.items(), strict=False)):
         picture = ax.imshow(matrix.numpy(), vmin=low, vmax=high)
         ax.set(xticks=[], yticks=[], xlabel=xlabel, ylabel=ylabel, title=name)
-    figure.colorbar(picture, ax=list(axes), label=label)
+        ax.tick_params(length=0)
+        if rows is not None and place % across == 0:  # said once, on the left
+            ax.set_yticks(range(height), [str(row) for row in rows])
+        if columns is not None:
+            ax.set_xticks(range(width), [str(column) for column in columns], rotation=90 if width > 8 else 0)
+    for ax in axes.flat[len(values) :]:
+        ax.set_visible(False)
+    figure.colorbar(picture, ax=axes, label=label)
     if title:
         figure.suptitle(title)
     return figure
