@@ -195,7 +195,7 @@ def test_of_several_sweeps_one_that_was_never_recorded_names_its_own_star():
 def test_a_long_legend_stands_below_the_lines():
     series = {f"net {n}": [0.1 * n, 0.2 * n] for n in range(6)}
     figure = plot.curves(series)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == list(series)
     assert legend.get_window_extent().y1 < figure.axes[0].get_tightbbox().y0

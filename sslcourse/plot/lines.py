@@ -73,7 +73,7 @@ def sweep(
     positions = {point: n if named else point for n, point in enumerate(points)}
     figure = new_figure(8, 4.4)
     ax = figure.subplots()
-    starred = False
+    stars = {"marker": "*", "markersize": 18, "markeredgecolor": "black", "linestyle": "none", "zorder": 5}
     for n, (name, one) in enumerate(several.items()):
         colour, known = COLOURS[n % len(COLOURS)], np.isfinite(one.mean).any()
         if known:  # a sweep that was never recorded comes with NaN
@@ -81,14 +81,11 @@ def sweep(
             label = one.label if len(several) == 1 else name
             ax.errorbar([positions[p] for p in one.points], one.mean, yerr=one.std, color=colour, label=label, **style)
         if one.own:
-            # The colour tells whose star it is; only where no curve carries the colour has the star to name it.
-            stars = {"marker": "*", "markersize": 18, "markeredgecolor": "black", "linestyle": "none", "zorder": 5}
-            ax.plot([positions[p] for p in one.own], list(one.own.values()), color=colour, **stars)
-            if len(several) > 1 and not known:
-                ax.lines[-1].set_label(f"yours: {name}")
-            elif not starred:
-                ax.plot([], [], label="yours", color=colour if len(several) == 1 else "white", **stars)
-                starred = True
+            # Among several, the colour tells whose star it is; where no curve carries the colour, the star is named.
+            label = "yours" if len(several) == 1 else None if known else f"yours: {name}"
+            ax.plot([positions[p] for p in one.own], list(one.own.values()), color=colour, label=label, **stars)
+    if len(several) > 1 and any(one.own and np.isfinite(one.mean).any() for one in several.values()):
+        ax.plot([], [], color="white", label="yours", **stars)
 
     if named:
         ax.set_xticks(list(positions.values()), [two_lines(str(point)) for point in positions])
