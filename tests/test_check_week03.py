@@ -345,12 +345,12 @@ def uniform_where_all_is_padding(q, k, v, mask=None):
     return weights @ v, weights
 
 
-def hides_queries(q, k, v, mask=None):
+def hides_queries(q, k, v, mask=None, zeros=True):
     scores = q @ k.mT / q.shape[3] ** 0.5
     if mask is not None:
         scores = scores.masked_fill(mask[:, None, :, None], -1e9)
     weights = scores.softmax(3)
-    if mask is not None:
+    if mask is not None and zeros:
         weights = weights.masked_fill(mask[:, None, :, None], 0)
     return weights @ v, weights
 
@@ -365,6 +365,7 @@ def hides_queries(q, k, v, mask=None):
         (lambda q, k, v, mask=None: attention(q, k, v), "mask is not used"),
         (lambda q, k, v, mask=None: attention(q, k, v, None if mask is None else ~mask), "wrong way round"),
         (hides_queries, "hides padded queries"),
+        (lambda q, k, v, mask=None: hides_queries(q, k, v, mask, zeros=False), "hides padded queries"),
         (lambda q, k, v, mask=None: attention(q, k, v, mask, dim=2), "softmax runs over the queries"),
         (lambda q, k, v, mask=None: attention(q, k, v, mask, dim=1), "softmax runs over the heads"),
         (infinite_fill, "gives NaN"),

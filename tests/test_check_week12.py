@@ -118,13 +118,22 @@ def off(x):
     return x - torch.diag_embed(x.diagonal(dim1=-1, dim2=-2))
 
 
+def sums_by_the_mean(x):
+    return x - x.sum(-1, keepdim=True) * x.sum(-2, keepdim=True) / x.mean((-1, -2), keepdim=True)
+
+
+def means_by_the_sum(x):
+    return x - x.mean(-1, keepdim=True) * x.mean(-2, keepdim=True) / x.sum((-1, -2), keepdim=True)
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
         (lambda x: 2 * x - apc(x), "is added"),
         (lambda x: x - apc(x), "correction alone"),
         (lambda x: x - x.sum(-1, keepdim=True) * x.sum(-2, keepdim=True), "not divided by the total"),
-        (lambda x: x - x.sum(-1, keepdim=True) * x.sum(-2, keepdim=True) / x.mean((-1, -2), keepdim=True), "the mean"),
+        (sums_by_the_mean, "sums and means are mixed"),
+        (means_by_the_sum, "sums and means are mixed"),
         (lambda x: x - x.sum(-1, keepdim=True) * x.sum(-2, keepdim=True) / x.sum(), "of the batch"),
         (lambda x: x - (off(x) - apc(off(x))), "the diagonal"),
         (lambda x: off(apc(off(x))), "the diagonal"),

@@ -269,8 +269,9 @@ plot.show(
 # sslcourse export project_template.ipynb --to pdf        # the report as PDF, where Chrome or Chromium is installed
 # ```
 #
-# Run all cells first: what is exported is what the notebook shows. `--code` keeps the code. The slides load reveal.js
-# from the network; arrow keys turn them, and `?print-pdf` at the end of the address prints them.
+# Run all cells first: what is exported is what the notebook shows. `--code` keeps the code. Formulas and slides need
+# the network when they are shown or printed (MathJax and reveal.js); without it formulas stay as they were typed. Arrow
+# keys turn the slides, and `?print-pdf` at the end of the address prints them.
 
 # %%
 margin = probes["MoCo"].low - max(probes["random network"].high, probes["raw pixels"].high)

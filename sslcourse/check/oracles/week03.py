@@ -30,7 +30,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, key_padding_mask: Tensor | None =
     return output, weights
 
 
-def _weights(q, k, v, mask=None, *, scale=sqrt, dim=-1, use: str = "before", invert: bool = False) -> Tensor:
+def _weights(q, k, v, mask=None, *, scale=sqrt, dim=-1, use="before", invert=False, zeros=True) -> Tensor:
     """The weights of attention with something wrong; right with the defaults."""
     scores = q @ k.transpose(2, 3) / scale(q.shape[3])  # (N, heads, L, L)
     keep = torch.ones(len(q), k.shape[2], dtype=torch.bool) if mask is None else ~mask
@@ -42,7 +42,7 @@ def _weights(q, k, v, mask=None, *, scale=sqrt, dim=-1, use: str = "before", inv
     if use in ("before", "queries"):
         scores = scores.masked_fill(~keys, -1e30)
     weights = scores.softmax(dim)
-    return weights if use == "never" else weights * keys
+    return weights * keys if zeros and use != "never" else weights
 
 
 WEIGHT_MISTAKES = (
@@ -70,7 +70,7 @@ WEIGHT_MISTAKES = (
     ),
     Mistake(
         "the mask hides padded queries, not padded keys: it belongs to the last dimension of the scores.",
-        (partial(_weights, use="queries"),),
+        (partial(_weights, use="queries"), partial(_weights, use="queries", zeros=False)),
     ),
     Mistake(
         "the softmax runs over the queries: the weights of one query add up to 1 over the keys, the last dimension.",

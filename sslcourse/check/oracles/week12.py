@@ -79,8 +79,11 @@ APC_MISTAKES = (
     Mistake("the correction alone is returned: subtract it from x.", (partial(_apc, sign=1, keep=0),)),
     Mistake("the product is not divided by the total: rows x columns / total.", (partial(_apc, divide=False),)),
     Mistake(
-        "the product of the sums is divided by the mean: sums go with the sum of all entries (or means with the mean).",
-        (partial(_apc, total="mean"),),
+        "sums and means are mixed: sums of rows and columns go with the sum of all entries (or means with the mean).",
+        (
+            partial(_apc, total="mean"),
+            lambda x: x - x.mean(-1, keepdim=True) * x.mean(-2, keepdim=True) / x.sum((-1, -2), keepdim=True),
+        ),
     ),
     Mistake(
         "the total runs over all matrices of the batch: every matrix is corrected by its own.",
