@@ -60,7 +60,7 @@ WEEKS = {
             "week06_vit_distillation",
             "Vision transformers and knowledge distillation",
             data={"small": ("cifar100",), "full": ("cifar100",)},
-            minutes={"dry": 0.3, "tiny": 1},
+            minutes={"dry": 0.3, "tiny": 1, "small": 7},
         ),
         Week(
             "week07",
@@ -105,7 +105,7 @@ WEEKS = {
                 "small": ("secondary_structure", "localisation", "gb1", "tem1"),
                 "full": ("secondary_structure", "localisation", "gb1", "tem1", "gfp"),
             },
-            minutes={"dry": 0.3, "tiny": 1, "small": 6},
+            minutes={"dry": 0.3, "tiny": 1, "small": 4},
         ),
         Week(
             "bonus",
