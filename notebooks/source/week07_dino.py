@@ -30,7 +30,7 @@
 # Notation: $h$ are features of the backbone, $g_s$ and $g_t$ the outputs of student and teacher for $K$ prototypes,
 # $\tau_s$ and $\tau_t$ their temperatures, $c$ the centre.
 #
-# **Time** theory 15 minutes, core exercises about 80 minutes (9 points), questions about 30 minutes (8 points). The
+# **Time** theory 15 minutes, core exercises about 80 minutes (9 points), questions about 40 minutes (10 points). The
 # notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its reference until you
 # write your own.
 
@@ -111,8 +111,8 @@ scale = sslcourse.begin(week=7)
 # Alone, it makes the prototype that is ahead win everything: one-hot.
 #
 # Together they hold each other in balance, and only just: a teacher that follows too quickly ends in a uniform
-# collapse even so (try `momentum` 0.98 and `learning_rate` 1.5e-3 below: of our three trials, on seeds 1000 to 1002,
-# one was lost). Watch the entropies, not the loss.
+# collapse even so (try `momentum` 0.98 and `learning_rate` 1.5e-3 below: of our three trials, six epochs on seeds 1000
+# to 1002, one was lost). Watch the entropies, not the loss.
 #
 # ### The head
 #
@@ -390,6 +390,10 @@ byol_loss = check.byol_loss(byol_loss)
 # At scale `tiny` the images are the **toy tissue** of week 6: nine textures told apart by number, size, shape and
 # alignment of cells, in a stain that is drawn for every image and says nothing about the class. Nobody's diagnosis is
 # in it. No training below sees a label; labels serve the nearest neighbours, which judge.
+#
+# Crops are a statement of what does not matter. `multi_crop` above changes colours hard, since a stain says nothing of
+# the tissue. Of photographs that would throw away much: at scale `small`, on CIFAR-10, the library's milder one serves
+# (`augment.multi_crop`; with the hard one a trial on another seed gained nothing over the random network).
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -416,8 +420,9 @@ print(f"{len(train_set)} training, {len(val_set)} validation and {len(test_set)}
 
 # %%
 n_local = scale.pick(dry=1, tiny=2, small=2, full=6)
+make_crops = scale.pick(tiny=multi_crop, small=augment.multi_crop, full=multi_crop)     # yours for tissue
 some = data.as_float(train_set.images[:8])
-crops = multi_crop(some, n_local)
+crops = make_crops(some, n_local)
 plot.show(
     plot.panels(
         {"image": some}
@@ -425,7 +430,7 @@ plot.show(
         | {f"local {i + 1}": crop for i, crop in enumerate(crops[2:4])},
         title="The teacher sees the global crops, the student all of them",
     ),
-    alt="Rows of eight images, of their two global crops, and of two local crops, which show a fifth to two fifths.",
+    alt="Rows of eight images, of their two global crops, and of two local crops, which show a small part.",
 )
 
 # %% [markdown]
@@ -485,7 +490,7 @@ def pretrain(
     trace = []
 
     def step(batch):
-        crops = multi_crop(batch, n_local)
+        crops = make_crops(batch, n_local)
         few, small = torch.cat(crops[:2]), crops[2:]                     # one pass for each size
         with torch.no_grad():
             targets = teacher(few)                                       # global views only
@@ -624,7 +629,7 @@ plot.show(
 #
 # The same loop with one part switched off at a time. Without sharpening, the teacher's temperature equals the
 # student's. Without centring, the centre keeps all of its old value, 0. To save time there are no local crops, batches
-# hold 32 images, and 174 steps.
+# hold 24 images, and a few hundred steps at most are enough.
 
 # %%
 broken = {
@@ -632,9 +637,9 @@ broken = {
     "sharpening only": {"center_momentum": 1.0},
     "neither": {"teacher_temp": student_temp, "center_momentum": 1.0},
 }
-subset = train_set.images[: scale.pick(dry=32, tiny=2800, small=2800, full=5600)]
+subset = train_set.images[: scale.pick(dry=24, tiny=2016, small=4032, full=4800)]
 collapsed = {
-    what: dino(subset, n_local=0, epochs=2, batch=32, label=what, **settings) for what, settings in broken.items()
+    what: dino(subset, n_local=0, epochs=2, batch=24, label=what, **settings) for what, settings in broken.items()
 }
 
 # %%
@@ -655,11 +660,11 @@ for part, title in ((0, "mean entropy of the answers"), (1, "entropy of the mean
 
 # %%
 def recognise(entropies: tuple[float, float], k: int = prototypes) -> str:
-    """In words, what two entropies of answers over k prototypes say."""
+    """In words, what two entropies of answers over k prototypes say; less than a hundredth of ln K apart is equal."""
     each, together = entropies
     if together < 0.2 * math.log(k):
         return "collapsed: one prototype for every image"
-    if together - each > 0.02:
+    if together - each > 0.01 * math.log(k):
         return f"answers differ, by {together - each:.2f} nats"
     return "collapsed: uniform" if each > 0.95 * math.log(k) else "collapsed: the same answer for every image"
 
@@ -986,8 +991,8 @@ plot.show(
 # %% [markdown]
 # ## Recorded sweeps
 #
-# What each setting is worth, recorded over three seeds at the live length. To compute a point with your own seed, name
-# it in `rerun`. The runs are short: what they rank first need not win in a long training.
+# What a setting is worth within a run as short as the live one, recorded over three seeds; whiskers are one standard
+# deviation over them. To compute a point with your own seed, name it in `rerun`. Each point costs about half a minute.
 
 # %%
 rerun = {"local crops": [], "teacher temperature": [], "method": []}
@@ -1023,6 +1028,11 @@ plot.show(
     ),
     alt="kNN accuracy against the number of local crops, with error bars over seeds, the own run as a star.",
 )
+
+# %% [markdown]
+# Means that differ by less than their whiskers rank nothing. In the recorded runs local crops neither help nor harm:
+# what they are known for (Caron et al. 2021, section 5.4) takes longer trainings. The temperature of the teacher is
+# another matter.
 
 # %%
 temperatures = [0.02, 0.04, 0.1]
@@ -1063,11 +1073,30 @@ for recorded, ylabel, levels, title in (
     )
 
 # %% [markdown]
+# #### Question 4
+#
+# (a) At a temperature of 0.1 answers are those of a uniform collapse, as with centring only. What do neighbours say of
+# the backbones of these runs, and how can both be? (b) What would you conclude from the two figures about watching
+# entropies *or* neighbours?
+
+# %% [markdown] tags=["question", "points:2"]
+# ### BEGIN SOLUTION
+# (a) In the recorded runs they judge them about as well as the others, a few points above the random network. Entropies
+# are taken of the *head's* answers: a head can say the same of all images while the backbone below still tells them
+# apart, as the random backbone does. Collapse of the answers stops learning, since nothing more can be asked; it does
+# not wipe out at once what is there. Here, moreover, no run was long enough to learn much, so there was little to lose.
+#
+# (b) Either alone misleads. Nats between the entropies are necessary for the training to go on, and say nothing about
+# *what* is told apart: light would do. Neighbours judge the features as they are now, need a few labels, and notice a
+# collapse late.
+# ### END SOLUTION
+
+# %% [markdown]
 # ### Optional: BYOL in the same loop
 #
 # BYOL swaps head and loss: a projection, and a predictor for the student alone. There is no centre; what keeps it from
-# collapsing is the predictor and the slow teacher, and batch norm in the projection helps it do so. Beside it the same
-# network trained by labels, with equal epochs and global crops.
+# collapsing is the predictor and the slow teacher (Grill et al. 2020). Beside it the same network trained by labels,
+# with equal epochs and global crops.
 
 # %%
 def byol(images, seed: int) -> nn.Module:
@@ -1092,7 +1121,7 @@ def by_labels(seed: int) -> nn.Module:
         train_set.images,
         train_set.labels,
         epochs=epochs,
-        augment=lambda batch: multi_crop(batch, 0)[0],
+        augment=lambda batch: make_crops(batch, 0)[0],
         batch_size=batch_size,
         lr=learning_rate,
         weight_decay=0.04,
@@ -1130,6 +1159,11 @@ plot.show(
     ),
     alt="kNN accuracy of the random network, BYOL, DINO and the network trained by labels, with error bars over seeds.",
 )
+
+# %% [markdown]
+# In the recorded runs both methods without labels have hardly left the random network, and are not told apart, while
+# labels have taught the same network much in the same number of epochs. That is the rule: a label says in one step what
+# agreement between crops says in many. The bars above show what patience does for DINO.
 
 # %% [markdown]
 # ### Retina, at scale `small`
@@ -1179,12 +1213,15 @@ if scale.name == "small":
 
 # %% [markdown]
 # ## Report
+#
+# Settings and margins were chosen on seeds from 1000 on. The first version of this week had been tuned while looking at
+# seeds 0 to 2; what is expected at `tiny` was therefore recorded on seeds 3 to 5, which nobody had looked at before.
 
 # %%
 uniform, one_hot = (ends[what] for what in ("centring only", "sharpening only"))
 last = list(encoders)[-1]
 claims = {
-    "kNN over the random ViT": (test_knn[last] - test_knn["random"], scale.pick(tiny=0.15, small=0.03, full=0.15)),
+    "kNN over the random ViT": (test_knn[last] - test_knn["random"], scale.pick(tiny=0.15, small=0.01, full=0.15)),
     "centring only: mean entropy, in ln K": (uniform[0] / answer_all, 0.95),
     "sharpening only: 1 - entropy of the mean, in ln K": (1 - one_hot[1] / answer_all, 0.8),
     "both: nats between the entropies": (live_nats, 0.05),
