@@ -618,12 +618,12 @@ plot.show(
 
 # %% [markdown]
 # Read the last figure from the left. The first teacher's answers differ between images by accident of random weights.
-# What another crop cannot foretell is averaged away: the student says the mean instead, the teacher follows, and on the
-# tissue the difference falls. What is left is what crops of one image have in common; from it the difference grows
-# again. (At `small`, on photographs, it jumps up first, then goes the same way.) It is the mutual information between
-# image and prototype, and is read without a single label. It does not say *what* about the image is told, cells or
-# light: that takes the neighbours, and they gain little while it grows. The loss shows none of this. On the tissue it
-# ends higher than it began, close to $\ln K$, as a failure would.
+# The difference rises while the centre takes away what all answers share. Then it falls: what another crop cannot
+# foretell is averaged away, as the student says the mean and the teacher follows. What is left is what crops of one
+# image have in common, and from it the difference grows again, slowly. It is the mutual information between image and
+# prototype, and is read without a single label. It does not say *what* about the image is told, cells or light: that
+# takes the neighbours, and they gain little while it grows. The loss shows none of this. On the tissue it ends higher
+# than it began, close to $\ln K$, as a failure would.
 
 # %% [markdown]
 # ## Collapse, on purpose
@@ -996,7 +996,7 @@ plot.show(
 # ## Recorded sweeps
 #
 # What a setting is worth within a run as short as the live one, recorded over three seeds; whiskers are one standard
-# deviation over them. To compute a point with your own seed, name it in `rerun`. Each point costs about half a minute.
+# deviation over them. To compute a point with your own seed, name it in `rerun`. A point costs up to half a minute.
 
 # %%
 rerun = {"local crops": [], "teacher temperature": [], "method": []}
