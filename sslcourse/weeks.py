@@ -67,7 +67,7 @@ WEEKS = {
             "week07_dino",
             "DINO: self-distillation without negatives",
             data={"small": ("retinamnist", "cifar10"), "full": ("pathmnist",)},
-            minutes={"dry": 0.3, "tiny": 1},
+            minutes={"dry": 0.3, "tiny": 1, "small": 4},
         ),
         Week(
             "week08",

@@ -30,7 +30,7 @@
 # Notation: $h$ are features of the backbone, $g_s$ and $g_t$ the outputs of student and teacher for $K$ prototypes,
 # $\tau_s$ and $\tau_t$ their temperatures, $c$ the centre.
 #
-# **Time** theory 15 minutes, core exercises about 80 minutes (9 points), questions about 30 minutes (8 points). The
+# **Time** theory 15 minutes, core exercises about 80 minutes (9 points), questions about 40 minutes (10 points). The
 # notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its reference until you
 # write your own.
 
@@ -110,8 +110,9 @@ scale = sslcourse.begin(week=7)
 # teacher is then surer than the student, who follows, and becomes surer. It works against the uniform collapse.
 # Alone, it makes the prototype that is ahead win everything: one-hot.
 #
-# Together they hold each other in balance, and only just: with both, a learning rate that rises too steeply still ends
-# in a collapse. Watch the entropies, not the loss.
+# Together they hold each other in balance, and only just: a teacher that follows too quickly ends in a uniform
+# collapse even so (try `momentum` 0.98 and `learning_rate` 1.5e-3 below: of our three trials, six epochs on seeds 1000
+# to 1002, one was lost). Watch the entropies, not the loss.
 #
 # ### The head
 #
@@ -389,11 +390,15 @@ byol_loss = check.byol_loss(byol_loss)
 # At scale `tiny` the images are the **toy tissue** of week 6: nine textures told apart by number, size, shape and
 # alignment of cells, in a stain that is drawn for every image and says nothing about the class. Nobody's diagnosis is
 # in it. No training below sees a label; labels serve the nearest neighbours, which judge.
+#
+# Crops are a statement of what does not matter. `multi_crop` above changes colours hard, since a stain says nothing of
+# the tissue. Of photographs that would throw away much: at scale `small`, on CIFAR-10, the library's milder one serves
+# (`augment.multi_crop`; with the hard one a trial on another seed gained nothing over the random network).
 
 # %%
 # NBVAL_CHECK_OUTPUT
 name = scale.pick(tiny="tissue", small="cifar10", full="pathmnist")
-counts = scale.pick(dry=(200, 100, 100), tiny=(3000, 400, 1500), small=(10000, 1000, 4000), full=(None, None, None))
+counts = scale.pick(dry=(200, 100, 100), tiny=(3000, 1000, 1500), small=(10000, 1000, 4000), full=(None, None, None))
 
 
 def to_32(part: data.ImageSet) -> data.ImageSet:
@@ -415,8 +420,9 @@ print(f"{len(train_set)} training, {len(val_set)} validation and {len(test_set)}
 
 # %%
 n_local = scale.pick(dry=1, tiny=2, small=2, full=6)
+make_crops = scale.pick(tiny=multi_crop, small=augment.multi_crop, full=multi_crop)     # yours for tissue
 some = data.as_float(train_set.images[:8])
-crops = multi_crop(some, n_local)
+crops = make_crops(some, n_local)
 plot.show(
     plot.panels(
         {"image": some}
@@ -424,7 +430,7 @@ plot.show(
         | {f"local {i + 1}": crop for i, crop in enumerate(crops[2:4])},
         title="The teacher sees the global crops, the student all of them",
     ),
-    alt="Rows of eight images, of their two global crops, and of two local crops, which show a fifth to two fifths.",
+    alt="Rows of eight images, of their two global crops, and of two local crops, which show a small part.",
 )
 
 # %% [markdown]
@@ -439,13 +445,15 @@ plot.show(
 # changes is the loss, the head, and a predictor that DINO does not have.
 
 # %%
+if scale.name in ("dry", "tiny"):
+    torch.set_num_threads(1)            # for networks this small a second core brings little, and a busy one costs much
 architecture = scale.pick(tiny="vit8_conv", small="vit8_conv", full="vit4")
 prototypes = scale.pick(tiny=128, small=256, full=4096)
-epochs = scale.pick(dry=1, tiny=8, small=12, full=15)
+epochs = scale.pick(dry=1, tiny=5, small=12, full=15)
 batch_size = scale.pick(dry=32, tiny=64, small=64, full=256)
 learning_rate = scale.pick(tiny=1e-3, small=1e-3, full=5e-4)
-warmup = 0.3                                                             # of all steps; a steep start ends in collapse
-teacher_temp, student_temp = 0.04, 0.1
+warmup = 0.3                                                             # share of all steps
+teacher_temp, student_temp = scale.pick(tiny=0.02, small=0.02, full=0.04), 0.1
 momentum = scale.pick(tiny=0.99, small=0.99, full=0.996)                 # of the teacher, at the start
 steps = min(epochs * (len(train_set) // batch_size), scale.max_steps or 10**9)
 
@@ -456,7 +464,19 @@ def network(seed: int) -> nn.Module:
     return models.backbone(architecture, image_size=32)
 
 
-def pretrain(images, loss, head, seed, *, predictor=None, n_local=n_local, epochs=epochs, watch=None, label="DINO"):
+def pretrain(
+    images,
+    loss,
+    head,
+    seed,
+    *,
+    predictor=None,
+    n_local=n_local,
+    epochs=epochs,
+    batch=batch_size,
+    watch=None,
+    label="DINO",
+):
     """Self-distillation of images alone. loss(student's views, teacher's views); head(D) makes a head.
 
     watch(student, teacher) after every epoch gives numbers to log. Returns (teacher, history, trace); teacher is
@@ -466,11 +486,11 @@ def pretrain(images, loss, head, seed, *, predictor=None, n_local=n_local, epoch
     student = nn.Sequential(backbone, head(backbone.num_features)).to(scale.device)
     predictor = (predictor or nn.Identity()).to(scale.device)
     teacher = copy.deepcopy(student).requires_grad_(False)               # no optimiser will ever move it
-    momenta = cosine_schedule(momentum, 1.0, epochs * max(1, len(images) // batch_size))
+    momenta = cosine_schedule(momentum, 1.0, epochs * max(1, len(images) // batch))
     trace = []
 
     def step(batch):
-        crops = multi_crop(batch, n_local)
+        crops = make_crops(batch, n_local)
         few, small = torch.cat(crops[:2]), crops[2:]                     # one pass for each size
         with torch.no_grad():
             targets = teacher(few)                                       # global views only
@@ -486,7 +506,7 @@ def pretrain(images, loss, head, seed, *, predictor=None, n_local=n_local, epoch
         [student, predictor, teacher, *([loss] if isinstance(loss, nn.Module) else [])],
         images,
         epochs=epochs,
-        batch_size=batch_size,
+        batch_size=batch,
         lr=learning_rate,
         weight_decay=0.04,
         clip=3.0,
@@ -512,13 +532,13 @@ plot.show(
     plot.curves(
         {
             "learning rate, share of its peak": cosine_schedule(1.0, 0.0, steps, warmup=int(warmup * steps)),
-            "momentum of the teacher": cosine_schedule(momentum, 1.0, steps),
+            "1 - the teacher's momentum, likewise": cosine_schedule(1 - momentum, 0.0, steps) / (1 - momentum),
         },
         x=range(steps),
         xlabel="step",
         title="What changes during training",
     ),
-    alt="The learning rate rises for three tenths of the steps and falls to zero; the teacher's momentum rises to one.",
+    alt="The learning rate rises for three tenths of the steps and falls to zero; the teacher follows less and less.",
 )
 
 # %% [markdown]
@@ -598,18 +618,19 @@ plot.show(
 
 # %% [markdown]
 # Read the last figure from the left. The first teacher's answers differ between images by accident of random weights.
-# Then centring and sharpening wrestle, and the difference shrinks to a small rest, on which all learning depends: two
-# crops of one image can still be told from crops of others. A training that is too hasty loses this rest and stays at 0
-# for good; one that is long enough makes it grow. The difference is the mutual information between image and
-# prototype, and it can be read without a single label. The loss shows none of this: near $\ln K$ it looks like failure
-# while neighbours improve, and where it rises, training may be going forward.
+# The difference rises while the centre takes away what all answers share. Then it falls: what another crop cannot
+# foretell is averaged away, as the student says the mean and the teacher follows. What is left is what crops of one
+# image have in common, and from it the difference grows again, slowly. It is the mutual information between image and
+# prototype, and is read without a single label. It does not say *what* about the image is told, cells or light: that
+# takes the neighbours, and they gain little while it grows. The loss shows none of this. On the tissue it ends higher
+# than it began, close to $\ln K$, as a failure would.
 
 # %% [markdown]
 # ## Collapse, on purpose
 #
-# The same loop, a hundred steps or so, with one part switched off at a time. Without sharpening, the teacher's
-# temperature equals the student's. Without centring, the centre keeps all of its old value, 0. To save time there are
-# no local crops.
+# The same loop with one part switched off at a time. Without sharpening, the teacher's temperature equals the
+# student's. Without centring, the centre keeps all of its old value, 0. To save time there are no local crops, batches
+# hold 24 images, and a few hundred steps at most are enough.
 
 # %%
 broken = {
@@ -617,12 +638,10 @@ broken = {
     "sharpening only": {"center_momentum": 1.0},
     "neither": {"teacher_temp": student_temp, "center_momentum": 1.0},
 }
-few_steps = scale.pick(dry=1, tiny=138, small=150, full=300)
-collapsed = {}
-for what, settings in broken.items():
-    images = train_set.images[: few_steps * batch_size]                  # one epoch of as many batches
-    rounds = math.ceil(few_steps * batch_size / len(images))
-    collapsed[what] = dino(images, n_local=0, epochs=rounds, label=what, **settings)
+subset = train_set.images[: scale.pick(dry=24, tiny=2016, small=4032, full=4800)]
+collapsed = {
+    what: dino(subset, n_local=0, epochs=2, batch=24, label=what, **settings) for what, settings in broken.items()
+}
 
 # %%
 for part, title in ((0, "mean entropy of the answers"), (1, "entropy of the mean answer")):
@@ -642,17 +661,23 @@ for part, title in ((0, "mean entropy of the answers"), (1, "entropy of the mean
 
 # %%
 def recognise(entropies: tuple[float, float], k: int = prototypes) -> str:
-    """In words, what two entropies of answers over k prototypes say; a fifth of ln K is near a level."""
+    """In words, what two entropies of answers over k prototypes say; less than a hundredth of ln K apart is equal."""
     each, together = entropies
-    near = 0.2 * math.log(k)
-    if together < near:
+    if together < 0.2 * math.log(k):
         return "collapsed: one prototype for every image"
-    if together - each > 0.01:
-        return f"answers differ, by {together - each:.3f} nats"
-    return "collapsed: uniform" if each > math.log(k) - near else "the same answer for every image"
+    if together - each > 0.01 * math.log(k):
+        return f"answers differ, by {together - each:.2f} nats"
+    return "collapsed: uniform" if each > 0.95 * math.log(k) else "collapsed: the same answer for every image"
 
 
-final = torch.tensor(trace[-20:]).mean(dim=0).tolist()                  # single batches vary
+
+
+def at_the_end(trace) -> list[float]:
+    """Both entropies, the mean over the last 20 steps: single batches vary."""
+    return torch.tensor(trace[-20:]).mean(dim=0).tolist()
+
+
+final = at_the_end(trace)
 ends = {what: run[2][-1] for what, run in collapsed.items()} | {"both, at its end": final}
 for what, entropies in ends.items():
     print(f"{what:18} {entropies[0]:.2f} and {entropies[1]:.2f} of {answer_all:.2f}: {recognise(entropies)}")
@@ -710,10 +735,10 @@ labels = {
 plot.show(
     plot.curves(
         {
-            what: labels_.bincount(minlength=prototypes).sort(descending=True).values / len(labels_)
+            what: labels_.bincount(minlength=prototypes).sort(descending=True).values[:40] / len(labels_)
             for what, labels_ in labels.items()
         },
-        x=range(1, prototypes + 1),
+        x=range(1, 41),
         levels={"all alike, 1 / K": 1 / prototypes},
         xlabel="prototype, the commonest first",
         ylabel="share of the images",
@@ -744,11 +769,10 @@ plot.show(
 # %% [markdown]
 # ## The same method for longer
 #
-# The live run is short: answers have only begun to differ. The package ships the teacher of the **same method, run for
-# longer** on more images of the same world, none of them yours (a table in `sslcourse/checkpoints` says how long). Its
-# file `sslcourse/cli/recipes/dino.py` sets what a longer run allows: a sharper, quicker teacher and a larger learning
-# rate, which in the short live run end in collapse. From here on both are shown. At the other scales there is only the
-# network that you have just trained.
+# The live run is short, and its neighbours have gained little. The package ships the teacher of the **same method, run
+# for longer** on more images of the same world, none of them yours: a table in `sslcourse/checkpoints` says how long,
+# `sslcourse/cli/recipes/dino.py` with which settings (a quicker teacher and a larger learning rate, among others). From
+# here on both are shown. At the other scales there is only the network that you have just trained.
 
 # %%
 if scale.name in ("dry", "tiny"):
@@ -777,7 +801,9 @@ plot.show(
 )
 
 # %% [markdown]
-# The whiskers are 95 % intervals of the test sample; how far seeds differ is in the table at the end.
+# The whiskers are 95 % intervals of the test sample; how far seeds differ is in the table at the end. At scale `small`
+# nothing was trained for longer, and in the recorded run DINO is a point or two above the random network and no better
+# than pixels: two blocks and twelve epochs of 10,000 photographs are not enough. That is an honest result, too.
 #
 # ## What does the class token look at?
 #
@@ -955,7 +981,8 @@ plot.show(
 #
 # (b) Colour jitter and greyscale: the teacher's answer to one stain had to be given from another. Stronger jitter of
 # hue, augmentation in the space of the dyes (stain augmentation), or images of both centres in the training, which
-# needs no labels.
+# needs no labels. At `small`, where crops change colours mildly, the recorded run shows what is missing: under the
+# yellower lamp the trained network loses more than the random one.
 #
 # (c) The mean of a centre's features depends on its mix of classes. With other proportions, the mean carries the class:
 # subtracting it takes away a part of what makes tumours tumours, and moves the other classes to wrong places.
@@ -968,24 +995,30 @@ plot.show(
 # %% [markdown]
 # ## Recorded sweeps
 #
-# What each setting is worth, recorded over three seeds at the live length. To compute a point with your own seed, name
-# it in `rerun`. The runs are short: what they rank first need not win in a long training.
+# What a setting is worth within a run as short as the live one, recorded over three seeds; whiskers are one standard
+# deviation over them. To compute a point with your own seed, name it in `rerun`. A point costs up to half a minute.
 
 # %%
 rerun = {"local crops": [], "teacher temperature": [], "method": []}
+computed = {}                                                            # two sweeps look at the same runs
 
 
-def knn_of(seed: int, **changed) -> float:
-    """Validation accuracy of the teacher after a live training with something changed."""
-    return knn(dino(train_set.images, seed, **changed)[0][0])
+def changed_run(seed: int, **changed) -> tuple[float, float]:
+    """(validation accuracy of the teacher, nats between the entropies) after a live training with something changed."""
+    key = (seed, *changed.items())
+    if key not in computed:
+        other, _, entropies, _ = dino(train_set.images, seed, **changed)
+        each, together = at_the_end(entropies)
+        computed[key] = knn(other[0]), together - each
+    return computed[key]
 
 
-live_knn = history.metrics["teacher"][-1]
+live_knn, live_nats = history.metrics["teacher"][-1], final[1] - final[0]
 crops_sweep = check.sweep(
     scale,
     "local crops",
-    lambda point, seed: live_knn if point == n_local else knn_of(seed, n_local=point),
-    points=[0, 2],
+    lambda point, seed: live_knn if point == n_local else changed_run(seed, n_local=point)[0],
+    points=[0, 1, 2],
     own={n_local: live_knn},
     rerun=rerun["local crops"],
 )
@@ -1000,32 +1033,74 @@ plot.show(
     alt="kNN accuracy against the number of local crops, with error bars over seeds, the own run as a star.",
 )
 
+# %% [markdown]
+# Means that differ by less than their whiskers rank nothing. In the recorded runs local crops neither help nor harm:
+# what they are known for (Caron et al. 2021, section 5.4) takes longer trainings. The temperature of the teacher is
+# another matter.
+
 # %%
-temperatures = check.sweep(
+temperatures = [0.02, 0.04, 0.1]
+sharp_knn = check.sweep(
     scale,
     "teacher temperature",
-    lambda point, seed: live_knn if point == teacher_temp else knn_of(seed, teacher_temp=point),
-    points=[0.02, 0.04, 0.1],
+    lambda point, seed: live_knn if point == teacher_temp else changed_run(seed, teacher_temp=point)[0],
+    points=temperatures,
     own={teacher_temp: live_knn},
     rerun=rerun["teacher temperature"],
 )
-plot.show(
-    plot.sweep(
-        temperatures,
-        xlabel="temperature of the teacher (the student's is 0.1)",
-        ylabel="validation accuracy of kNN",
-        levels={"chance": 1 / classes, "random": random_knn},
-        title="How sharp should the teacher be?",
-    ),
-    alt="kNN accuracy against the teacher's temperature, with error bars over seeds, the own run as a star.",
+sharp_nats = check.sweep(
+    scale,
+    "teacher temperature, nats",
+    lambda point, seed: live_nats if point == teacher_temp else changed_run(seed, teacher_temp=point)[1],
+    points=temperatures,
+    own={teacher_temp: live_nats},
+    rerun=rerun["teacher temperature"],
 )
+for recorded, ylabel, levels, title in (
+    (sharp_nats, "nats between the entropies", {"any collapse": 0.0}, "A sharp teacher keeps answers apart ..."),
+    (
+        sharp_knn,
+        "validation accuracy of kNN",
+        {"chance": 1 / classes, "random": random_knn},
+        "... which is not yet knowing what matters",
+    ),
+):
+    plot.show(
+        plot.sweep(
+            recorded,
+            xlabel="temperature of the teacher (the student's is 0.1)",
+            ylabel=ylabel,
+            levels=levels,
+            title=title,
+        ),
+        alt=f"The {ylabel} against the teacher's temperature, with error bars over seeds, the own run as a star.",
+    )
+
+# %% [markdown]
+# #### Question 4
+#
+# (a) At a temperature of 0.1 answers are those of a uniform collapse, as with centring only. What do neighbours say of
+# the backbones of these runs, and how can both be? (b) What would you conclude from the two figures about watching
+# entropies *or* neighbours?
+
+# %% [markdown] tags=["question", "points:2"]
+# ### BEGIN SOLUTION
+# (a) In the recorded runs they judge them about as well as the others, a few points above the random network. Entropies
+# are taken of the *head's* answers: a head can say the same of all images while the backbone below still tells them
+# apart, as the random backbone does. Collapse of the answers stops learning, since nothing more can be asked; it does
+# not wipe out at once what is there. Here, moreover, no run was long enough to learn much, so there was little to lose.
+#
+# (b) Either alone misleads. Nats between the entropies are necessary for the training to go on, and say nothing about
+# *what* is told apart: light would do. Neighbours judge the features as they are now, need a few labels, and notice a
+# collapse late.
+# ### END SOLUTION
 
 # %% [markdown]
 # ### Optional: BYOL in the same loop
 #
 # BYOL swaps head and loss: a projection, and a predictor for the student alone. There is no centre; what keeps it from
-# collapsing is the predictor and the slow teacher, and batch norm in the projection helps it do so. Beside it the same
-# network trained by labels, with equal epochs and global crops.
+# collapsing is the predictor and the slow teacher (Grill et al. 2020). Beside it the same network trained by labels,
+# with equal epochs and global crops.
 
 # %%
 def byol(images, seed: int) -> nn.Module:
@@ -1038,6 +1113,7 @@ def byol(images, seed: int) -> nn.Module:
         pairs = [byol_loss(q, z) for i, z in enumerate(teacher_views) for j, q in enumerate(student_views) if i != j]
         return torch.stack(pairs).mean()
 
+    torch.manual_seed(seed)
     return pretrain(images, loss, mlp, seed, predictor=mlp(64), label="BYOL")[0][0]
 
 
@@ -1049,7 +1125,7 @@ def by_labels(seed: int) -> nn.Module:
         train_set.images,
         train_set.labels,
         epochs=epochs,
-        augment=lambda batch: multi_crop(batch, 0)[0],
+        augment=lambda batch: make_crops(batch, 0)[0],
         batch_size=batch_size,
         lr=learning_rate,
         weight_decay=0.04,
@@ -1089,11 +1165,17 @@ plot.show(
 )
 
 # %% [markdown]
+# In the recorded runs both methods without labels have hardly left the random network, and are not told apart, while
+# labels have taught the same network much in the same number of epochs. That is the rule: a label says in one step what
+# agreement between crops says in many. The bars above show what patience does for DINO.
+
+# %% [markdown]
 # ### Retina, at scale `small`
 #
 # RetinaMNIST has 1,080 training images of the fundus in five grades of diabetic retinopathy, nearly half of them grade
 # 0. At scale `small` the same recipe runs on them as well; at other scales this cell does nothing. Chance is the share
 # of the commonest grade, and a few hundred test images make wide intervals: look at these before you see a difference.
+# In the recorded run all four intervals overlap: nothing is shown to help here, training on retina images included.
 
 # %%
 retina = {}
@@ -1136,19 +1218,23 @@ if scale.name == "small":
 
 # %% [markdown]
 # ## Report
+#
+# Settings and margins were chosen on seeds from 1000 on. The first version of this week had been tuned while looking at
+# seeds 0 to 2; what is expected at `tiny` was therefore recorded on seeds 3 to 5, which nobody had looked at before. At
+# `small` a first run on seed 0 showed that "equal" entropies need a bound that grows with $\ln K$, and that neighbours
+# gain less than hoped (the margin there was 0.02, and is 0.01); the expected results are those of seed 3.
+#
+# The first claim at `tiny` is about the longer training that the package ships. What the live run gains is small and
+# not the same for all seeds, so it is no claim: compare `live_knn` with `random_knn`.
 
 # %%
 uniform, one_hot = (ends[what] for what in ("centring only", "sharpening only"))
 last = list(encoders)[-1]
 claims = {
-    "kNN over the random ViT": (test_knn[last] - test_knn["random"], scale.pick(tiny=0.15, small=0.03, full=0.15)),
-    "live kNN over the random ViT": (
-        test_knn["DINO, live"] - test_knn["random"],
-        scale.pick(tiny=0.03, small=0.03, full=0.15),
-    ),
+    "kNN over the random ViT": (test_knn[last] - test_knn["random"], scale.pick(tiny=0.15, small=0.01, full=0.15)),
     "centring only: mean entropy, in ln K": (uniform[0] / answer_all, 0.95),
     "sharpening only: 1 - entropy of the mean, in ln K": (1 - one_hot[1] / answer_all, 0.8),
-    "both: nats between the entropies": (final[1] - final[0], 0.005),
+    "both: nats between the entropies": (live_nats, 0.05),
     "both collapses recognised": (
         float(recognise(uniform) == "collapsed: uniform" and recognise(one_hot).startswith("collapsed: one")),
         1.0,
@@ -1156,6 +1242,7 @@ claims = {
 }
 check.report(
     scale,
+    random_knn=test_knn["random"],
     live_knn=test_knn["DINO, live"],
     longer_knn=test_knn[last],
     linear_probe=probe.accuracy,
@@ -1163,11 +1250,13 @@ check.report(
     other_centre_own_means=centres[last]["1 to 2, centred"],
     mean_entropy=final[0],
     entropy_of_mean=final[1],
+    nats_between=live_nats,
+    lowest_nats_between=min(information),
     uniform_collapse=uniform[0],
     one_hot_collapse=one_hot[1],
     **({"retina_knn": retina["DINO on retina"]} if retina else {}),
     claims=claims,
-    chance={part: 1 / classes for part in ("live_knn", "longer_knn", "linear_probe", "other_centre_knn")}
+    chance={part: 1 / classes for part in ("random_knn", "live_knn", "longer_knn", "linear_probe", "other_centre_knn")}
     | {"uniform_collapse": answer_all, "one_hot_collapse": 0.0}
     | ({"retina_knn": retina["commonest grade"]} if retina else {}),
     baseline={
@@ -1182,7 +1271,7 @@ check.report(
 # ## What to take with you
 #
 # - Agreement alone has trivial solutions. DINO avoids them without negatives: centring forbids one prototype for all,
-#   sharpening forbids uniform answers, and either alone ends in the other's collapse.
+#   sharpening works against uniform answers, and either alone ends in a collapse.
 # - Both collapses have a signature: two equal entropies, at $\ln K$ or at 0. Their difference is what answers tell
 #   about images, and needs no label. The loss has no such reading.
 # - Attention maps show where a feature was drawn from. Evidence is made by intervening.

@@ -92,6 +92,8 @@ def sweep(
         ax.set_xlim(-0.5, len(positions) - 0.5)
     elif log_x and points:
         _powers(ax, np.asarray(points, dtype=float))
+    elif all(float(point).is_integer() for point in points):  # counts: no ticks between them
+        ax.xaxis.get_major_locator().set_params(integer=True)
     if len(several) > 1 or not np.isfinite(first.mean).any():
         # Where the numbers come from (date, scale, seeds) is said once, under the title.
         title = f"{title}\n{first.label}" if title else first.label
