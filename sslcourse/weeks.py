@@ -38,7 +38,7 @@ WEEKS = {
             "week03_bert",
             "BERT: learning from missing words",
             data={"small": ("imdb", "sst2"), "full": ("imdb", "sst2")},
-            minutes={"dry": 0.3, "tiny": 1, "small": 4},
+            minutes={"dry": 0.3, "tiny": 1, "small": 5},
         ),
         Week(
             "week04",

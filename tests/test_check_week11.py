@@ -193,6 +193,7 @@ def centred(x, anchors, from_x, from_anchors):
             "mean of the samples is taken off",
         ),
         (lambda x, a, center=False: relative(x, a), "center is not used"),
+        (lambda x, a, center=False: F.normalize(x) @ a.T, "only one side is normalised"),  # and center is not used
         (lambda x, a, center=False: relative(x, a, True), "it always centres"),
         (lambda x, a, center=True: relative(x, a, center), "the default is False"),
         (

@@ -820,8 +820,8 @@ plot.show(
 # pretraining would have given.
 
 # %%
-budgets = scale.pick(tiny=[16, 32, 100, 320], small=[32, 100, 400, 1600], full=[100, 1000, 10000, 50000])
-tuning_steps = scale.pick(dry=1, tiny=100, small=100, full=3000)
+budgets = scale.pick(tiny=[16, 32, 100, 320], small=[400, 1600, 6000], full=[100, 1000, 10000, 50000])
+tuning_steps = scale.pick(dry=1, tiny=100, small=200, full=3000)
 moved = {}
 
 
@@ -984,7 +984,7 @@ patience = {
         lambda steps, seed, start=start_at: mean_over_draws(
             lambda n, draw: fine_tuned(start, n, draw, steps), budgets[0], seed
         )[0],
-        points=scale.pick(tiny=[25, 100, 400], small=[25, 100, 400], full=[300, 3000, 10000]),
+        points=scale.pick(tiny=[25, 100, 400], small=[50, 200, 800], full=[300, 3000, 10000]),
         own={tuning_steps: results[kind][0]} if scale.name != "dry" else {},
         rerun=[],
     )

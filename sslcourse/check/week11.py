@@ -45,12 +45,14 @@ def relative(student: Student) -> str:
             )
         came.append(tensor(given, shape, f"For {shape[0]} samples and {shape[1]} anchors it returns"))
 
-    def fits(definition) -> bool:
-        return all(close(c, definition(*doubled(case))) for c, case in zip(came, cases, strict=True))
+    def fits(definition, n: int = len(cases)) -> bool:
+        return all(close(c, definition(*doubled(case))) for c, case in zip(came[:n], cases, strict=False))
 
     if not fits(oracle.relative):
         few = by_hand(student.normal(2, 2) + 1), by_hand(student.normal(2, 2) + 1)
         said = _named(oracle.RELATIVE_MISTAKES, fits)
+        if not said and not fits(oracle.relative, 2):  # two mistakes at once: name the one that shows without centring
+            said = _named(oracle.RELATIVE_MISTAKES, lambda definition: fits(definition, 2))
         for center in (False, True):
             value, wanted = (
                 tensor(student(*few, center), (2, 2), "It returns"),
