@@ -95,7 +95,7 @@ WEEKS = {
             "week11_relative_representations",
             "Relative representations and alignment of representations",
             data={"small": ("cifar10",), "full": ("cifar10",)},
-            minutes={"dry": 0.3, "tiny": 1},
+            minutes={"dry": 0.3, "tiny": 1, "small": 2},
         ),
         Week(
             "week12",

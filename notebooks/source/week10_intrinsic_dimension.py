@@ -164,8 +164,10 @@ two_nearest = check.two_nearest(two_nearest)
 # number of those that stay. At $i = N$ the level would be infinite, so that one is never fitted, whatever `fraction`
 # is.
 #
-# <details><summary>Hint 1</summary><code>two_nearest</code> gives both distances; keep those with <code>r1 &gt; 0</code>; sort the ratios.</details>
-# <details><summary>Hint 2</summary>x: the logarithms of the smallest ones, (kept,); y: minus log of 1 - i / N for i = 1, 2, ..., kept.</details>
+# <details><summary>Hint 1</summary><code>two_nearest</code> gives both distances; keep those with
+# <code>r1 &gt; 0</code>; sort the ratios.</details>
+# <details><summary>Hint 2</summary>x: the logarithms of the smallest ones, (kept,); y: minus log of 1 - i / N for i =
+# 1, 2, ..., kept.</details>
 # <details><summary>Hint 3</summary>Least squares through the origin: <code>(x @ y) / (x @ x)</code>.</details>
 
 
@@ -222,7 +224,8 @@ two_nn_mle = check.two_nn_mle(two_nn_mle)
 # squared entries.
 #
 # <details><summary>Hint 1</summary>Centre first: <code>x - x.mean(dim=0)</code>, in float64.</details>
-# <details><summary>Hint 2</summary><code>torch.linalg.svdvals(x).square()</code> are the eigenvalues, up to the factor.</details>
+# <details><summary>Hint 2</summary><code>torch.linalg.svdvals(x).square()</code> are the eigenvalues, up to the
+# factor.</details>
 
 
 # %% tags=["exercise", "points:2"]
@@ -246,7 +249,8 @@ participation_ratio = check.participation_ratio(participation_ratio)
 # places of the k nearest others, (N, k) each. The two lists of a sample are *sets*: ranks do not count.
 #
 # <details><summary>Hint 1</summary>For one sample: how many places of the first list are in the second?</details>
-# <details><summary>Hint 2</summary>All at once: compare <code>here[:, :, None]</code> with <code>there[:, None, :]</code>, (N, k, k).</details>
+# <details><summary>Hint 2</summary>All at once: compare <code>here[:, :, None]</code> with
+# <code>there[:, None, :]</code>, (N, k, k).</details>
 
 
 # %% tags=["exercise", "points:2"]
@@ -267,7 +271,8 @@ neighbourhood_overlap = check.neighbourhood_overlap(neighbourhood_overlap)
 #
 # No vote, as a classifier would hold: the mean share of neighbours that have the sample's own label.
 #
-# <details><summary>Hint</summary><code>labels[places]</code> is (N, k); compare with <code>labels[:, None]</code>.</details>
+# <details><summary>Hint</summary><code>labels[places]</code> is (N, k); compare with
+# <code>labels[:, None]</code>.</details>
 
 
 # %% tags=["exercise", "points:0"]
@@ -291,7 +296,8 @@ label_overlap = check.label_overlap(label_overlap)
 # Fewer points are further apart: with a random share of the points, TwoNN looks at a larger scale. Draw *without*
 # replacement (a point drawn twice has $r_1 = 0$), and average over several draws.
 #
-# <details><summary>Hint</summary><code>torch.randperm(len(x), generator=generator)[:size]</code> are the rows of one draw.</details>
+# <details><summary>Hint</summary><code>torch.randperm(len(x), generator=generator)[:size]</code> are the rows of one
+# draw.</details>
 
 
 # %% tags=["exercise", "points:0"]
@@ -322,8 +328,10 @@ id_scaling = check.id_scaling(id_scaling)
 #
 # Find the $d$ of largest likelihood. At $n = 1$ it is $N / \sum \log \mu$.
 #
-# <details><summary>Hint 1</summary>Write the log-likelihood and differentiate it with respect to d; the slope falls with d.</details>
-# <details><summary>Hint 2</summary><code>scipy.optimize.brentq(slope, 0.001, 1000)</code> finds where it is 0.</details>
+# <details><summary>Hint 1</summary>Write the log-likelihood and differentiate it with respect to d; the slope falls
+# with d.</details>
+# <details><summary>Hint 2</summary><code>scipy.optimize.brentq(slope, 0.001, 1000)</code> finds where it is
+# 0.</details>
 
 
 # %% tags=["exercise", "points:0"]
@@ -741,10 +749,10 @@ plot.show(
     plot.curves(
         {net: profile["pca"] for net, profile in profiles.items()},
         ylabel="participation ratio",
-        title="PCA dimension across layers: up, then down",
+        title="PCA dimension across layers, test images",
         **across,
     ),
-    alt="Participation ratio of six layers for the same nets: trained nets rise in the middle and fall at the end.",
+    alt="Participation ratio of six layers for the same nets.",
 )
 plot.show(
     plot.curves(
@@ -758,15 +766,23 @@ plot.show(
 )
 
 # %% [markdown]
-# What follows describes the scenes of `tiny`. At `small` the recorded run came out otherwise: the untrained ResNet has
-# the *lowest* dimension at stage 3 and both trained nets a higher one. What an untrained net does depends on its design.
+# Read the three together, and with the name of the scale: the order of the nets is not the same at both.
 #
-# Read the three together. Training on classes *compresses*: what does not help to tell the classes apart is overlooked,
-# and the intrinsic dimension falls from layer to layer while neighbours become classmates. The net with random
-# labels has nothing that it may overlook, since any detail may be what tells one image from another; its dimension
-# stays up or rises and its linear dimension rises furthest. Both trained nets show the **hunchback** in the linear
-# measure: a rise in the middle, a fall towards a head of ten classes. Whether the intrinsic dimension has one too,
-# read off your figure; Ansuini et al. (2019) found it for large nets on natural images.
+# **Scenes (`tiny`).** Training on classes *compresses*: what does not help to tell the classes apart is overlooked,
+# and the intrinsic dimension falls up to stage 3 while neighbours become classmates. The net with random labels has
+# nothing that it may overlook, since any detail may be what tells one image from another; its dimension rises up
+# to stage 3, above that of the untrained net, and its linear dimension rises furthest. In the linear measure both
+# trained nets show the **hunchback**: a rise in the middle, a fall towards a head of ten classes.
+#
+# **CIFAR-10 (`small`, one recorded seed).** Here the *untrained* net, a ResNet, has the lowest dimension, which falls
+# from stage 1 on. Both trained nets lie above it, and have the hunchback in the *intrinsic* dimension, as Ansuini et
+# al. (2019) found for large nets on natural images. The linear dimension of the supervised net has it too; that of
+# the random-label net only rises.
+#
+# So "training lowers the dimension" is true of the first and false of the second. What an untrained net does depends
+# on its design; it is a net to compare with, no zero mark. What holds at both, of these three: at stage 3 the net
+# with random labels has the highest dimension, supervised lies below it, and only the supervised net turns neighbours
+# of test images into classmates.
 #
 # How were random labels learnt, if the neighbours are no classmates? On the *training* images the last layers do group
 # by the random label:
@@ -791,17 +807,18 @@ plot.show(
 # %% [markdown]
 # ### Layer against layer
 #
-# Which layers hold the same neighbours? Row i, column j: overlap of layers i and j of one net. The map is symmetric
-# with ones on the diagonal.
+# Which layers hold the same neighbours? Row i, column j: overlap of layers i and j of one net, numbered as above. The
+# map is symmetric with ones on the diagonal.
 
 # %%
 plot.show(
     plot.heat_maps(
         {net: profiles[net]["overlap"] for net in ("untrained", "supervised", "random labels")},
+        rows=depth,
+        columns=range(len(depth)),
         label="overlap of the 10 nearest",
         xlabel="layer",
-        ylabel="layer",
-        title="Layer against layer (0 input, 5 pooled)",
+        title="Layer against layer",
     ),
     alt="Three maps of overlap between layers: untrained, supervised and random-label net.",
 )
@@ -838,9 +855,9 @@ print(f"chance k / (N - 1): {10 / (few - 1):.2f}")
 # ### Transformers
 #
 # The shipped transformers of other weeks, at scale `tiny`: MAE (week 8) on scenes and DINO (week 7) on tissue, the
-# world that each was trained on, and beside each the same architecture untrained. Features are taken where images have
-# become tokens and after each block, averaged over the tokens. A mean over tokens is another representation than a whole map,
-# and tissue is another world than scenes: compare lines of one world within this figure, nothing else.
+# world that each was trained on, and beside each the same architecture untrained. Features are taken where images
+# have become tokens and after each block, averaged over the tokens. A mean over tokens is another representation than
+# a whole map, and tissue is another world than scenes: compare lines of one world within this figure, nothing else.
 
 # %%
 if name == "scenes":
@@ -873,9 +890,12 @@ if name == "scenes":
 # %% [markdown]
 # #### Question 2
 #
-# (a) The intrinsic dimension of the supervised net falls although its PCA dimension first rises. How can both be? (b)
-# Why may a net that has learnt random labels not compress? (c) The intrinsic dimension of the input depends on how many
-# images you have. Does the comparison of *nets* suffer from that? What would you hold equal?
+# (a) On the scenes (`tiny`) the intrinsic dimension of the supervised net falls although its PCA dimension first
+# rises. How can both be? On CIFAR-10 (`small`) the intrinsic dimension rises first as well. A smooth map cannot add a
+# degree of freedom: what has risen then? (b) At both scales the net with random labels has a higher dimension at
+# stage 3 than the supervised one. Why may it compress less? Is "less than the untrained net" true of the supervised
+# one? (c) The intrinsic dimension of the input depends on how many images you have. Does the comparison of *nets*
+# suffer from that? What would you hold equal?
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
@@ -883,10 +903,17 @@ if name == "scenes":
 # through more directions: ReLUs fold it, and classes that move apart occupy directions of their own. PCA sees the
 # bending, TwoNN the degrees of freedom.
 #
+# What may rise at `small` is the *estimate*. It sees the degrees of freedom that matter at the distance of nearest
+# neighbours. Some that hardly move a pixel (fine texture, a shifted edge) are below that scale in the input, and layers
+# that enlarge them bring them into sight; with few points in many dimensions the estimate is too low besides, and not
+# equally in all layers. Which of these it is, the profile alone does not tell: look over scales, layer by layer.
+#
 # (b) With true labels whole families of images (the same shape elsewhere, in another colour) have one answer, and the
 # net may map them together. With random labels no such family exists; to map two similar images of different label
 # apart, it has to amplify the small differences between them, that is keep and stretch all directions. Only the last
-# layers, where the label is known, can bring together what shares it, and only for images it has seen.
+# layers, where the label is known, can bring together what shares it, and only for images it has seen. Against the
+# untrained net nothing general can be said: the supervised net lies below it on the scenes and above it on CIFAR-10,
+# where the untrained ResNet itself has few dimensions left at stage 3 (see its participation ratio in the report).
 #
 # (c) All layers of all nets are measured on the same images, so the number of points is equal, and differences between
 # nets remain meaningful as an order. The bias is larger where the dimension is larger, so differences between high
@@ -897,8 +924,9 @@ if name == "scenes":
 # %% [markdown]
 # ## How random may labels be? A recorded sweep
 #
-# The same training with a share of the labels permuted. Recorded is the intrinsic dimension of stage 3 on test images.
-# To compute a point with your own seed, name it in `rerun`.
+# The same training with a share of the labels permuted. Recorded is the intrinsic dimension of stage 3 on test
+# images. To compute a point with your own seed, name it in `rerun`. At a scale where this sweep was not recorded, the
+# curve is the one of `tiny` and only the stars are of your own images: do not join them.
 
 # %%
 rerun = []
@@ -921,13 +949,14 @@ shares = check.sweep(
     own=known,
     rerun=rerun,
 )
+rising = all(less < more for less, more in zip(shares.mean, shares.mean[1:]))
 plot.show(
     plot.sweep(
         shares,
         xlabel="share of labels that are random",
         ylabel="TwoNN of stage 3",
-        levels={"untrained": dimension["untrained"]},
-        title="The more there is to learn by heart, the less is overlooked",
+        levels={"untrained, yours": dimension["untrained"]},
+        title="Dimension of stage 3: it rises with the share of random labels" if rising else "Dimension of stage 3",
     ),
     alt="Intrinsic dimension of stage 3 against the share of random labels, with error bars and the untrained level.",
 )
@@ -1082,13 +1111,17 @@ check.report(
 # - High dimensions come out too low, noise and rounding make small scales too high: always look over scales, and at a
 #   cube with as many points.
 # - Intrinsic dimension counts degrees of freedom, PCA counts directions. Their gap is curvature.
-# - Training on classes overlooks, learning by heart cannot. Overlap of neighbourhoods says which layers agree.
+# - Training on classes overlooks more than learning by heart: so it was at `tiny` and at `small`. Whether training
+#   lowers the dimension or raises it against the untrained net was *not* the same at both: it depends on the net and
+#   the images.
+# - Overlap of neighbourhoods says which layers agree.
 
 # %% [markdown]
 # ## Further reading
 #
 # - E. Facco, M. d'Errico, A. Rodriguez, A. Laio. *Estimating the intrinsic dimension of datasets by a minimal
-#   neighborhood information.* Scientific Reports 7, 2017. [doi:10.1038/s41598-017-11873-y](https://doi.org/10.1038/s41598-017-11873-y).
+#   neighborhood information.* Scientific Reports 7, 2017.
+#   [doi:10.1038/s41598-017-11873-y](https://doi.org/10.1038/s41598-017-11873-y).
 # - A. Ansuini, A. Laio, J. H. Macke, D. Zoccolan. *Intrinsic dimension of data representations in deep neural
 #   networks.* NeurIPS 2019. [arXiv:1905.12784](https://arxiv.org/abs/1905.12784). The hunchback, and nets with random
 #   labels.
