@@ -538,6 +538,8 @@ def errors(network: nn.Module, ratio: float) -> tuple[float, float]:
 asked = (0.1, 0.25, 0.5, 0.75, 0.9)
 by_ratio = [errors(live, r) for r in asked]
 reconstruction, structure = errors(live, ratio)
+colour_known = 1 - (reconstruction - structure) / (mean_fill - colour_fill)
+structure_known = 1 - structure / colour_fill
 plot.show(
     plot.curves(
         {
@@ -549,25 +551,24 @@ plot.show(
         levels={"mean fill": mean_fill, "colour fill": colour_fill},
         xlabel="share of patches that is masked",
         ylabel="error of masked patches",
-        title=f"Validation images; trained at ratio {ratio}",
+        title=f"{ratio:.0%} masked: {colour_known:.0%} of the colour is known, {structure_known:.0%} of the structure",
     ),
     alt="Reconstruction error against the mask ratio and its two parts, with the levels of mean fill and colour fill.",
 )
-colour_known = 1 - (reconstruction - structure) / (mean_fill - colour_fill)
-structure_known = 1 - structure / colour_fill
-print(f"explained at ratio {ratio}: {colour_known:.0%} of the colour, {structure_known:.0%} of the structure")
 
 # %% [markdown]
 # Two questions, two lines. Is the line of *structure* under the level of colour fill? By so much of the structure the
 # network knows what is hidden, and the level is where it would be if it painted plain colours. And what is left of the
 # *colour*, whose level is the distance of the two dashed lines? A patch half of a shape and half of the background has
-# a mean colour that is as hard to guess as the outline is. The share explained is one minus the error divided by its
-# level.
+# a mean colour that is as hard to guess as the outline is. The share known is one minus the error divided by its level.
+#
+# At scale `tiny` the live network has learnt the colours, which visible neighbours tell, and hardly any structure. The
+# whole error, under half of mean fill's, does not show that; remember it when the judges have spoken.
 
 # %% [markdown]
 # ## kNN, linear probe, fine-tuning
 #
-# Filling in shapes takes longer to learn than a minute. At scale `tiny` the notebook therefore shows two encoders:
+# Structure takes longer to learn than a minute. At scale `tiny` the notebook therefore shows two encoders:
 # **live**, the one you have just watched, and **longer**, a shipped checkpoint of the same recipe on more scenes and
 # for more steps (the table in `sslcourse/checkpoints` names both), none of them among yours. At the other scales
 # there is only the live one.
@@ -688,7 +689,8 @@ plot.show(
 # ### More labels, and more patience
 #
 # Each point of the next figures is trained anew and judged on **validation** images; they come from a recorded run over
-# several seeds. The stars are your own. To compute another point now, name it here and run on from here.
+# several seeds, whose scale stands in the figure (at `tiny` 300 labels are the fewest, and fine-tuning has 100 steps).
+# The stars are your own. To compute another point now, name it here and run on from here.
 
 # %%
 rerun = {"labels": [], "patience": [], "ratio": [], "methods": []}
@@ -737,7 +739,7 @@ plot.show(
         ylabel="validation accuracy",
         levels={"chance": 1 / classes},
         log_x=True,
-        title=f"One encoder, three judges, and the same network from scratch; {steps} steps each",
+        title="One encoder, three judges, and the same network from scratch in equally many steps",
     ),
     alt="Validation accuracy against labels: fine-tuned from MAE, linear probe, kNN, and fine-tuned from scratch.",
 )
@@ -756,7 +758,7 @@ plot.show(
         patience,
         ylabel="validation accuracy",
         levels={"chance": 1 / classes},
-        title=f"Is it only a matter of time? {labels} labels",
+        title="Is it only a matter of time? The smallest number of labels",
     ),
     alt="Validation accuracy from scratch, from scratch with four times the steps, and from MAE, over seeds.",
 )
@@ -806,7 +808,9 @@ pool = data.load_images(study, "train", n=len(train_set), seed=scale.seed)
 jury = data.load_images(study, "val", n=scale.pick(dry=100, tiny=2000, small=1000, full=None), seed=scale.seed)
 one_each = torch.stack([jury.images[jury.labels == c][0] for c in range(len(jury.class_names))])
 plot.show(
-    plot.image_grid(one_each, titles=jury.class_names, columns=len(one_each), title=f"What the studies use: {study}"),
+    plot.image_grid(
+        one_each, jury.class_names, columns=len(one_each), title=f"What the studies use at scale {scale.name}: {study}"
+    ),
     alt="One image of each class of the data set that the studies of mask ratio and methods use.",
 )
 
