@@ -102,7 +102,7 @@ scale = sslcourse.begin(week=8)
 # (C x)_{kc} = \frac{1}{p^2} \sum_{k'} x_{k'c}$$
 #
 # with $k$ the pixel and $c$ the channel. The second part is equal to colour fill for a network that paints plain
-# colours, and below it for one that paints structure.
+# colours, and below it for one whose structure is, on the whole, the right one.
 #
 # What is the best that can be predicted? For any guess $\hat x$, with everything conditional on the visible patches,
 #
