@@ -74,7 +74,7 @@ WEEKS = {
             "week08_masked_image_modelling",
             "Masked image modelling: MAE, BEiT, iBOT",
             data={"small": ("cifar10",), "full": ("cifar10",)},
-            minutes={"dry": 0.3, "tiny": 1},
+            minutes={"dry": 0.3, "tiny": 1, "small": 5},
         ),
         Week(
             "week09",
