@@ -811,13 +811,11 @@ if scale.name in ("dry", "tiny"):
     torch.manual_seed(scale.seed + 10_000)
     transformers = {"DINO": models.load_pretrained("dino_tissue_vit8"), "random": models.backbone("vit8_conv").eval()}
     found = {label: [explain(net, image, masks, stain) for image in fields] for label, net in transformers.items()}
-    rows = {}
-    for label, pairs in found.items():
-        rows[f"{label}: importance"] = torch.stack([r for r, _ in pairs[:6]])
-        rows[f"{label}: uncertainty"] = torch.stack([u for _, u in pairs[:6]])
+    rows = {f"{label}: importance": torch.stack([r for r, _ in pairs[:6]]) for label, pairs in found.items()}
+    rows["DINO: uncertainty"] = torch.stack([u for _, u in found["DINO"][:6]])
     plot.show(
         plot.overlays(fields[:6], rows, title="A transformer on tissue: DINO, and random weights"),
-        alt="Six fields of tissue; importance and uncertainty of their pixels for DINO and for random weights.",
+        alt="Six fields of tissue; importance of their pixels for DINO and random weights, and DINO's uncertainty.",
     )
     at_cells = {label: torch.stack([r for r, _ in pairs]) for label, pairs in found.items()} | {"blob in the middle": blob}
     cell_hits = {label: pointing(maps, cells) for label, maps in at_cells.items()}
