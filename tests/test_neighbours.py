@@ -139,3 +139,27 @@ def test_vote_says_what_it_needs(settings, sentence):
     labels = torch.arange(30) % 3
     with pytest.raises(ValueError, match=sentence):
         knn_accuracy(random(30, 4), labels, random(30, 4), labels, **settings)
+
+
+@pytest.mark.parametrize("size", [3, 4, 5, 6, 50])
+@pytest.mark.parametrize("far", [0.0, 1000.0])
+@pytest.mark.parametrize("chunk", [1, 7, 1024])
+def test_two_nearest_are_the_distances_of_nearest_neighbours(size, far, chunk):
+    x = random(size, 6).double() + far
+    expected, _ = slow.neighbours(x, x, 2, "euclidean", alone=True)
+    torch.testing.assert_close(neighbours.two_nearest(x, chunk), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_two_nearest_that_a_product_cannot_tell_apart_are_found_all_the_same():
+    """Tight pairs of points: in float32 products all of them are equally near, and some are looked for again."""
+    x = random(40, 5).double().repeat_interleave(8, dim=0)
+    x = x + 1e-7 * random(len(x), 5, seed=1).double()
+    expected, _ = slow.neighbours(x, x, 2, "euclidean", alone=True)
+    torch.testing.assert_close(neighbours.two_nearest(x, 64), expected, rtol=1e-9, atol=0)
+
+
+def test_two_nearest_of_duplicates_are_zero_and_too_few_get_a_sentence():
+    x = random(5, 3)
+    assert neighbours.two_nearest(torch.cat([x, x]))[:, 0].eq(0).all()
+    with pytest.raises(ValueError, match="at least 3"):
+        neighbours.two_nearest(x[:2])

@@ -9,7 +9,7 @@ import warnings
 import torch
 
 from sslcourse.evaluate import inputs
-from sslcourse.evaluate.neighbours import nearest_neighbours
+from sslcourse.evaluate.neighbours import two_nearest
 
 
 def two_nn(x: torch.Tensor, fraction: float = 0.9) -> float:
@@ -24,8 +24,7 @@ def two_nn(x: torch.Tensor, fraction: float = 0.9) -> float:
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction is {fraction}; it should be greater than 0 and at most 1.")
     x = inputs.features(x, "x", at_least=3)
-    distances = nearest_neighbours(x, k=2, metric="euclidean")[0].double()  # (N, 2)
-    distances = _without_duplicates(distances)
+    distances = _without_duplicates(two_nearest(x))  # (N, 2)
     mu = (distances[:, 1] / distances[:, 0]).log().sort().values  # (N,)
     n = len(mu)
     kept = min(int(fraction * n), n - 1)
