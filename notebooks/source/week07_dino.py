@@ -110,9 +110,9 @@ scale = sslcourse.begin(week=7)
 # teacher is then surer than the student, who follows, and becomes surer. It works against the uniform collapse.
 # Alone, it makes the prototype that is ahead win everything: one-hot.
 #
-# Together they hold each other in balance, and only just: a teacher that follows too quickly ends in a uniform
-# collapse even so (try `momentum` 0.98 and `learning_rate` 1.5e-3 below: of our three trials, six epochs on seeds 1000
-# to 1002, one was lost). Watch the entropies, not the loss.
+# Together they hold each other in balance, and only just: a teacher that follows too quickly may end in a uniform
+# collapse even so (try `momentum` 0.98 and `learning_rate` 1.5e-3 below, with a few seeds). Watch the entropies, not
+# the loss.
 #
 # ### The head
 #

@@ -16,7 +16,6 @@ from nbformat import NotebookNode
 
 from sslcourse.cli import Refusal, files
 
-FORMS = ("report", "slides", "pdf")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 
 

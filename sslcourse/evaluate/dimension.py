@@ -23,7 +23,6 @@ def two_nn(x: torch.Tensor, fraction: float = 0.9) -> float:
     """
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction is {fraction}; it should be greater than 0 and at most 1.")
-    x = inputs.features(x, "x", at_least=3)
     distances = _without_duplicates(two_nearest(x))  # (N, 2)
     mu = (distances[:, 1] / distances[:, 0]).log().sort().values  # (N,)
     n = len(mu)

@@ -42,7 +42,8 @@ def contacts_and_effects(model: nn.Module) -> dict[str, float]:
     """
     from scipy.stats import spearmanr
 
-    features_of, head_of = (sslcourse.solution("week12", part) for part in ("attention_features", "ContactHead"))
+    parts = ("attention_features", "ContactHead", "masked_marginal")
+    features_of, head_of, masked_marginal = (sslcourse.solution("week12", part) for part in parts)
     some = data.load_proteins("potts", "test", n=20, seed=0)
     features = [features_of(model.attentions(sequence)) for sequence in some.sequences]
     labels = some.labels.tolist()
@@ -62,12 +63,7 @@ def contacts_and_effects(model: nn.Module) -> dict[str, float]:
         places = list(range(len(wild)))
         log_p = model.log_probs([wild] * len(wild), masked=places)[places, places]  # (L, 20)
         mine = scan[scan.labels == k]
-        scored = []
-        for mutation in mine.mutations:
-            before, place, after = data.parse_mutation(mutation, wild)
-            scored.append(
-                float(log_p[place, data.AMINO_ACIDS.index(after)] - log_p[place, data.AMINO_ACIDS.index(before)])
-            )
+        scored = masked_marginal(lambda sequence, position, log_p=log_p: log_p[position], wild, mine.mutations)
         correlations.append(float(spearmanr(scored, mine.scores).statistic))
     return {
         "precision at L": sum(precisions) / len(precisions),
