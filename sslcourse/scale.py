@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from sslcourse import weeks
+from sslcourse import notices, weeks
 
 NAMES = ("dry", "tiny", "small", "full")
 _ABSENT = object()
@@ -60,9 +60,7 @@ def begin(week: int | str, scale: str | None = None, seed: int | None = None) ->
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
-    from sslcourse.check import fallback  # here, since the checks need the scale's names
-
-    fallback.forget()
+    notices.forget()
     chosen = Scale(name, row.id, seed, _device(name))
     data = ", ".join(row.data.get(name, ())) or "generated data"
     where, long = _describe(chosen.device), _duration(row.minutes.get(name))

@@ -10,7 +10,7 @@ import medmnist
 import numpy as np
 from torchvision import datasets
 
-from sslcourse.data import vision
+from sslcourse.data.images import sources
 
 PER_CLASS = 10  # images of each class in every fake training batch
 
@@ -81,7 +81,7 @@ def mnist(monkeypatch) -> dict[str, bytes]:
         plain[f"{stem}-labels-idx1-ubyte"] = idx((np.arange(n) % 10).astype(np.uint8))
     packed = {f"{name}.gz": gzip.compress(content) for name, content in plain.items()}
     monkeypatch.setattr(datasets.MNIST, "resources", [(name, md5(content)) for name, content in packed.items()])
-    monkeypatch.setitem(vision.IDX_MD5, "mnist", {name: md5(content) for name, content in plain.items()})
+    monkeypatch.setitem(sources.IDX_MD5, "mnist", {name: md5(content) for name, content in plain.items()})
     return packed
 
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 import sslcourse
-from sslcourse import weeks
-from sslcourse.check import fallback
+from sslcourse import notices, weeks
 
 
 def test_begin_seeds_and_prints_one_line(capsys):
@@ -45,9 +44,9 @@ def test_generator_is_that_of_the_seed_plus_offset():
 
 
 def test_begin_forgets_earlier_references():
-    fallback.remember("nt_xent")
+    notices.remember("nt_xent")
     sslcourse.begin(4)
-    assert fallback.references_used() == ()
+    assert notices.references_used() == ()
 
 
 @pytest.mark.parametrize("wrong", [{"week": 99}, {"week": "simclr"}, {"week": 4, "scale": "huge"}])

@@ -1231,7 +1231,7 @@ if scale.name in ("small", "full"):
 # Mistakes that no check of a function can see. All of them run without an error.
 #
 # - **A split that leaks homologues.** See question 4. Split by family or cluster (`split_by_group` in
-#   `sslcourse.data.homologues`); for contacts, leave out whole families.
+#   `sslcourse.data.proteins.homologues`); for contacts, leave out whole families.
 # - **The backbone saved in place of the head**, or the head fitted on the untrained network: keep what belongs together
 #   in one file, and measure once more after loading.
 # - **Attention without `eager`.** Some versions give `None`, some an empty tuple: look before you index.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sslcourse.data.images import as_float
+from sslcourse.data.images.sets import as_float
 
 
 class Transform:

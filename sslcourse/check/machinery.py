@@ -13,7 +13,7 @@ sentence for "right":
 `student(...)` calls the submission, `student.run(method, ...)` anything that came out of it, such as a model's
 `encode`: both turn what goes wrong inside into a message. Inputs come from `student.normal(*shape)` and its like,
 drawn from a seed that is fixed for the exercise: the same code gets the same verdict. What the submission is compared
-with is a plain, slow transcription of the definition in float64 (oracles/weekNN.py), never the reference; compare.py
+with is a plain, slow transcription of the definition in float64 (oracle.py beside it), never the reference; compare.py
 compares and knows the named mistakes. The decorator does all the rest: it tells blank from wrong, falls back on the
 reference, prints or (strict) raises. A week's tests go through `tests/harness.py`.
 """
@@ -37,7 +37,7 @@ import numpy as np
 import torch
 
 import sslcourse
-from sslcourse.check import fallback
+from sslcourse import notices
 
 SEED = 0  # of all inputs; the tests of the checks try others
 REFERENCE = "__sslcourse_reference__"  # the mark on a reference that was handed out
@@ -86,7 +86,7 @@ def exercise(week: str) -> Callable:
             student.tell()
 
             if outcome is None:
-                fallback.forget(name)
+                notices.forget(name)
                 print(plain(f"{name}: right. {praise}"))
                 return submission
             if is_strict(strict):
@@ -133,7 +133,7 @@ def _reference(week: str, name: str) -> object | None:
 
 def _hand_out(reference: object, name: str) -> object:
     setattr(reference, REFERENCE, True)
-    fallback.remember(name)
+    notices.remember(name)
     return reference
 
 

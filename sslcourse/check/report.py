@@ -6,7 +6,8 @@ guards the science as well as the syntax. At scale dry no number means anything,
 
 import math
 
-from sslcourse.check import fallback, recorded
+from sslcourse import notices
+from sslcourse.check import recorded
 from sslcourse.check.machinery import Wrong, is_strict, plain
 from sslcourse.scale import Scale
 
@@ -50,8 +51,8 @@ def report(
     print(plain(_table(metrics, past, chance, baseline)))
     for line in (_source(scale, known), *_claim_lines(claims), *_remarks(metrics, past, known, scale)):
         print(plain(line))
-    if fallback.notice():
-        print(f"Mind that some results are not those of your own full run: {fallback.notice()}.")
+    if notices.notice():
+        print(f"Mind that some results are not those of your own full run: {notices.notice()}.")
     if is_strict() and scale.name != "dry" and not recorded.recording():
         _insist(metrics, claims, known["must_show"] if known else [])
 

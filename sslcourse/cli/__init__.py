@@ -5,8 +5,12 @@ others. What a user can mend is a Refusal: one sentence on stderr, exit code 2, 
 """
 
 import argparse
+import importlib
 import sys
 from pathlib import Path
+from types import ModuleType
+
+from sslcourse.scale import NAMES
 
 OLDEST_PYTHON = (3, 11)
 
@@ -104,8 +108,6 @@ def _week(text: str) -> str:
 
 
 def _scale(text: str) -> str:
-    from sslcourse.scale import NAMES
-
     if text not in NAMES:
         raise argparse.ArgumentTypeError(f"there is no scale {text!r}; choose one of {', '.join(NAMES)}")
     return text
@@ -117,49 +119,41 @@ def _seed(text: str) -> int:
     return int(text)
 
 
-def _run(options: argparse.Namespace) -> int:
-    from sslcourse.cli import record, run
+def _module(name: str) -> ModuleType:
+    """The module of a command, imported when it is asked for."""
+    return importlib.import_module(f"sslcourse.cli.{name}")
 
+
+def _run(options: argparse.Namespace) -> int:
     if options.record:
-        return record.record(checkout(), options.weeks, options.scale, options.seeds or [0, 1, 2], options.sweeps)
+        seeds = options.seeds or [0, 1, 2]
+        return _module("record").record(checkout(), options.weeks, options.scale, seeds, options.sweeps)
     if options.seeds or options.sweeps:
         raise Refusal("--seeds and --sweeps belong to --record; for a run with another seed set SSLCOURSE_SEED.")
-    return run.run(checkout(), options.weeks, options.scale)
+    return _module("run").run(checkout(), options.weeks, options.scale)
 
 
 def _lab(options: argparse.Namespace) -> int:
-    from sslcourse.cli import lab
-
-    return lab.lab(checkout(), options.week, open_browser=not options.no_open)
+    return _module("lab").lab(checkout(), options.week, open_browser=not options.no_open)
 
 
 def _build(options: argparse.Namespace) -> int:
-    from sslcourse.cli import build, compare
-
     if options.check:
-        return compare.report(checkout(), options.weeks)
-    return build.build(checkout(), options.weeks, execute=not options.no_execute, force=options.force)
+        return _module("compare").report(checkout(), options.weeks)
+    return _module("build").build(checkout(), options.weeks, execute=not options.no_execute, force=options.force)
 
 
 def _check_env(options: argparse.Namespace) -> int:
-    from sslcourse.cli import check_env
-
-    return check_env.check_env()
+    return _module("check_env").check_env()
 
 
 def _prefetch(options: argparse.Namespace) -> int:
-    from sslcourse.cli import prefetch
-
-    return prefetch.prefetch(options.weeks, options.scale)
+    return _module("prefetch").prefetch(options.weeks, options.scale)
 
 
 def _release(options: argparse.Namespace) -> int:
-    from sslcourse.cli import release
-
-    return release.release(checkout(), options.weeks, options.to)
+    return _module("release").release(checkout(), options.weeks, options.to)
 
 
 def _export(options: argparse.Namespace) -> int:
-    from sslcourse.cli import export
-
-    return export.export(options.notebook, options.to, options.code)
+    return _module("export").export(options.notebook, options.to, options.code)

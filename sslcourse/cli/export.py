@@ -6,6 +6,7 @@ tracebacks, progress and code stay behind. The PDF is the report printed by Chro
 References: https://nbconvert.readthedocs.io/en/latest/usage.html and https://revealjs.com
 """
 
+import copy
 import re
 import shutil
 import subprocess
@@ -51,8 +52,6 @@ def as_html(notebook: NotebookNode, to: str, code: bool = False) -> str:
 
 def with_slides(notebook: NotebookNode) -> NotebookNode:
     """A copy in which every cell with a heading begins a slide; code that shows nothing is skipped."""
-    import copy
-
     slides = copy.deepcopy(notebook)
     for n, cell in enumerate(slides.cells):
         heading = cell.cell_type == "markdown" and re.search(r"^#{1,3} ", cell.source, re.MULTILINE)

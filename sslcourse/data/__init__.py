@@ -4,15 +4,20 @@ Real data sets live under one folder, the data root; toy worlds are drawn on the
 (torchvision, medmnist, pooch) are imported when a real data set is first asked for.
 """
 
-from sslcourse.data.images import ImageSet, as_float
-from sslcourse.data.load import load_images
-from sslcourse.data.load_text import load_texts
-from sslcourse.data.prefetch import prefetch
-from sslcourse.data.protein_load import load_proteins
-from sslcourse.data.proteins import AMINO_ACIDS, ProteinSet, parse_mutation
+import importlib
+
+from sslcourse.data.images import ImageSet, as_float, load_images
+from sslcourse.data.proteins import AMINO_ACIDS, ProteinSet, load_proteins, parse_mutation
 from sslcourse.data.root import DataCorrupted, DataMissing, data_root
-from sslcourse.data.texts import TextSet, same_classes
-from sslcourse.data.tokens import Tokens, encode, reviews_tokenizer, train_tokenizer
+from sslcourse.data.texts import (
+    TextSet,
+    Tokens,
+    encode,
+    load_texts,
+    reviews_tokenizer,
+    same_classes,
+    train_tokenizer,
+)
 
 __all__ = [
     "AMINO_ACIDS",
@@ -34,3 +39,10 @@ __all__ = [
     "same_classes",
     "train_tokenizer",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """`data.prefetch`, offered where people look for it; it fetches weights of models too, and so lives upstairs."""
+    if name == "prefetch":
+        return importlib.import_module("sslcourse.prefetch").prefetch
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sslcourse.data.images import ImageSet
+from sslcourse.data.images.sets import ImageSet
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 RESIDUES = frozenset("ACDEFGHIKLMNPQRSTVWYXBUZO")  # twenty amino acids; X unknown; rare and ambiguous ones

@@ -10,6 +10,7 @@ from statistics import NormalDist
 import torch
 
 from sslcourse.evaluate import inputs
+from sslcourse.evaluate.interval import wilson_interval
 
 
 def auroc(in_scores: torch.Tensor, out_scores: torch.Tensor) -> float:
@@ -37,8 +38,6 @@ def auroc_interval(in_scores: torch.Tensor, out_scores: torch.Tensor, level: flo
     area = below.mean().item()
     smaller = min(len(inside), len(outside))
     if smaller == 1 or not 0 < area < 1:
-        from sslcourse.evaluate.interval import wilson_interval
-
         return wilson_interval(min(max(area, 0.0), 1.0), smaller, level)
     variance = (below.var() / len(inside) + above.var() / len(outside)).item()
 

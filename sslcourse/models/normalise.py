@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from sslcourse.data.images import as_float
+from sslcourse.data.images.sets import as_float
 
 MEAN, STD = 0.45, 0.25  # of a natural image, roughly: one pair for all data sets, so that features can be compared
 

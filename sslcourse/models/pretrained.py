@@ -5,7 +5,6 @@ again; what the network reached is measured then, kept in the file, and listed i
 """
 
 import difflib
-import importlib
 import json
 import struct
 from collections.abc import Callable
@@ -15,6 +14,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from sslcourse.data.images import scenes, tissue
+from sslcourse.data.proteins import potts
+from sslcourse.data.texts import reviews
 from sslcourse.models.backbones import backbone
 from sslcourse.models.bert import bert
 from sslcourse.models.protein import esm
@@ -22,6 +24,7 @@ from sslcourse.models.published import moco_v2_resnet50
 from sslcourse.models.vit import ViT
 
 FOLDER = Path(__file__).parents[1] / "checkpoints"
+WORLDS = {"scenes": scenes, "tissue": tissue, "reviews": reviews, "potts": potts}
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,8 @@ class Shipped:
 
     build() gives the empty network; trained is the recipe in words, recipe(seed) the function that follows it and
     measure(network) the one that says what it reached, {measure: value}, both as "module:function"; seed is the one of
-    weights and images; toy names the world that it was trained on (a module of sslcourse.data with a VERSION), version
-    that version: images of another would look different to it.
+    weights and images; toy names the world that it was trained on (a key of WORLDS), version the VERSION that it had
+    then: images of another would look different to it.
     """
 
     build: Callable[[], nn.Module]
@@ -156,7 +159,7 @@ def _weights(name: str, path: Path) -> dict[str, torch.Tensor]:
 
 def _same_world(name: str, row: Shipped) -> None:
     """The toy world as it is now is the one that the checkpoint has seen."""
-    now = importlib.import_module(f"sslcourse.data.{row.toy}").VERSION
+    now = WORLDS[row.toy].VERSION
     if now != row.version:
         raise ValueError(
             f"The checkpoint {name} was trained on version {row.version} of {row.toy}, which are at version {now} by "

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sslcourse.data.proteins import AMINO_ACIDS, wrong_letters
+from sslcourse.data.proteins.sets import AMINO_ACIDS, wrong_letters
 from sslcourse.data.root import DataCorrupted, DataMissing, data_root, offline
 
 ALPHABET = ("<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO.-", "<null_1>", "<mask>")  # ESM-2's

@@ -8,7 +8,7 @@ import base64
 import io
 import sys
 
-from sslcourse.check import fallback
+from sslcourse import notices
 from sslcourse.plot.style import DPI, GREY
 
 
@@ -25,7 +25,7 @@ def show(figure, alt: str) -> None:
         raise TypeError(f"show takes a figure, such as plot.curves(...) returns, and got {_name(figure)}.")
     if not isinstance(alt, str) or not alt.strip():
         raise ValueError('A figure needs an alternative text: plot.show(figure, alt="what a reader should see in it").')
-    if notice := fallback.notice():
+    if notice := notices.notice():
         # Below the figure's edge, where nothing else is drawn; bbox_inches="tight" makes room for it.
         figure.text(0.5, -0.01, notice, ha="center", va="top", fontsize=10, style="italic", color=GREY)
     if _in_notebook():

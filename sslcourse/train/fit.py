@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from sslcourse import notices
 from sslcourse.train import arguments
 from sslcourse.train.checkpoint import Checkpoint
 from sslcourse.train.history import History, Means, NotFinite
@@ -148,9 +149,7 @@ def fit(
         for part, mode in modes:
             part.training = mode
 
-    from sslcourse.check import fallback  # here, since the checks train too
-
-    fallback.remember_cut(label, history.stopped)  # figures and the report say so
+    notices.remember_cut(label, history.stopped)  # figures and the report say so
     history.seconds = time.perf_counter() - begin
     if progress and processes.rank == 0:
         print(f"{label}: {history.summary()}")

@@ -1,0 +1,327 @@
+"""Checks of week 1, autoencoders and linear probing. Definitions and named mistakes are in oracle.py.
+
+Most of these exercises are about how things are done, not about one number: small spy networks keep what passes
+through them.
+"""
+
+from itertools import pairwise, product
+
+import torch
+from torch import Tensor, nn
+
+from sslcourse.check.compare import agree, close, gives, number, shown, tensor
+from sslcourse.check.machinery import Student, Wrong, exercise
+from sslcourse.check.report import report
+from sslcourse.check.sweep import sweep
+from sslcourse.check.week01 import oracle
+
+__all__ = ["ConvAutoencoder", "extract_features", "linear_probe", "report", "sweep", "train_epoch"]
+
+
+# --- ConvAutoencoder
+
+
+@exercise("week01")
+def ConvAutoencoder(student: Student) -> str:
+    """ConvAutoencoder(in_channels, image_size, latent_dim, base_channels=16) with encode, decode and forward."""
+    if not (isinstance(student.submission, type) and issubclass(student.submission, nn.Module)):
+        raise Wrong("It should be a class that inherits from nn.Module.")
+    for channels, size, latent_dim in ((3, 32, 6), (1, 28, 5), (3, 64, 7), (3, 96, 8)):
+        model = student(channels, size, latent_dim, 4)
+        images = student.uniform(3, channels, size, size)
+        _latent(student, model, images, latent_dim)
+        _decoded(student, model, images, latent_dim)
+        _no_bypass(student, model, images)
+    _latent(student, student(3, 32, 6), student.uniform(1, 3, 32, 32), 6)  # the default width, a single image
+
+    _everything_learns(student, model, images)
+    return (
+        "Exact sizes at 28, 32, 64 and 96 pixels; results in [0, 1] that know of the image only what the latent vector "
+        "holds; gradients reach encoder and decoder."
+    )
+
+
+def _latent(student: Student, model: nn.Module, images: Tensor, latent_dim: int) -> None:
+    model.eval()
+    what = f"At {images.shape[-1]} pixels encode returns"
+    z = tensor(student.run(model.encode, images), (len(images), latent_dim), what)
+    if not close(student.run(model.encode, images), z, 1e-5):
+        raise Wrong("encode gives other results for the same images: make the layers in __init__, so that they last.")
+    if len(z) > 1 and close(z, z[:1].expand_as(z), 1e-7):
+        raise Wrong("encode gives the same for different images.")
+
+
+def _decoded(student: Student, model: nn.Module, images: Tensor, latent_dim: int) -> None:
+    """Size and range of what the decoder makes of any latent vector."""
+    side, wanted = images.shape[-1], tuple(images.shape)
+    decoded = student.run(model.decode, student.normal(len(images), latent_dim))
+    if isinstance(decoded, Tensor) and decoded.ndim == 4 and (more := decoded.shape[-1] - side):
+        large = f"{abs(more)} pixel{'s' * (abs(more) > 1)} too {'large' if more > 0 else 'small'}"
+        raise Wrong(
+            f"At {side} pixels decode gives {decoded.shape[-2]} x {decoded.shape[-1]} pixels, {large}: the sides "
+            "halve to ceil(size / 8), and the decoder needs the image size to undo the rounding."
+        )
+    tensor(decoded, wanted, f"At {side} pixels decode returns")
+    far = student.run(model.decode, 100 * student.normal(len(images), latent_dim)).detach()
+    low, high = float(far.min()), float(far.max())
+    if not (0 <= low and high <= 1):
+        raise Wrong(f"decode gives values from {low:.3g} to {high:.3g}: they should lie in [0, 1], as a sigmoid's do.")
+
+
+def _no_bypass(student: Student, model: nn.Module, images: Tensor) -> None:
+    """What comes out depends on the images only through the latent vector."""
+    what = f"At {images.shape[-1]} pixels forward returns"
+    reconstruction = tensor(student.run(model, images), tuple(images.shape), what)
+    latent = student.run(model.encode, images)
+    # Something that encode lays aside for decode would by now be that of other images.
+    student.run(model.encode, images.flip(0))
+    if not close(student.run(model.decode, latent), reconstruction, 1e-5):
+        raise Wrong(
+            "forward(x) is not decode(encode(x)): there is a bypass around the bottleneck, on which the decoder learns "
+            "more of the image than the latent vector holds."
+        )
+
+
+def _everything_learns(student: Student, model: nn.Module, images: Tensor) -> None:
+    """Gradients of the reconstruction error reach the weights that encode uses, and others: the decoder's."""
+    model.train()
+    encoder = _reached(model, student.run(model.encode, images).square().sum())
+    everything = _reached(model, (student.run(model, images) - images).square().mean())
+    for half, learns in (("encoder", encoder and encoder <= everything), ("decoder", everything - encoder)):
+        if not learns:
+            raise Wrong(
+                f"No gradient reaches the weights of the {half}: something is detached on the way, or the layers are "
+                "not on self (a list of layers is an nn.ModuleList)."
+            )
+
+
+def _reached(model: nn.Module, loss: Tensor) -> set[str]:
+    """Names of the weights that a loss has a gradient for."""
+    model.zero_grad()
+    if loss.requires_grad:
+        loss.backward()
+    return {name for name, weights in model.named_parameters() if weights.grad is not None and weights.grad.any()}
+
+
+# --- train_epoch
+
+
+class _Line(nn.Module):
+    """The model y = gain * x + offset; keeps the batches that went through it and the mode it was in."""
+
+    def __init__(self):
+        super().__init__()
+        self.weights = nn.Parameter(torch.tensor([0.3, 0.4]))
+        self.batches: list[Tensor] = []
+        self.modes: list[bool] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.batches.append(images.detach().clone())
+        self.modes.append(self.training)
+        return self.weights[0] * images + self.weights[1]
+
+
+@exercise("week01")
+def train_epoch(student: Student) -> str:
+    """train_epoch(model, images, optimizer, batch_size, generator=None) -> the mean loss per image, a float."""
+    images = student.uniform(10, 1, 4, 4)
+    first = _one_epoch(student, images, 4, torch.Generator().manual_seed(1))
+    if first == list(range(10)):
+        raise Wrong("The images come in their own order: shuffle them anew in every epoch (torch.randperm).")
+    if sum(after == before + 1 for before, after in pairwise(first)) >= 6:  # about one of nine by chance
+        raise Wrong("Only the order of the batches is shuffled: shuffle the images, so that batches are mixed anew.")
+
+    # The same generator state must give the same order, and the next epoch another, with and without a generator.
+    generator = torch.Generator().manual_seed(1)
+    if _one_epoch(student, images, 4, generator) != first:
+        raise Wrong("The argument generator is not used: the same generator should give the same order.")
+    without = [_one_epoch(student, images, 4) for _ in range(2)]
+    if _one_epoch(student, images, 4, generator) == first or without[0] == without[1]:
+        raise Wrong("Every epoch has the same order: draw a new one each time, without seeding.")
+    for n, batch_size in ((8, 4), (3, 8), (9, 4)):
+        _one_epoch(student, images[:n], batch_size)
+    return (
+        "One shuffled pass of plain steps, every image once, also in a smaller last batch; the mean loss per image; "
+        "the model is left in train mode."
+    )
+
+
+def _one_epoch(
+    student: Student, images: Tensor, batch_size: int, generator: torch.Generator | None = None
+) -> list[int]:
+    """Run one epoch and compare everything about it; returns the order in which the images were seen."""
+    model = _Line().eval()
+    optimizer, lr = torch.optim.SGD(model.parameters(), lr=0.4), 0.4
+    start = model.weights.detach().clone()
+    result = student(model, images, optimizer, batch_size, generator)
+    value = number(result)
+    if isinstance(result, Tensor) and result.requires_grad:
+        raise Wrong("It returns a tensor with its graph: return a float, such as loss.item() gives.")
+    if not all(model.modes):
+        raise Wrong("The model is in eval mode while it learns: it may come from an evaluation, call model.train().")
+    if not model.training:
+        raise Wrong("It leaves the model in eval mode: the contract is train mode at the end.")
+
+    order = _order(model.batches, images, batch_size)
+    if torch.equal(model.weights.detach(), start):
+        raise Wrong("The weights do not change: each batch needs zero_grad, backward and step, in this order.")
+
+    # The pass as it should have been, and as it would be with mistakes in the steps, in the result, or in both.
+    plain = oracle.train_epoch(model.batches, start, lr)
+    if close(value, plain.mean) and close(model.weights, plain.weights):
+        return order
+    found = f"On {len(images)} images in batches of {batch_size} {gives(value, plain.mean)}"
+    if not close(model.weights, plain.weights):
+        found += f" The weights after it are {shown(model.weights)}, they should be {shown(plain.weights)}."
+    steps = {"": {}, **oracle.STEP_MISTAKES, **_other_targets(images, model.batches)}
+    results = {"": lambda epoch: epoch.mean, **oracle.RETURN_MISTAKES}
+    for (step, how), (result, of) in product(steps.items(), results.items()):
+        epoch = oracle.train_epoch(model.batches, start, lr, **how)
+        if close(model.weights, epoch.weights) and close(value, of(epoch)):
+            raise Wrong(f"{found}\nIt looks as if {' Also, '.join(filter(None, (step, result)))}")
+    raise Wrong(found)
+
+
+def _other_targets(images: Tensor, batches: list[Tensor]) -> dict:
+    sentence = "the results are compared with other images than went in: the target is the same shuffled batch."
+    return {sentence: {"targets": images.split([len(batch) for batch in batches])}}
+
+
+def _order(batches: list[Tensor], images: Tensor, batch_size: int) -> list[int]:
+    """Which images the model saw, in order; Wrong unless each was seen once, in batches of the right size."""
+    if not batches:
+        raise Wrong("The model was never called: model(batch) gives the reconstruction of a batch.")
+    seen = torch.cat(batches)
+    apart = (seen.flatten(1)[:, None] - images.flatten(1)).abs().amax(dim=2)  # (seen, N)
+    if apart.amin(dim=1).max() > 0:
+        raise Wrong("The model was given something else than the images of the set.")
+    order = apart.argmin(dim=1).tolist()
+    missing = len(images) - len(set(order))
+    if len(batches) > 1 and all(torch.equal(a, b) for a, b in zip(batches[0::2], batches[1::2], strict=False)):
+        raise Wrong("The model runs on every batch twice: each batch's loss is the one that its step is made from.")
+    if missing and len(order) == len(set(order)):
+        dropped = "the last batch is dropped" if missing == len(images) % batch_size else "one pass takes all of them"
+        raise Wrong(f"{missing} of {len(images)} images were never seen: {dropped}.")
+    if missing:
+        raise Wrong("Some images were seen several times, others never: shuffle without replacement (torch.randperm).")
+    if len(order) > len(images):
+        raise Wrong(f"The model saw {len(order)} images, the set has {len(images)}: one pass takes each once.")
+    sizes, wanted = [len(batch) for batch in batches], [len(part) for part in images.split(batch_size)]
+    if sizes != wanted:
+        raise Wrong(f"The batches have {sizes} images, they should have {wanted}.")
+    return order
+
+
+# --- extract_features
+
+
+class _Encoder(nn.Module):
+    """A linear map that, like batch norm, gives something else in train mode; keeps how it was called."""
+
+    def __init__(self, weights: Tensor):
+        super().__init__()
+        self.weights = nn.Parameter(weights)
+        self.calls: list[tuple[int, bool]] = []  # how many images, in train mode or not
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls.append((len(images), self.training))
+        return images.flatten(1) @ self.weights + float(self.training)
+
+
+@exercise("week01")
+def extract_features(student: Student) -> str:
+    """extract_features(encoder, images, batch_size=256) -> (N, D): eval mode, no gradients, order and mode kept."""
+    images, weights = student.uniform(10, 3, 4, 4), student.normal(48, 5)
+    wanted = images.flatten(1) @ weights
+    for n, batch_size, training in ((10, 4, True), (10, 4, False), (8, 4, True), (1, 4, True), (5, 16, False)):
+        encoder = _Encoder(weights).train(training)
+        features = student(encoder, images[:n], batch_size)
+        _compare_features(features, wanted[:n], batch_size)
+        if any(mode for _, mode in encoder.calls):
+            raise Wrong("The encoder is in train mode while it computes features: call encoder.eval() before.")
+        if encoder.training != training:
+            modes = ("train", "eval") if training else ("eval", "train")
+            raise Wrong(f"The encoder came in {modes[0]} mode and is left in {modes[1]} mode: restore the mode.")
+        if features.requires_grad:
+            raise Wrong("The features carry a graph, which keeps every batch in memory: use torch.no_grad().")
+        if (most := max(size for size, _ in encoder.calls)) > batch_size:
+            raise Wrong(f"{most} images went through the encoder at once, batch_size is {batch_size}.")
+    _compare_features(student(_Encoder(weights), images), wanted, 256)
+    _compare_features(student(lambda batch: batch.flatten(1) @ weights, images, 4), wanted, 4)
+    return "In the order of the images, in eval mode, without gradients; the mode is restored; functions work too."
+
+
+def _compare_features(features: object, wanted: Tensor, batch_size: int) -> None:
+    """Wrong unless features (N, D) are those wanted."""
+    n = len(wanted)
+    if isinstance(features, Tensor) and features.ndim == 2 and len(features) == n - n % batch_size < n:
+        raise Wrong(f"It returns {len(features)} rows for {n} images: the last batch is dropped.")
+    tensor(features, tuple(wanted.shape), "It returns")
+    if close(features, wanted):
+        return
+    nearest = torch.cdist(features.detach().double(), wanted.double()).min(dim=1)
+    if nearest.values.max() < 1e-4 and len(set(nearest.indices.tolist())) == n:
+        raise Wrong("The order is lost: row n of the features belongs to image n, so do not shuffle.")
+    if close(features - 1, wanted):
+        raise Wrong("The features are those of train mode: call encoder.eval() before.")
+    raise Wrong("The features are not what the encoder gives for these images: return its results as they are.")
+
+
+# --- linear_probe
+
+
+def _features(train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor) -> str:
+    sets = f"{len(train_x)} training and {len(test_x)} test samples"
+    return f"{sets} of {int(train_y.max()) + 1} classes with {train_x.shape[1]} features"
+
+
+@exercise("week01")
+def linear_probe(student: Student) -> str:
+    """linear_probe(train_x, train_y, test_x, test_y) -> float: test accuracy in [0, 1] of a logistic regression.
+
+    A result with `.accuracy` is right too, and so is a strength of regularisation that is chosen on a part of the
+    training set: hence the tolerance, which the mistakes exceed by far.
+    """
+    agree(
+        student,
+        [_scales(student), _tempting(student), _relabelled(student)],
+        oracle.linear_probe,
+        oracle.LINEAR_PROBE_MISTAKES,
+        words=_features,
+        hint="Standardise both sets with mean and standard deviation of train_x, fit on train_x, score on test_x.",
+        tolerance=0.06,
+    )
+    return "The accuracy of a logistic regression on standardised features, fitted on the training set alone."
+
+
+def _scales(student: Student) -> tuple:
+    """The two features that tell the classes apart are tiny beside the others: standardising brings them out."""
+    corners = 2.2 * torch.tensor([[1.0, 0, 0, 0], [-0.5, 0.87, 0, 0], [-0.5, -0.87, 0, 0]])
+    size = torch.tensor([1e-3, 1e-3, 10, 100])
+    train_y = torch.arange(90) % 3
+    test_y = (3 * student.uniform(200) ** 2).long()
+    # The training set is noisier than the test set, so that their accuracies differ.
+    train_x, test_x = corners[train_y] + 1.6 * student.normal(90, 4), corners[test_y] + 0.7 * student.normal(200, 4)
+    return train_x * size, train_y, test_x * size, test_y
+
+
+def _tempting(student: Student) -> tuple:
+    """The first feature tells two classes apart; the second does so worse, and the other way round in the test set.
+
+    A few huge values make the first small once it is divided by a standard deviation of the test set.
+    """
+    train_y, test_y = torch.arange(100) % 2, torch.arange(200) % 2
+    train_sign, test_sign = 2.0 * train_y - 1, 2.0 * test_y - 1
+    lie = torch.where(torch.arange(100) % 8 < 6, 1.0, -1.0)
+    far = torch.where(torch.arange(200) < 20, 300.0, 1.0)
+    train_x = torch.stack([train_sign, train_sign * lie], dim=1) + 0.3 * student.normal(100, 2)
+    test_x = torch.stack([far * test_sign, -0.8 * test_sign], dim=1) + 0.3 * student.normal(200, 2)
+    return train_x, train_y, test_x, test_y
+
+
+def _relabelled(student: Student) -> tuple:
+    """In the test set two of three classes have swapped labels: whoever has seen test labels does too well."""
+    corners = 2.5 * torch.tensor([[1.0, 0], [-0.5, 0.87], [-0.5, -0.87]])
+    train_y, test_y = torch.arange(90) % 3, torch.arange(200) % 3
+    train_x, test_x = corners[train_y] + 0.6 * student.normal(90, 2), corners[test_y] + 0.6 * student.normal(200, 2)
+    return train_x, train_y, test_x, torch.tensor([1, 0, 2])[test_y]

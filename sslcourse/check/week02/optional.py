@@ -1,0 +1,128 @@
+"""Checks of the optional exercises of week 2: the sensitivity of features to rotation, and jigsaw puzzles."""
+
+import torch
+from torch import Tensor, nn
+
+from sslcourse.check.compare import agree, close, gives, number, tensor, two_parts
+from sslcourse.check.machinery import Student, Wrong, exercise
+from sslcourse.check.week02 import oracle
+
+# --- rotation_sensitivity
+
+
+class _Encoder(nn.Module):
+    """A bent map of images to features, another one in train mode."""
+
+    def __init__(self, weights: Tensor):
+        super().__init__()
+        self.weights = nn.Parameter(weights)
+        self.modes: list[bool] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.modes.append(self.training)
+        h = (images.flatten(1) @ self.weights.to(images.dtype)).tanh()
+        return h.roll(1, dims=1) * torch.linspace(0.2, 3, h.shape[1]) if self.training else h + 0.1
+
+
+def _encoded(encoder: nn.Module, images: Tensor) -> str:
+    return f"{len(images)} images"
+
+
+@exercise("week02")
+def rotation_sensitivity(student: Student) -> str:
+    """rotation_sensitivity(encoder, images) -> mean cosine distance to the rotations by 90, 180 and 270 degrees."""
+    cases = []
+    for n, training in ((6, True), (4, False), (1, True)):
+        encoder = _Encoder(0.4 * student.normal(75, 7)).train(training)
+        cases.append((encoder, student.uniform(n, 3, 5, 5)))
+    modes = [encoder.training for encoder, _ in cases]
+    for (encoder, images), training in zip(cases, modes, strict=True):
+        result = student(encoder, images)
+        number(result)
+        if any(encoder.modes):
+            raise Wrong("The encoder is in train mode while it is measured: call encoder.eval() before.")
+        if encoder.training != training:
+            came, left = ("train", "eval") if training else ("eval", "train")
+            raise Wrong(f"The encoder came in {came} mode and is left in {left} mode: restore the mode.")
+        if isinstance(result, Tensor) and result.requires_grad:
+            raise Wrong("It returns a tensor with its graph: use torch.no_grad() and return a float.")
+    agree(
+        student,
+        cases,
+        oracle.rotation_sensitivity,
+        oracle.ROTATION_SENSITIVITY_MISTAKES,
+        words=_encoded,
+        hint="For every image: 1 - cos between its features and those of each of its three rotations; then the mean.",
+    )
+
+    # What does not change under rotation has a sensitivity of 0.
+    mean_colour = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    if not close(came := number(student(mean_colour, cases[0][1])), 0.0, 1e-4):
+        raise Wrong(f"For the mean colour, which no rotation changes, {gives(came, 0.0)}")
+    return "Equal to the definition; 0 for features that no rotation changes; eval mode, and the mode is restored."
+
+
+# --- jigsaw_batch
+
+
+@exercise("week02")
+def jigsaw_batch(student: Student) -> str:
+    """jigsaw_batch(images, permutations, generator) -> (shuffled (N, C, H, W), labels (N,)).
+
+    permutations (P, T), T a square number: the tile at place i of a shuffled image is tile permutations[label][i].
+    """
+    cycle = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0], [3, 0, 1, 2], [1, 3, 2, 0], [2, 0, 3, 1]])
+    nine = torch.stack([torch.randperm(9, generator=student.generator) for _ in range(4)])
+    for shape, permutations in (((80, 3, 6, 6), cycle), ((60, 1, 9, 9), nine), ((1, 3, 6, 6), nine)):
+        _one_puzzle(student, student.uniform(*shape), permutations)
+
+    images = student.uniform(24, 3, 6, 6)
+    draws = [
+        two_parts(student(images, cycle, torch.Generator().manual_seed(s)), "shuffled, labels")[1] for s in (1, 1, 2)
+    ]
+    if not torch.equal(draws[0], draws[1]):
+        raise Wrong("The argument generator is not used: the same generator should give the same permutations.")
+    if torch.equal(draws[0], draws[2]):
+        raise Wrong("Every call gives the same permutations, whatever the generator: draw anew, without seeding.")
+    return "A permutation of its own for every image, tiles in their places, labels that match, from the generator."
+
+
+def _one_puzzle(student: Student, images: Tensor, permutations: Tensor) -> None:
+    n = len(images)
+    result = student(images, permutations, torch.Generator().manual_seed(3))
+    shuffled, labels = two_parts(result, "shuffled, labels")
+    shuffled, labels = tensor(shuffled, tuple(images.shape), "shuffled is"), tensor(labels, (n,), "labels is")
+    if labels.dtype != torch.int64:
+        raise Wrong(f"The labels are of type {labels.dtype}: they should be torch.int64.")
+
+    rows = permutations.tolist()
+    found = [_which(image, source, rows) for image, source in zip(shuffled, images, strict=True)]
+    if None in found:
+        for how, sentence in (
+            (
+                oracle.inverse,
+                "tile t is put to place permutation[t]: the other way, place i shows tile permutation[i].",
+            ),
+            (oracle.by_columns, "tiles are counted column by column: count them row by row."),
+        ):
+            others = [how(row) for row in rows]
+            if all(_which(image, source, others) is not None for image, source in zip(shuffled, images, strict=True)):
+                raise Wrong(f"It looks as if {sentence}")
+        raise Wrong(
+            f"Image {found.index(None)} is not shuffled by any of the permutations: whole tiles move as they are."
+        )
+    if labels.tolist() != found:
+        wrong = next(i for i in range(n) if int(labels[i]) != found[i])
+        raise Wrong(
+            f"Image {wrong} is shuffled by permutation {found[wrong]}, and its label is {int(labels[wrong])}: "
+            "the labels do not match the images."
+        )
+    if n >= 20 and len(set(found)) == 1:
+        raise Wrong("One permutation serves the whole batch: draw one for every image.")
+    if n >= 20 and len(set(found)) < len(rows):
+        raise Wrong(f"Only {len(set(found))} of {len(rows)} permutations occur among {n} images: draw from all.")
+
+
+def _which(image: Tensor, source: Tensor, rows: list[list[int]]) -> int | None:
+    """Which of the permutations makes the image of its source."""
+    return next((p for p, row in enumerate(rows) if torch.equal(oracle.jigsaw(source, row), image)), None)

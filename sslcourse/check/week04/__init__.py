@@ -1,0 +1,345 @@
+"""Checks of week 4, SimCLR. The definitions and the named mistakes are in oracle.py."""
+
+import copy
+from math import log
+
+import torch
+from torch import Tensor, nn
+
+from sslcourse.check.compare import agree, by_hand, close, gives, gradients_agree, number, tensor
+from sslcourse.check.machinery import Student, Wrong, exercise
+from sslcourse.check.report import report
+from sslcourse.check.sweep import sweep
+from sslcourse.check.week04 import oracle
+
+__all__ = ["alignment", "barlow_twins", "mi_lower_bound", "nt_xent", "projection_head", "report", "sweep", "train_step"]
+__all__ += ["two_views", "uniformity", "vicreg"]
+
+
+# --- two_views
+
+
+class _Lighten:
+    """An augmentation whose random numbers can be read off: it lightens every image of a batch by its own amount."""
+
+    def __init__(self):
+        self.inputs: list[Tensor] = []
+
+    def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        if images.ndim != 4:
+            raise ValueError(f"augment takes a batch (N, C, H, W), got shape {tuple(images.shape)}")
+        self.inputs += images.detach().clone().unbind()
+        return images + 0.1 + 0.4 * torch.rand(len(images), 1, 1, 1, generator=generator)
+
+
+def _amounts(views: Tensor, images: Tensor, name: str) -> Tensor:
+    """By how much each row of a view is lighter than its image; Wrong where a row is no view of its image."""
+    apart = views[:, None] - images  # (N, N, C, H, W)
+    spread = apart.amax(dim=(2, 3, 4)) - apart.amin(dim=(2, 3, 4))  # (N, N): 0 where a row is that image, lightened
+    source = spread.argmin(dim=1)
+    rows = torch.arange(len(images))
+    if spread[rows, source].max() > 1e-4:
+        raise Wrong(f"{name} is not what `augment` makes of the images: return its results as they are.")
+    if (wrong := (source != rows).nonzero()).numel():
+        n = int(wrong[0])
+        raise Wrong(f"Row {n} of {name} is a view of image {int(source[n])}: row n of both views comes from image n.")
+    return apart[rows, rows].mean(dim=(1, 2, 3))
+
+
+@exercise("week04")
+def two_views(student: Student) -> str:
+    """two_views(images, augment) -> (view0, view1): independent random numbers per view and per image."""
+    images = 0.4 * student.uniform(6, 3, 8, 8)
+    augment = _Lighten()
+    views = student(images, augment)
+    if views is None:
+        raise Wrong("It returns None: is the `return` missing?")
+    if not isinstance(views, tuple | list | Tensor) or len(views) != 2:
+        raise Wrong("It should return two views: `return view0, view1`.")
+    view0, view1 = (tensor(view, (6, 3, 8, 8), f"view{n} is") for n, view in enumerate(views))
+
+    for given in augment.inputs:
+        if not any(torch.equal(given, image) for image in images):
+            raise Wrong("`augment` was applied to something else than the images: views are made from the originals.")
+    amounts = [_amounts(view0, images, "view0"), _amounts(view1, images, "view1")]
+    for name, amount in zip(("view0", "view1"), amounts, strict=True):
+        if close(amount, torch.zeros(6)):
+            raise Wrong(f"{name} is the images themselves: both views are augmented.")
+    if close(*amounts):
+        raise Wrong("It looks as if both views are the same: `augment` must draw random numbers anew for each view.")
+    for name, amount in zip(("view0", "view1"), amounts, strict=True):
+        if close(amount, amount.mean().expand(6)):
+            raise Wrong(f"It looks as if one draw serves the whole batch: all of {name} is changed in the same way.")
+
+    again = student(images, _Lighten())
+    if close(again[0], view0):
+        raise Wrong("A second call gives the same views: do not seed the random numbers, every epoch needs new ones.")
+    return "Two different views of every image, each with random numbers of its own, in the order of the images."
+
+
+# --- projection_head
+
+
+@exercise("week04")
+def projection_head(student: Student) -> str:
+    """projection_head(in_dim, hidden_dim, out_dim) -> nn.Module: an MLP with one hidden layer."""
+    head = student(12, 20, 5)
+    if not isinstance(head, nn.Module):
+        raise Wrong(f"It returns a {type(head).__name__}, it should be an nn.Module.")
+    layers = [module for module in head.modules() if isinstance(module, nn.Linear)]
+    sizes = [(layer.in_features, layer.out_features) for layer in layers]
+    if sizes != [(12, 20), (20, 5)]:
+        raise Wrong(f"For (12, 20, 5) its linear layers are {sizes}, they should be [(12, 20), (20, 5)].")
+    h = student.normal(8, 12)
+    tensor(student.run(head, h), (8, 5), "The head returns")
+
+    # An affine map keeps midpoints; with a nonlinearity between the layers the head must not.
+    head.eval()
+    with torch.no_grad():
+        a, b, middle = (student.run(head, x) for x in (h, -h, torch.zeros_like(h)))
+    if close((a + b) / 2, middle, 1e-5):
+        raise Wrong("Without a nonlinearity between them, two linear layers are no more than one: put a ReLU between.")
+    return "One hidden layer of the size asked for, with a nonlinearity."
+
+
+# --- nt_xent
+
+
+def _pairs(z0: Tensor, *_) -> str:
+    return f"{len(z0)} pair{'s' * (len(z0) > 1)} in {z0.shape[1]} dimensions"
+
+
+@exercise("week04")
+def nt_xent(student: Student) -> str:
+    """nt_xent(z0, z1, temperature=0.5) -> scalar, the mean over all 2N embeddings (Chen et al. 2020, eq. 1)."""
+    # Related views of different lengths, as in training: every mistake changes the number.
+    z0 = student.normal(8, 16) * (0.5 + student.uniform(8, 1))
+    z1 = z0 + 0.7 * student.normal(8, 16)
+    few = by_hand(student.normal(3, 2)), by_hand(student.normal(3, 2)), 0.5
+    agree(
+        student,
+        [(z0, z1, 0.5), (z0, z1, 0.2), (z0, z1, 1.0)],
+        oracle.nt_xent,
+        oracle.NT_XENT_MISTAKES,
+        words=_pairs,
+        small=few,
+        hint="with these three pairs each row has five candidates.",
+    )
+    agree(student, [few, (z1, z0, 0.3)], oracle.nt_xent, words=_pairs)
+
+    # The corners: no temperature given, a single pair that has no negatives, total collapse.
+    left_out, wanted = number(student(z0, z1)), float(oracle.nt_xent(z0.double(), z1.double()))
+    if not close(left_out, wanted):
+        raise Wrong(f"Without a temperature {gives(left_out, wanted)} The default is 0.5.")
+    agree(student, [(z0[:1], z1[:1], 0.5)], oracle.nt_xent, words=_pairs)
+    same = torch.ones(6, 4)
+    if not close(came := number(student(same, same, 0.5)), log(11)):
+        raise Wrong(
+            f"When all 12 embeddings are equal {gives(came, log(11))} That is ln(2N-1): all are equally likely."
+        )
+
+    gradients_agree(student, (z0, z1, 0.5), oracle.nt_xent, names=("z0", "z1"))
+    return (
+        "Equal to the definition on random pairs, at four temperatures and for N = 1; gradients reach both views; "
+        "constant embeddings give ln(2N-1)."
+    )
+
+
+# --- train_step
+
+
+class _Net(nn.Module):
+    """Features of images, without batch norm, so that one pass or two make no difference; keeps what it was given."""
+
+    def __init__(self, pixels: int, features: int):
+        super().__init__()
+        self.layer = nn.Linear(pixels, features)
+        self.seen: list[Tensor] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.seen.append(images.detach().clone())
+        return self.layer(images.flatten(1)).tanh()
+
+
+def _pairs_seen(backbone: _Net, images: Tensor) -> tuple[Tensor, Tensor]:
+    """The two views of every image that the backbone saw, in whatever order it saw them."""
+    seen = torch.cat(backbone.seen) if backbone.seen else images[:0]
+    source = (seen.flatten(1)[:, None] - images.flatten(1)).square().sum(dim=2).argmin(dim=1)  # (seen,)
+    counts = torch.bincount(source, minlength=len(images))
+    if (counts != 2).any():
+        raise Wrong(f"The backbone saw {len(seen)} images for a batch of {len(images)}, not two views of each.")
+    order = source.argsort(stable=True)
+    view0, view1 = seen[order[0::2]], seen[order[1::2]]
+    if close(view0, view1, 1e-6):
+        raise Wrong("It looks as if both views are the same: the backbone saw every image twice in one version.")
+    if close(view0, images, 1e-6) or close(view1, images, 1e-6):
+        raise Wrong("The backbone saw the images themselves: it should see the two augmented views.")
+    return view0, view1
+
+
+def _rest_left_to_fit(nets: dict[str, nn.Module], before: nn.ModuleDict) -> None:
+    """No step, no backward pass, no change of mode."""
+    for name, net in nets.items():
+        if not all(map(close, net.parameters(), before[name].parameters())):
+            raise Wrong(f"It changes the weights of the {name}: the step is left to `fit`.")
+        if any(weights.grad is not None for weights in net.parameters()):
+            raise Wrong("It calls backward: return the loss with its graph, the backward pass is left to `fit`.")
+        if not net.training:
+            raise Wrong(f"It puts the {name} into eval mode: training needs train mode.")
+
+
+def _whole_graph(loss: Tensor, nets: dict[str, nn.Module], wanted: Tensor, exact: nn.ModuleDict) -> None:
+    """The gradients for all weights are those of the definition."""
+    if not isinstance(loss, Tensor) or not loss.requires_grad:
+        raise Wrong("The value is right, but it carries no graph: return the tensor itself, computed with gradients.")
+    loss.backward()
+    wanted.backward()
+    for name, net in nets.items():
+        gradients = [weights.grad for weights in net.parameters()]
+        if not any(gradient is not None and gradient.any() for gradient in gradients):
+            raise Wrong(f"The value is right, but no gradient reaches the {name}: it is detached on the way.")
+        for gradient, should in zip(gradients, exact[name].parameters(), strict=True):
+            if gradient is None or not close(gradient, should.grad, 1e-3):
+                raise Wrong(f"The value is right, but not the gradient for the {name}: one view is detached.")
+
+
+@exercise("week04")
+def train_step(student: Student) -> str:
+    """train_step(backbone, head, images, augment, temperature) -> loss with graph; no backward, no optimiser step."""
+    levels = torch.linspace(0.05, 0.75, 5)[:, None, None, None]
+    images = levels + 0.05 * student.uniform(5, 3, 4, 4)  # far enough apart to know an image by its views
+
+    def augment(batch: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return batch + 0.02 + 0.05 * torch.rand(batch.shape, generator=generator)
+
+    backbone = _Net(48, 12)
+    head = nn.Sequential(nn.Linear(12, 12), nn.Tanh(), nn.Linear(12, 6))
+    nets = {"backbone": backbone, "head": head}
+    with torch.no_grad():
+        for weights in (*backbone.parameters(), *head.parameters()):
+            weights.copy_(student.normal(*weights.shape) * 0.7)
+    exact = copy.deepcopy(nn.ModuleDict(nets)).double()
+
+    loss = student(backbone, head, images, augment, 0.2)
+    value = number(loss)
+    _rest_left_to_fit(nets, exact)
+
+    # The definition on exactly those views that the backbone saw; the order of the pairs does not matter to the loss.
+    view0, view1 = _pairs_seen(backbone, images)
+    h0, h1 = exact["backbone"](view0.double()), exact["backbone"](view1.double())
+    z0, z1 = exact["head"](h0), exact["head"](h1)
+    wanted = oracle.nt_xent(z0, z1, 0.2)
+    if not close(value, wanted):
+        found = f"On 5 images {gives(value, wanted.item())}"
+        if close(value, oracle.nt_xent(h0, h1, 0.2)):
+            raise Wrong(f"{found}\nIt looks as if the head is left out: the loss compares z = head(h), not h.")
+        if any(close(value, oracle.nt_xent(z0, z1, t)) for t in (0.07, 0.1, 0.5, 1.0)):
+            raise Wrong(f"{found}\nIt looks as if the temperature is not passed on to nt_xent.")
+        raise Wrong(f"{found}\nThe loss is nt_xent(z0, z1, temperature) of the projections of the two views.")
+    _whole_graph(loss, nets, wanted, exact)
+    return "The loss of two augmented views through backbone and head, with its graph; no backward pass, no step."
+
+
+# --- alignment, uniformity, mi_lower_bound
+
+
+@exercise("week04")
+def alignment(student: Student) -> str:
+    """alignment(z0, z1): mean squared distance of positive pairs on the unit sphere; a scalar tensor or a float."""
+    z0 = student.normal(9, 5) * (0.5 + student.uniform(9, 1))
+    z1 = z0 + 0.8 * student.normal(9, 5)
+    few = by_hand(student.normal(2, 2)), by_hand(student.normal(2, 2))
+    agree(
+        student,
+        [(z0, z1), (3 * z1, z0), few],
+        oracle.alignment,
+        oracle.ALIGNMENT_MISTAKES,
+        words=_pairs,
+        small=few,
+        hint="with these two pairs it is the mean of two squared distances between directions.",
+    )
+    agree(student, [(z0, 2 * z0), (z0, -z0), (z0[:1], z1[:1])], oracle.alignment, words=_pairs)
+    return "Equal to the definition on random pairs; 0 for pairs of one direction, 4 for opposite ones."
+
+
+def _points(z: Tensor, *_) -> str:
+    return f"{len(z)} points in {z.shape[1]} dimensions"
+
+
+@exercise("week04")
+def uniformity(student: Student) -> str:
+    """uniformity(z, t=2): log of the mean of exp(-t d^2) over pairs i < j; a scalar tensor or a float."""
+    z = student.normal(9, 3) * (0.5 + student.uniform(9, 1))
+    few = by_hand(student.normal(3, 2)), 2.0
+    agree(
+        student,
+        [(z, 2.0), (z, 1.0), (z, 3.0), (student.normal(20, 4), 2.0), few],
+        oracle.uniformity,
+        oracle.UNIFORMITY_MISTAKES,
+        words=_points,
+        small=few,
+        hint="three points make three pairs.",
+    )
+    left_out, wanted = number(student(z)), float(oracle.uniformity(z.double()))
+    if not close(left_out, wanted):
+        raise Wrong(f"Without t {gives(left_out, wanted)} The default is t = 2.")
+    agree(student, [(z[:2], 2.0), (torch.ones(5, 3), 2.0)], oracle.uniformity, words=_points)
+    return "Equal to the definition on random points, for three t and for a single pair; 0 where all points coincide."
+
+
+@exercise("week04")
+def mi_lower_bound(student: Student) -> str:
+    """mi_lower_bound(loss, n_candidates) -> float: ln(n_candidates) - loss, in nats."""
+    agree(
+        student,
+        [(0.5, 128), (2.3, 17), (0.0, 511)],
+        oracle.mi_lower_bound,
+        oracle.MI_LOWER_BOUND_MISTAKES,
+        words=lambda loss, n: f"loss = {loss} and {n} candidates",
+    )
+    if number(student(2.0, 4)) == 0:
+        raise Wrong("A loss above ln(n_candidates) gives a bound below 0: true, if useless; do not cut it off.")
+    return "ln(n_candidates) - loss."
+
+
+# --- two losses without negatives
+
+
+@exercise("week04")
+def vicreg(student: Student) -> str:
+    """vicreg(z0, z1, invariance=25.0, variance=25.0, covariance=1.0) -> scalar (Bardes et al. 2022, eq. 1-6).
+
+    The constants of the published code and of lightly (the squared distance is averaged over all values, the variance
+    terms over the two views) and those of the paper's equations are both right, and so are variances that divide by N.
+    """
+    z0 = 0.7 * student.normal(16, 5) @ student.normal(5, 5)
+    z1 = z0 + 0.5 * student.normal(16, 5)
+    weights = [(25.0, 25.0, 1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)]
+    small = 0.3 * student.normal(12, 4)  # every hinge of the variance term is active
+    cases = [*((z0, z1, *w) for w in weights), (small, -small, *weights[0])]
+    agree(student, cases, oracle.VICREG_READINGS, words=_weighted, tolerance=1e-3)
+    agree(student, [(z0, z1)], oracle.VICREG_READINGS, words=_pairs, tolerance=1e-3)
+    if not getattr(student(z0.requires_grad_(), z1), "requires_grad", False):
+        raise Wrong("The value is right, but it carries no gradient, so nothing could learn from it.")
+    return "Equal to the definition, term by term and together."
+
+
+def _weighted(z0: Tensor, z1: Tensor, *weights: float) -> str:
+    return f"{_pairs(z0)}, with the weights {weights} for invariance, variance and covariance,"
+
+
+@exercise("week04")
+def barlow_twins(student: Student) -> str:
+    """barlow_twins(z0, z1, lambda_=5e-3) -> scalar (Zbontar et al. 2021, eq. 1 and 2).
+
+    A sum over the D x D cross-correlation matrix, as in lightly, without a factor in front; standard deviations that
+    divide by N or by N - 1 are both right.
+    """
+    z0 = student.normal(16, 5) @ student.normal(5, 5) + 1
+    z1 = z0 + student.normal(16, 5)
+    cases = [(z0, z1, 5e-3), (z0, z1, 0.0), (z0, z1, 1.0), (z1, z0, 0.1)]
+    agree(student, cases, oracle.BARLOW_TWINS_READINGS, words=_pairs, tolerance=1e-3)
+    agree(student, [(z0, z1)], oracle.BARLOW_TWINS_READINGS, words=_pairs, tolerance=1e-3)
+    if not getattr(student(z0.requires_grad_(), z1), "requires_grad", False):
+        raise Wrong("The value is right, but it carries no gradient, so nothing could learn from it.")
+    return "Equal to the definition at four weights."

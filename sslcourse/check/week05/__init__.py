@@ -1,0 +1,348 @@
+"""Checks of week 5, MoCo, SCAN and PMI clustering. Definitions and named mistakes are in oracle.py."""
+
+import copy
+from math import log
+
+import torch
+from torch import Tensor, nn
+
+from sslcourse.check.compare import agree, by_hand, close, gives, gradients_agree, number, tensor
+from sslcourse.check.machinery import Student, Wrong, exercise
+from sslcourse.check.report import report
+from sslcourse.check.sweep import sweep
+from sslcourse.check.week05 import oracle
+from sslcourse.check.week05.matching import examine_matching
+
+__all__ = ["Queue", "cluster_accuracy", "info_nce", "mine_neighbours", "pmi_loss", "report", "scan_loss", "sweep"]
+__all__ += ["update_ema", "update_marginal"]
+
+
+# --- update_ema
+
+
+def _pair(student: Student) -> tuple[nn.Module, nn.Module]:
+    """Two small networks of one structure with different numbers in every parameter and buffer."""
+
+    def network() -> nn.Module:
+        net = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 2))
+        with torch.no_grad():
+            for value in (*net.parameters(), *net.buffers()):
+                value.copy_(student.normal(*value.shape) if value.is_floating_point() else torch.tensor(0))
+        return net
+
+    young, old = network(), network()
+    young[1].num_batches_tracked += 7
+    old[1].num_batches_tracked += 3
+    return young, old
+
+
+def _parameters_moved(old: nn.Module, before: nn.Module, young: nn.Module, momentum: float) -> None:
+    """Every parameter of the teacher is where the moving average puts it."""
+    triples = list(zip(old.named_parameters(), before.parameters(), young.parameters(), strict=True))
+    states = []
+    for (_, came), was, new in triples:
+        came = came.detach()
+        right = momentum * was + (1 - momentum) * new
+        states.append((close(came, right), close(came, was), close(came, momentum * new + (1 - momentum) * was)))
+    if all(right for right, _, _ in states):
+        return
+    if all(kept for _, kept, _ in states):
+        raise Wrong("The teacher has not changed: change its parameters in place, the caller has no other.")
+    if all(reversed_ for _, _, reversed_ in states):
+        raise Wrong(
+            f"It looks as if the momentum is the wrong way round: with momentum = {momentum} the teacher keeps "
+            f"{momentum:.0%} of itself and takes {1 - momentum:.0%} of the student."
+        )
+    n = [right for right, _, _ in states].index(False)
+    (name, came), was, new = triples[n]
+    wanted = momentum * was + (1 - momentum) * new
+    also = " Others are right: treat all of parameters() alike." if any(right for right, _, _ in states) else ""
+    raise Wrong(
+        f"With momentum = {momentum}, a weight of {name!r} that is {float(was.flatten()[0]):.4f} in the teacher and "
+        f"{float(new.flatten()[0]):.4f} in the student: {gives(float(came.flatten()[0]), float(wanted.flatten()[0]))}"
+        f"{also}"
+    )
+
+
+def _buffers_copied(old: nn.Module, before: nn.Module, young: nn.Module, momentum: float) -> None:
+    for (name, came), was, new in zip(old.named_buffers(), before.buffers(), young.buffers(), strict=True):
+        if close(came, new, 1e-6):
+            continue
+        if close(came, was, 1e-6):
+            raise Wrong(f"The buffers are forgotten: {name!r}, a running statistic of batch norm, is to be copied.")
+        if close(came, momentum * was + (1 - momentum) * new) or not came.is_floating_point():
+            raise Wrong(f"The buffers are averaged: {name!r} is no weight, copy it from the student.")
+        raise Wrong(f"The buffer {name!r} of the teacher is not the student's: copy it.")
+
+
+@exercise("week05")
+def update_ema(student: Student) -> str:
+    """update_ema(student, teacher, momentum): teacher in place, parameters averaged, buffers copied, no gradients."""
+    for momentum, frozen in ((0.9, True), (0.9, False), (0.25, True), (1.0, True), (0.0, True)):
+        young, old = _pair(student)
+        old.requires_grad_(not frozen)
+        before, kept = copy.deepcopy(old), copy.deepcopy(young)
+        weights = list(old.parameters())
+        student(young, old, momentum)
+
+        if not all(map(close, young.state_dict().values(), kept.state_dict().values())):
+            raise Wrong("It changes the student: only the teacher moves.")
+        if any(now is not was for now, was in zip(old.parameters(), weights, strict=True)):
+            raise Wrong("It replaces the teacher's parameters by new ones: change the values in place.")
+        if any(not weight.is_leaf for weight in weights):
+            raise Wrong("The teacher's parameters have become part of the graph: average under torch.no_grad().")
+        with torch.no_grad():
+            _parameters_moved(old, before, young, momentum)
+            _buffers_copied(old, before, young, momentum)
+            shared = {value.data_ptr() for value in young.state_dict().values()}
+        if any(value.data_ptr() in shared for value in old.state_dict().values()):
+            raise Wrong("Teacher and student now share memory: the student's next step would move both. Copy values.")
+    return "Parameters averaged in place, buffers copied, at four momenta; the student and the graph are left alone."
+
+
+# --- Queue
+
+
+def _rows_in(found: Tensor, wanted: Tensor) -> Tensor:
+    """For every row of wanted, whether it is among the rows of found."""
+    return ((found[:, None] - wanted).abs().amax(dim=2) < 1e-4).any(dim=0)
+
+
+def _held(queue: nn.Module, size: int, dim: int) -> Tensor:
+    """The keys as they are now, a copy; Wrong where they are no buffer of that size."""
+    if not isinstance(queue, nn.Module):
+        raise Wrong(f"Queue(size, dim) gives a {type(queue).__name__}, it should be an nn.Module.")
+    if "keys" in dict(queue.named_parameters()):
+        raise Wrong("keys is a parameter, which an optimiser would train: use self.register_buffer.")
+    if "keys" not in dict(queue.named_buffers()):
+        raise Wrong("It has no buffer called keys: self.register_buffer('keys', ...) in __init__.")
+    keys = queue.keys
+    if tuple(keys.shape) != (size, dim):
+        raise Wrong(f"keys is a tensor of shape {tuple(keys.shape)}, it should stay ({size}, {dim}).")
+    if keys.requires_grad or keys.grad_fn is not None:
+        raise Wrong("The keys in the queue carry a gradient, and with it the graphs of old batches: detach them.")
+    return keys.detach().clone()
+
+
+@exercise("week05")
+def Queue(student: Student) -> str:
+    """class Queue(nn.Module): __init__(size, dim), buffer keys (size, dim), enqueue(keys): the oldest go first."""
+    for size, dim, batches in ((8, 5, (3, 3, 3, 5, 1, 8, 4)), (7, 4, (7, 2, 6, 6)), (6, 3, (2, 2, 2, 2))):
+        queue = student(size, dim)
+        first = _held(queue, size, dim)
+        lengths = first.norm(dim=1)
+        if not close(lengths, torch.ones(size)):
+            raise Wrong(f"At first the keys have lengths like {float(lengths[0]):.3f}: start with random unit vectors.")
+        if close(first, first[:1].expand(size, dim)):
+            raise Wrong("At first all keys are the same: start with random ones.")
+        history, fresh = [], 0
+        for step, n in enumerate(batches):
+            keys = student.normal(n, dim) * 3
+            before = _held(queue, size, dim)
+            student.run(queue.enqueue, (keys * 1).requires_grad_())
+            now, fresh = _held(queue, size, dim), fresh + n
+            said = f"In a queue of {size}, after batches of {', '.join(map(str, batches[: step + 1]))}: "
+            if _rows_in(now, keys).any():
+                raise Wrong(f"{said}the keys are not normalised: every key in the queue has length 1.")
+            unit = oracle.unit(keys)
+            history.append(unit)
+            _latest_kept(said, now, before, history, crossing=0 < fresh % size < n)
+            if int(_rows_in(now, first).sum()) > max(0, size - fresh):
+                raise Wrong(f"{said}some of the random keys of the beginning are still there: a key is held twice.")
+    again = _held(student(8, 5), 8, 5)
+    if close(again, _held(student(8, 5), 8, 5)):
+        raise Wrong("Two queues start with the same keys: do not seed the random numbers.")
+    return "Random unit vectors at first; keys normalised and detached; the oldest go first, also across the end."
+
+
+def _latest_kept(said: str, now: Tensor, before: Tensor, history: list[Tensor], crossing: bool) -> None:
+    """The queue holds exactly the latest keys; the keys of one batch are equally old."""
+    new = history[-1]
+    if close(now, before):
+        raise Wrong(f"{said}the queue has not changed: enqueue replaces the oldest keys in place.")
+    missing = int((~_rows_in(now, new)).sum())
+    if missing and crossing:
+        raise Wrong(
+            f"{said}{missing} of {len(new)} new keys are missing. It looks as if a batch that crosses the end is cut "
+            "off there: the rest goes on at the beginning."
+        )
+    if missing:
+        raise Wrong(f"{said}{missing} of {len(new)} new keys are missing: all keys of a batch go in.")
+    room, lost = len(now), 0
+    for batch in reversed(history):
+        lost += max(0, min(room, len(batch)) - int(_rows_in(now, batch).sum()))
+        room = max(0, room - len(batch))
+    if lost:
+        raise Wrong(
+            f"{said}{lost} of the {len(now) - room} latest keys are gone, while older ones are still there. It looks "
+            "as if the newest are replaced: remember where the last batch ended, and go on from there."
+        )
+
+
+# --- info_nce
+
+
+def _queries(q: Tensor, k: Tensor, queue: Tensor, *_) -> str:
+    return f"{len(q)} quer{'ies' if len(q) > 1 else 'y'} and a queue of {len(queue)} in {q.shape[1]} dimensions"
+
+
+@exercise("week05")
+def info_nce(student: Student) -> str:
+    """info_nce(q, k, queue, temperature=0.07) -> scalar (He et al. 2020, eq. 1)."""
+    q = student.normal(6, 8) * (0.5 + student.uniform(6, 1))
+    k = (q + 0.8 * student.normal(6, 8)) * (0.5 + student.uniform(6, 1))
+    queue = student.normal(11, 8) * (0.5 + student.uniform(11, 1))
+    few = *(by_hand(student.normal(n, 2)) for n in (2, 2, 3)), 0.5
+    agree(
+        student,
+        [(q, k, queue, 0.5), (q, k, queue, 0.3), (q, k, queue, 1.0)],
+        oracle.info_nce,
+        oracle.INFO_NCE_MISTAKES,
+        words=_queries,
+        small=few,
+        hint="each query has four candidates: its own key and the three of the queue.",
+    )
+    agree(student, [few, (q[:1], k[:1], queue, 0.2), (q, k, queue[:1], 0.2)], oracle.info_nce, words=_queries)
+    left_out, wanted = number(student(q, k, queue)), float(oracle.info_nce(q.double(), k.double(), queue.double()))
+    if not close(left_out, wanted):
+        raise Wrong(f"Without a temperature {gives(left_out, wanted)} The default is 0.07.")
+    same = number(student(torch.ones(4, 3), torch.ones(4, 3), torch.ones(9, 3), 0.1))
+    if not close(same, log(10)):
+        raise Wrong(f"When all embeddings are equal and the queue holds 9 {gives(same, log(10))} That is ln(K+1).")
+
+    keys = k.double(), queue.double()
+    gradients_agree(student, (q, k, queue, 0.5), lambda q, *_: oracle.info_nce(q, *keys, 0.5), names=("q",))
+    inputs = [x.clone().requires_grad_() for x in (q, k, queue)]
+    student(*inputs, 0.5).backward()
+    for name, x in (("k", inputs[1]), ("the queue", inputs[2])):
+        if x.grad is not None and x.grad.any():
+            raise Wrong(f"The value is right, but a gradient reaches {name}: keys are targets, detach them.")
+    return "Equal to the definition at four temperatures; equal embeddings give ln(K+1); gradients reach q only."
+
+
+# --- mine_neighbours
+
+
+@exercise("week05")
+def mine_neighbours(student: Student) -> str:
+    """mine_neighbours(features, k, exclude_self=True) -> (N, k): the nearest by cosine, nearest first."""
+    x = student.normal(15, 4) * (0.2 + 2 * student.uniform(15, 1))
+    for features, k, without in ((x, 4, True), (x, 12, False), (x, 1, True), (student.normal(1100, 3), 2, True)):
+        found = tensor(student(features, k, without), (len(features), k), "It returns").long()
+        unit = oracle.unit(features.double())
+        similarity = unit @ unit.T  # (N, N)
+        itself = found == torch.arange(len(features))[:, None]
+        if without and itself.any():
+            raise Wrong(
+                "Some images are among their own neighbours: with exclude_self=True an image itself is left out."
+            )
+        if not without and not itself.any(dim=1).all():
+            raise Wrong("With exclude_self=False an image is its own nearest neighbour.")
+        if without:
+            similarity.fill_diagonal_(-torch.inf)
+        wanted = similarity.topk(k, dim=1).values
+        came = similarity.gather(1, found)
+        if not close(came, wanted):
+            distances = torch.cdist(features.double(), features.double()).fill_diagonal_(torch.inf)
+            if torch.equal(distances.topk(k, dim=1, largest=False).indices, found):
+                raise Wrong(
+                    "These are the nearest by distance: features are compared by cosine, whatever their length."
+                )
+            if close(came.sort(dim=1).values, wanted.sort(dim=1).values):
+                raise Wrong("The neighbours are right, but not in order: the nearest comes first.")
+            raise Wrong(f"Of {len(features)} points, some of the {k} neighbours are not the nearest by cosine.")
+    return "The nearest by cosine, without the image itself; with it where it is asked for."
+
+
+# --- scan_loss, pmi_loss, update_marginal
+
+
+def _logits(a: Tensor, b: Tensor, *_) -> str:
+    return f"{len(a)} pair{'s' * (len(a) > 1)} and {a.shape[1]} clusters"
+
+
+@exercise("week05")
+def scan_loss(student: Student) -> str:
+    """scan_loss(anchor_logits, neighbour_logits, entropy_weight=5.0) -> scalar (Van Gansbeke et al. 2020, eq. 2)."""
+    a = 2 * student.normal(9, 4)
+    b = a + 1.5 * student.normal(9, 4)
+    few = by_hand(student.normal(2, 2)), by_hand(student.normal(2, 2)), 1.0
+    agree(
+        student,
+        [(a, b, 5.0), (a, b, 1.0), (b, a, 2.0)],
+        oracle.scan_loss,
+        oracle.SCAN_LOSS_MISTAKES,
+        words=_logits,
+        small=few,
+        hint="two pairs give two inner products and one mean of p over two anchors.",
+    )
+    agree(student, [few, (a[:1], b[:1], 3.0), (a, b, 0.0)], oracle.scan_loss, words=_logits)
+    left_out, wanted = number(student(a, b)), float(oracle.scan_loss(a.double(), b.double()))
+    if not close(left_out, wanted):
+        raise Wrong(f"Without a weight {gives(left_out, wanted)} The default is 5.")
+    uniform = number(student(torch.zeros(6, 5), torch.zeros(6, 5), 2.0))
+    if not close(uniform, -log(5)):
+        raise Wrong(f"For uniform probabilities over 5 clusters and weight 2 {gives(uniform, -log(5))}")
+
+    gradients_agree(student, (a, b, 5.0), oracle.scan_loss, names=("anchor_logits", "neighbour_logits"))
+
+    # One cluster for everything, and very sure of it: the probabilities of the others are 0 in float32.
+    sure = torch.tensor([[200.0, 0.0, -200.0]]).expand(4, 3).clone().requires_grad_()
+    loss = student(sure, sure.detach(), 5.0)
+    loss.backward()
+    if not close(loss, 0.0) or not sure.grad.isfinite().all():
+        raise Wrong("With logits of 200 and -200 its value or gradient is not finite: 0 * log 0 counts as 0.")
+    return "Equal to the definition at four weights; ln C where nothing is decided; finite where everything is."
+
+
+@exercise("week05")
+def pmi_loss(student: Student) -> str:
+    """pmi_loss(student_probs, teacher_probs, marginal, gamma=0.65) -> scalar, from probabilities."""
+    p, t = (student.normal(7, 4).mul(1.5).softmax(dim=1) for _ in range(2))
+    marginal = student.normal(4).softmax(dim=0)
+    cases = [(p, t, marginal, 0.65), (p, t, marginal, 1.0), (t, p, marginal, 0.55)]
+    agree(student, cases, oracle.pmi_loss, oracle.PMI_LOSS_MISTAKES, words=_logits)
+    agree(student, [(p[:1], t[:1], marginal, 0.8), (p, t, marginal)], oracle.pmi_loss, words=_logits)
+    even = torch.full((5,), 0.2)
+    for what, rows, wanted in (
+        ("perfect balanced clusters", torch.eye(5), -log(5)),
+        ("uniform probabilities", even.expand(5, 5).clone(), -0.7 * log(5)),
+    ):
+        if not close(came := number(student(rows, rows, even, 0.65)), wanted, 1e-3):
+            raise Wrong(f"For {what} in 5 clusters and gamma = 0.65 {gives(came, wanted)}")
+    targets = t.double(), marginal.double()
+    gradients_agree(
+        student, (p, t, marginal, 0.65), lambda p, *_: oracle.pmi_loss(p, *targets), names=("student_probs",)
+    )
+    return "Equal to the definition at four gammas; -ln C for perfect clusters, -(2 - 2 gamma) ln C for uniform ones."
+
+
+@exercise("week05")
+def update_marginal(student: Student) -> str:
+    """update_marginal(marginal, teacher_probs, momentum=0.9) -> (K,)."""
+    marginal, probs = student.normal(4).softmax(dim=0), student.normal(6, 4).mul(2).softmax(dim=1)
+    mean = probs.mean(dim=0)
+    for momentum in (0.9, 0.5, 0.0):
+        came = tensor(student(marginal, probs.clone().requires_grad_(), momentum), (4,), "It returns")
+        if came.requires_grad:
+            raise Wrong("The marginal carries a gradient: detach the teacher's probabilities.")
+        wrong = {
+            "the momentum is the wrong way round": (1 - momentum) * marginal + momentum * mean,
+            "the batch is summed: take its mean": momentum * marginal + (1 - momentum) * probs.sum(dim=0),
+        }
+        if not close(came, momentum * marginal + (1 - momentum) * mean):
+            fits = next((f" It looks as if {why}." for why, value in wrong.items() if close(came, value)), "")
+            wanted = momentum * marginal + (1 - momentum) * mean
+            raise Wrong(f"With momentum = {momentum}, for cluster 0 {gives(float(came[0]), float(wanted[0]))}{fits}")
+    if not close(student(marginal, probs), 0.9 * marginal + 0.1 * mean):
+        raise Wrong("Without a momentum the default is 0.9.")
+    return "The moving average of how often each cluster is used."
+
+
+# --- cluster_accuracy
+
+
+@exercise("week05")
+def cluster_accuracy(student: Student) -> str:
+    """cluster_accuracy(assignments, labels) -> (accuracy, {cluster: class}), the Hungarian method."""
+    return examine_matching(student)

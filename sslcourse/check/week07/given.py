@@ -1,0 +1,88 @@
+"""Checks of week 7: the crops, nearest neighbours as a classifier, the schedule."""
+
+import torch
+from torch import Tensor
+
+from sslcourse.check.compare import close, gives, number, tensor
+from sslcourse.check.machinery import Student, Wrong, exercise
+from sslcourse.check.week07 import knn_oracle as oracle
+
+
+@exercise("week07")
+def multi_crop(student: Student) -> str:
+    """multi_crop(images, n_local, global_size=32, local_size=16, generator=None) -> [2 global, n_local local views]."""
+    for n_local, sizes in ((3, (32, 16)), (0, (24, 8)), (1, (16, 16))):
+        image = student.uniform(1, 3, 32, 32)
+        images = image.expand(6, 3, 32, 32).clone()
+        views = student(images, n_local, *sizes)
+        if not isinstance(views, list | tuple) or len(views) != 2 + n_local:
+            raise Wrong(
+                f"With n_local = {n_local} it should return {2 + n_local} views in a list, 2 global ones first."
+            )
+        for i, view in enumerate(views):
+            size = sizes[0] if i < 2 else sizes[1]
+            tensor(view, (6, 3, size, size), f"View {i} is")
+            if view.min() < 0 or view.max() > 1:
+                raise Wrong(f"View {i} has values outside [0, 1].")
+            if close(view, view[:1].expand_as(view), 1e-6):
+                raise Wrong(f"View {i} shows the same crop of every image: random numbers are drawn for each.")
+        if close(views[0], views[1], 1e-6):
+            raise Wrong("Both global views are the same: draw random numbers for each view.")
+    # Which image a row comes from: four of one grey each, which no colour change turns around.
+    greys = torch.linspace(0, 1, 2)[:, None, None, None].expand(2, 3, 32, 32).clone()
+    for i, view in enumerate(student(greys, 1)):
+        if not view[0].mean() < view[1].mean():
+            raise Wrong(f"In view {i} the rows are out of order: row n of every view comes from image n.")
+    once, again = (student(images, 1, 32, 16, torch.Generator().manual_seed(3)) for _ in range(2))
+    if not all(map(close, once, again)):
+        raise Wrong("With the same generator it gives other views: hand it to every transform.")
+    return "Two global views, then the local ones, each image cropped for itself."
+
+
+def _words(train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor, k: int = 20, t: float = 0.07) -> str:
+    return f"{len(train_x)} training and {len(test_x)} test rows, k = {k}, temperature = {t}"
+
+
+@exercise("week07")
+def knn_accuracy(student: Student) -> str:
+    """knn_accuracy(train_x, train_y, test_x, test_y, k=20, temperature=0.07) -> float, weights exp(cosine / T)."""
+    data = [oracle.tissue_like(student, n, m, c, 3) for n, m, c in ((60, 90, 4), (40, 70, 3), (90, 80, 5))]
+    cases = [(*data[0], 15, 0.2), (*data[1], 7, 0.5), (*data[2],), (*data[0], 1, 0.07), (*data[2], 30, 0.05)]
+    values = [number(student(*case)) for case in cases]
+    wanted = [oracle.knn_accuracy(*case) for case in cases]
+    # Sums in another order may turn a tie: one test row more or less is the same.
+    same = [abs(v - w) <= 1.01 / len(case[3]) for v, w, case in zip(values, wanted, cases, strict=True)]
+    exactly = [close(v, w, 1e-6) for v, w in zip(values, wanted, strict=True)]
+    if not all(same) or sum(exactly) < len(cases) - 1:
+        first = (same if not all(same) else exactly).index(False)
+        found = f"On {_words(*cases[first])} {gives(values[first], wanted[first])}"
+
+        def fits(wrong) -> bool:
+            return all(close(value, wrong(*case), 1e-6) for value, case in zip(values, cases, strict=True))
+
+        fitting = [sentence for sentence, variants in oracle.KNN_MISTAKES if any(map(fits, variants))]
+        raise Wrong(f"{found}\nIt looks as if {fitting[0]}" if len(fitting) == 1 else found)
+
+    # One very near neighbour of class 1 against four far ones of class 0, by hand.
+    train_x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0], [0.1, 1.0], [-0.1, 1.0]])
+    train_y = torch.tensor([1, 0, 0, 0, 0])
+    case = train_x, train_y, torch.tensor([[3.0, 0.3]]), torch.tensor([1]), 5, 0.07
+    if number(student(*case)) != 1.0:
+        raise Wrong("One neighbour in the same direction, four at right angles: the near one decides, yours says no.")
+    return "Equal to the weighted vote for five k and temperatures; lengths of the features do not count."
+
+
+@exercise("week07")
+def cosine_schedule(student: Student) -> str:
+    """cosine_schedule(start, end, steps, warmup=0) -> (steps,)."""
+    for case in ((1.0, 0.0, 11, 0), (0.9, 1.0, 8, 0), (2.0, 0.5, 10, 4), (1.0, 0.0, 5, 5), (3.0, 1.0, 1, 0)):
+        came = tensor(student(*case), (case[2],), f"For {case} it returns").double()
+        wanted = torch.tensor(oracle.schedule(*case)).double()
+        if close(came, wanted):
+            continue
+        if close(came, torch.tensor(oracle.off_by_one(*case)).double()):
+            raise Wrong("The last value is not reached: step steps - 1 has the value end.")
+        step = int((came - wanted).abs().argmax())
+        found = gives(float(came[step]), float(wanted[step]))
+        raise Wrong(f"For start, end, steps, warmup = {case}, step {step}: {found}")
+    return "A straight line, then half a cosine; the last value is the end."

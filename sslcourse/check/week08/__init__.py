@@ -1,0 +1,362 @@
+"""Checks of week 8, masked image modelling. Definitions and mistakes: oracle.py, tokens_oracle.py."""
+
+import torch
+from torch import Tensor, nn
+
+from sslcourse.check.compare import agree, close, gives, gradients_agree, number, tensor
+from sslcourse.check.machinery import Student, Wrong, exercise
+from sslcourse.check.report import report
+from sslcourse.check.sweep import sweep
+from sslcourse.check.week08 import oracle, tokens_oracle
+
+__all__ = ["MAE", "beit_loss", "block_mask", "ibot_loss", "mae_loss", "random_mask", "report", "sweep"]
+
+
+# --- random_mask
+
+
+def _bool(value: object, shape: tuple[int, ...]) -> Tensor:
+    mask = tensor(value, shape, "It returns")
+    if mask.dtype != torch.bool:
+        raise Wrong(f"The mask is of type {mask.dtype}, it should be torch.bool: then mask and ~mask pick patches.")
+    return mask
+
+
+def _counts(mask: Tensor, masked: int, what: str) -> None:
+    """Every row of the mask holds exactly so many True."""
+    counts = mask.sum(dim=1)
+    if (counts == masked).all():
+        return
+    length = mask.shape[1]
+    if (counts == length - masked).all():
+        raise Wrong(f"{what} every row masks {length - masked}: the mask is inverted, True is a masked patch.")
+    if counts.unique().numel() > 1:
+        raise Wrong(
+            f"{what} the rows mask {int(counts.min())} to {int(counts.max())} patches: every patch is drawn by itself. "
+            f"Each row should mask exactly {masked}, so that the visible patches of a batch form one tensor."
+        )
+    raise Wrong(f"{what} every row masks {int(counts[0])} patches, it should be int(ratio * n_patches) = {masked}.")
+
+
+@exercise("week08")
+def random_mask(student: Student) -> str:
+    """random_mask(n, n_patches, ratio, generator=None) -> bool (n, n_patches), exactly int(ratio * n_patches) True."""
+    for n, length, ratio in ((64, 16, 0.75), (5, 49, 0.6), (1, 64, 0.9), (7, 10, 0.25), (3, 4, 0.5), (4, 9, 0.95)):
+        mask = _bool(student(n, length, ratio, student.generator), (n, length))
+        _counts(mask, int(ratio * length), f"For {length} patches and ratio {ratio}")
+
+    # Rows of their own, and no place that is masked more often than another: 4,000 rows, 6 standard deviations.
+    mask = _bool(student(4000, 8, 0.5, student.generator), (4000, 8))
+    if (mask == mask[:1]).all():
+        raise Wrong("All rows of the mask are the same: draw random numbers for every image by itself.")
+    often = mask.double().mean(dim=0)
+    if (often - 0.5).abs().max() > 0.05:
+        worst = int((often - 0.5).abs().argmax())
+        raise Wrong(
+            f"With ratio 0.5 patch {worst} is masked in {often[worst]:.0%} of the rows: every patch should be drawn "
+            "equally often."
+        )
+    together = (mask[:, :-1] & mask[:, 1:]).double().mean()
+    if abs(together - 3 / 14) > 0.03:  # 4 of 8 without replacement: 1/2 * 3/7
+        raise Wrong(
+            f"Neighbouring patches are masked together in {together:.0%} of the cases, it should be 21 %: draw the "
+            "patches of a row one by one, not as a piece."
+        )
+    if (mask[1:] == mask[:-1]).all(dim=1).double().mean() > 0.05:  # 1 in 70 by chance
+        raise Wrong("Rows that follow each other are often the same: draw random numbers for every image by itself.")
+
+    again = [student(6, 16, 0.75, torch.Generator().manual_seed(5)) for _ in range(2)]
+    if not (again[0] == again[1]).all():
+        raise Wrong("Two generators of one seed give different masks: pass the generator to torch.rand.")
+    if (student(6, 16, 0.75, torch.Generator().manual_seed(6)) == again[0]).all():
+        raise Wrong("Generators of different seeds give one mask: pass the generator to torch.rand.")
+    if (student(16, 16, 0.5) == student(16, 16, 0.5)).all():
+        raise Wrong("Without a generator two calls give the same mask: draw it anew from torch's global generator.")
+    return "Exactly int(ratio x patches) in every row, rows independent, every patch equally often."
+
+
+# --- MAE
+
+# image_size, patch_size, in_channels, dim, depth, num_heads, decoder_dim, decoder_depth, decoder_heads
+_SIZES = ((6, 2, 3, 8, 2, 2, 6, 1, 2), (8, 4, 1, 6, 1, 3, 4, 2, 1))
+_PARTS = ("encoder.patch_embed", "encoder.norm", "decoder_embed", "decoder_norm", "decoder_pred")
+
+
+def _network(student: Student, sizes: tuple[int, ...]) -> nn.Module:
+    """An instance with weights that make every part matter."""
+    if not isinstance(student.submission, type):
+        raise Wrong("It should be a class that inherits from nn.Module.")
+    network = student(*sizes)
+    if not isinstance(network, nn.Module):
+        raise Wrong("It should be a class that inherits from nn.Module, so that its layers are trained.")
+    for name in _PARTS:
+        try:
+            network.get_submodule(name)
+        except AttributeError:
+            raise Wrong(f"It has no layer `{name}`: leave the given half of the class as it is.") from None
+    with torch.no_grad():
+        for name, weights in network.named_parameters():
+            fan = weights.shape[-1] if weights.dim() == 2 else 4
+            norm = name.rpartition(".")[0].endswith(("norm", "norm1", "norm2")) and name.endswith("weight")
+            weights.copy_(student.normal(*weights.shape) * fan**-0.5 * 1.5 + norm)
+    return network.eval()
+
+
+def _state(network: nn.Module, prefix: str = "") -> dict[str, Tensor]:
+    weights = {name: value.detach().double() for name, value in network.named_parameters()}
+    return oracle.inside(weights, prefix)
+
+
+def _masks(student: Student, n: int, length: int, masked: int) -> Tensor:
+    """Another mask for every image; the first hides the first patch, the second the last."""
+    order = torch.rand(n, length, generator=student.generator).argsort(dim=1)
+    mask = torch.zeros(n, length, dtype=torch.bool).scatter_(1, order[:, :masked], True)
+    mask[0] = torch.arange(length) < masked
+    mask[-1] = torch.arange(length) >= length - masked
+    return mask
+
+
+@exercise("week08")
+def MAE(student: Student) -> str:
+    """class MAE(nn.Module): encode_visible(patches, mask) -> (N, 1 + visible, D), forward(images, mask), features."""
+    for sizes in _SIZES:
+        size, patch, channels, dim, depth, heads, _, decoder_depth, decoder_heads = sizes
+        length, n = (size // patch) ** 2, 4
+        network = _network(student, sizes)
+        for masked in (1, length // 2, length - 1):
+            mask = _masks(student, n, length, masked)
+            patches = student.normal(n, length, dim)
+            value = student.run(network.encode_visible, patches, mask)
+            _examine_encoding(value, patches, mask, _state(network, "encoder."), depth, heads)
+
+            # The given half, which may have been changed by accident.
+            hidden = student.normal(n, 1 + length - masked, dim)
+            wanted = oracle.decode(hidden.double(), mask, _state(network), decoder_depth, decoder_heads)
+            value = tensor(student.run(network.decode, hidden, mask), tuple(wanted.shape), "decode returns")
+            if not close(value, wanted, 1e-3):
+                raise Wrong(
+                    "encode_visible is right, but decode is not as it was given: the patches are put back in the wrong "
+                    "order, or a mask token, position or norm is missing."
+                )
+        images = student.uniform(n, channels, size, size)
+        _examine_whole(student, network, images, mask, sizes)
+    return "The encoder sees the visible patches alone, in order and at their own places; the rest is as given."
+
+
+def _examine_encoding(value: object, patches: Tensor, mask: Tensor, weights: dict, depth: int, heads: int) -> None:
+    n, length, dim = patches.shape
+    visible = length - int(mask[0].sum())
+    what = f"With {visible} of {length} patches visible encode_visible returns"
+    if isinstance(value, Tensor) and value.shape[:2] == (n, 1 + length) and visible != length:
+        raise Wrong(
+            f"{what} {1 + length} tokens, it should be 1 + {visible}: masked patches, or mask tokens in their place, "
+            "are fed to the encoder. It sees the visible ones only."
+        )
+    if isinstance(value, Tensor) and value.shape[:2] == (n, visible):
+        raise Wrong(
+            f"{what} {visible} tokens, it should be 1 + {visible}: self.encoder.encode puts the class token first."
+        )
+    wanted = oracle.encode_visible(patches.double(), mask, weights, depth, heads)
+    inverted = (n, 1 + length - visible, dim)
+    if isinstance(value, Tensor) and tuple(value.shape) == inverted != tuple(wanted.shape):
+        raise Wrong(
+            f"{what} {inverted[1]} tokens, it should be 1 + {visible}.\nIt looks as if the mask is inverted: True is a "
+            "masked patch, and the encoder sees the others."
+        )
+    value = tensor(value, tuple(wanted.shape), what)
+    if not value.requires_grad:
+        raise Wrong("encode_visible carries no gradient, so nothing could learn from it: do not detach it.")
+    if close(value, wanted, 1e-3):
+        return
+    found = f"With {visible} of {length} patches visible the tokens of encode_visible are not those of the definition."
+    fitting = {
+        mistake.sentence
+        for mistake in oracle.ENCODER_MISTAKES
+        for wrong in mistake.variants
+        if (out := wrong(patches.double(), mask, weights, depth, heads)).shape == value.shape
+        and close(value, out, 1e-3)
+    }
+    if len(fitting) == 1:
+        raise Wrong(f"{found}\nIt looks as if {fitting.pop()}")
+    if _permuted(value.detach().double(), wanted):
+        raise Wrong(
+            f"{found}\nIt looks as if the visible patches come out in the wrong order: keep the order in which they "
+            "lie in the image (the class token first), since the decoder puts them back in that order."
+        )
+    raise Wrong(
+        f"{found}\nAdd self.encoder.pos_embed[:, 1:] to all patches, pick those where the mask is False, "
+        "(N, visible, D), then self.encoder.encode."
+    )
+
+
+def _permuted(value: Tensor, wanted: Tensor) -> bool:
+    """Whether the tokens of every image are the wanted ones in another order."""
+    apart = (value[:, :, None] - wanted[:, None]).abs().amax(dim=3)  # (N, tokens, tokens)
+    near = apart < 1e-3 * max(1.0, float(wanted.abs().max()))
+    return bool(near.any(dim=1).all() and near.any(dim=2).all())
+
+
+def _examine_whole(student: Student, network: nn.Module, images: Tensor, mask: Tensor, sizes: tuple[int, ...]) -> None:
+    """forward and features are made of the parts, and what is masked is not seen."""
+    size, patch, channels, dim = sizes[:4]
+    shape = (len(images), mask.shape[1], patch**2 * channels)
+    value = tensor(student.run(network, images, mask), shape, "forward returns")
+    hidden = (mask[:, :, None] * torch.ones(patch**2)).bool()  # pixels of masked patches
+    side = size // patch
+    hidden = hidden.unflatten(1, (side, side)).unflatten(3, (patch, patch)).transpose(2, 3).reshape(-1, 1, size, size)
+    changed = student.run(network, torch.where(hidden, 1 - images, images), mask)
+    if not close(changed, value.detach(), 1e-3):
+        raise Wrong("The predictions change with the pixels of masked patches: these must not be seen.")
+    if close(student.run(network, 1 - images, mask), value.detach(), 1e-3):
+        raise Wrong("The predictions do not depend on the visible patches.")
+    tensor(student.run(network.features, images), (len(images), dim), "features returns")
+
+
+# --- mae_loss
+
+
+def _patches(student: Student, n: int, length: int, size: int, masked: int) -> tuple[Tensor, Tensor, Tensor]:
+    return student.normal(n, length, size), student.uniform(n, length, size), _masks(student, n, length, masked)
+
+
+def _words(predictions: Tensor, patches: Tensor, mask: Tensor, norm_pix: bool = True) -> str:
+    n, length, size = predictions.shape
+    images = f"{n} image{'s' * (n > 1)} of {length} patches of {size} values, {int(mask.sum())} of them masked"
+    return f"{images} (norm_pix={norm_pix})"
+
+
+@exercise("week08")
+def mae_loss(student: Student) -> str:
+    """mae_loss(predictions, patches, mask, norm_pix=True) -> scalar: over the masked patches only."""
+    uneven = list(_patches(student, 3, 5, 6, 2))
+    uneven[2] = uneven[2].clone()
+    uneven[2][1] = torch.tensor([True, True, True, True, False])
+    first, second = _patches(student, 2, 6, 12, 4), _patches(student, 4, 4, 3, 1)
+    small = torch.tensor([[[0.0, 0.0], [1.0, 0.0]]]), torch.tensor([[[0.2, 0.6], [0.5, 0.1]]])
+    agree(
+        student,
+        [(*case, norm) for case in (first, second, uneven) for norm in (True, False)],
+        (oracle.mae_loss, oracle.mae_loss_per_image),
+        oracle.MAE_LOSS_MISTAKES,
+        words=_words,
+        small=(*small, torch.tensor([[False, True]]), False),
+        hint="of the two patches only the second is masked, and norm_pix is False: two squares and their mean.",
+    )
+    default, wanted = number(student(*first)), float(oracle.mae_loss(*(x.double() for x in first[:2]), first[2]))
+    if not close(default, wanted):
+        raise Wrong(f"Without norm_pix {gives(default, wanted)} The default is True.")
+
+    # A patch of one colour has variance 0; the 1e-6 keeps its target at 0.
+    flat = first[1].clone()
+    flat[:, 0] = 0.5
+    flat_case = (first[0], flat, first[2])
+    came, wanted = number(student(*flat_case)), float(oracle.mae_loss(*(x.double() for x in flat_case[:2]), first[2]))
+    if not close(came, wanted, 1e-3):
+        raise Wrong(f"Where a patch has one colour {gives(came, wanted)} Add 1e-6 to the variance before the root.")
+    gradients_agree(student, (*first, True), oracle.mae_loss, names=("predictions",))
+    return "Equal to the definition with and without normalised targets; visible patches do not count."
+
+
+# --- block_mask
+
+
+def _neighbours(mask: Tensor) -> float:
+    """The share of masked ones among the right and lower neighbours of masked patches."""
+    pairs = [(mask[:, :, :-1], mask[:, :, 1:]), (mask[:, :-1], mask[:, 1:])]
+    both = sum(float((a & b).sum()) for a, b in pairs)
+    return both / max(1.0, sum(float(a.sum()) for a, b in pairs))
+
+
+@exercise("week08")
+def block_mask(student: Student) -> str:
+    """block_mask(grid, ratio, generator=None) -> bool (rows, columns), exactly int(ratio * rows * columns) True."""
+    for grid, ratio in (((14, 14), 0.4), ((8, 8), 0.5), ((6, 9), 0.3), ((4, 4), 0.75), ((3, 12), 0.6), ((1, 8), 0.5)):
+        masked = int(ratio * grid[0] * grid[1])
+        for _ in range(20):
+            mask = _bool(student(grid, ratio, student.generator), grid)
+            if (count := int(mask.sum())) != masked:
+                raise Wrong(
+                    f"On a grid of {grid[0]} x {grid[1]} with ratio {ratio} it masks {count} patches, it should be "
+                    f"exactly int(ratio * rows * columns) = {masked}: of the last block take only what is missing."
+                )
+    masks = torch.stack([student((14, 14), 0.4, student.generator) for _ in range(200)])
+    scattered = 0.4  # of neighbours, where every patch is drawn by itself
+    if (together := _neighbours(masks)) < 0.6:
+        raise Wrong(
+            f"{together:.0%} of the neighbours of masked patches are masked; drawn patch by patch it would be "
+            f"{scattered:.0%}, in blocks of 4 to 78 patches it is about 80 %: mask rectangles."
+        )
+    if (masks == masks[:1]).all():
+        raise Wrong("The mask is always the same: draw size, shape and place of every block.")
+    often = masks.double().mean(dim=0)
+    edges = torch.stack([often[0].mean(), often[-1].mean(), often[:, 0].mean(), often[:, -1].mean()])  # about 0.15
+    if edges.min() < 0.08:
+        where = ("first row", "last row", "first column", "last column")[int(edges.argmin())]
+        raise Wrong(
+            f"Patches of the {where} are masked in {edges.min():.0%} of the masks only: a block may lie anywhere, from "
+            "the first to the last row and column."
+        )
+    again = [student((8, 8), 0.5, torch.Generator().manual_seed(5)) for _ in range(2)]
+    if not (again[0] == again[1]).all():
+        raise Wrong("Two generators of one seed give different masks: draw every random number from the generator.")
+    return "An exact number of patches, in rectangles, anywhere on grids of any shape."
+
+
+# --- beit_loss and ibot_loss
+
+
+@exercise("week08")
+def beit_loss(student: Student) -> str:
+    """beit_loss(logits (N, L, K), tokens (N, L), mask) -> scalar: cross-entropy at the masked patches."""
+
+    def batch(n: int, length: int, size: int, masked: int) -> tuple[Tensor, Tensor, Tensor]:
+        tokens = torch.randint(size, (n, length), generator=student.generator)
+        return 2 * student.normal(n, length, size), tokens, _masks(student, n, length, masked)
+
+    first, second, uneven = batch(4, 5, 6, 3), batch(2, 4, 3, 1), batch(3, 4, 5, 1)
+    uneven[2][1] = torch.tensor([True, True, True, False])
+    agree(
+        student,
+        [first, second, uneven],
+        (tokens_oracle.beit_loss, tokens_oracle.beit_loss_per_image),
+        tokens_oracle.BEIT_LOSS_MISTAKES,
+        words=lambda x, t, m: f"{len(x)} images of {x.shape[1]} patches, {x.shape[2]} tokens, {int(m.sum())} masked",
+        hint="F.cross_entropy takes (masked, K) logits and (masked,) tokens: pick both by the mask.",
+    )
+    level = number(student(torch.zeros(2, 3, 7), torch.zeros(2, 3, dtype=torch.long), _masks(student, 2, 3, 2)))
+    if not close(level, tokens_oracle.level_of(7)):
+        raise Wrong(f"For equal logits of 7 tokens {gives(level, tokens_oracle.level_of(7))} That is ln 7.")
+    gradients_agree(student, first, tokens_oracle.beit_loss, names=("logits",))
+    return "Equal to the definition; ln K for equal logits."
+
+
+@exercise("week08")
+def ibot_loss(student: Student) -> str:
+    """ibot_loss(student_logits, teacher_logits, mask, center, student_temp=0.1, teacher_temp=0.04) -> scalar."""
+
+    def batch(n: int, length: int, size: int, masked: int) -> tuple[Tensor, ...]:
+        logits = (0.2 * student.normal(n, length, size) for _ in range(2))
+        return (*logits, _masks(student, n, length, masked), 0.2 * student.normal(size))
+
+    first, uneven = batch(4, 5, 6, 3), batch(4, 6, 5, 2)
+    uneven[2][1], uneven[2][2] = torch.arange(6) < 5, False
+    agree(
+        student,
+        [(*first, 0.1, 0.04), (*uneven, 0.1, 0.04), (*uneven, 0.3, 0.2), (*first, 0.5, 1.0)],
+        tokens_oracle.ibot_loss,
+        tokens_oracle.IBOT_LOSS_MISTAKES,
+        words=lambda s, t, m, c, *temps: (
+            f"{len(s)} images of {s.shape[1]} patches, {m.sum(1).tolist()} of them masked (temperatures {temps})"
+        ),
+        hint="the cross-entropy of every masked patch; its mean within each image; then over images that have any.",
+    )
+    left_out = number(student(*first))
+    wanted = float(tokens_oracle.ibot_loss(*(x if x.dtype == torch.bool else x.double() for x in first)))
+    if not close(left_out, wanted):
+        raise Wrong(f"Without the temperatures {gives(left_out, wanted)} The defaults are 0.1 and 0.04.")
+    gradients_agree(student, (*uneven, 0.1, 0.04), tokens_oracle.ibot_loss, names=("student_logits",))
+    s, t = (x.clone().requires_grad_() for x in first[:2])
+    student(s, t, *first[2:]).backward()
+    if t.grad is not None and t.grad.any():
+        raise Wrong("The value is right, but a gradient reaches the teacher: detach its logits.")
+    return "Equal to the definition, also where images have no masked patch; no gradient to the teacher."

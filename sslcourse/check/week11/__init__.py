@@ -1,0 +1,329 @@
+"""Checks of week 11: relative representations, retrieval, stitching. Definitions: oracle.py, alignment_oracle.py.
+
+The measures of alignment (linear_cka, rsa, procrustes) are examined in alignment.py.
+"""
+
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+
+from sslcourse.check.compare import by_hand, close, doubled, gives, number, shown, tensor
+from sslcourse.check.machinery import Student, Wrong, exercise
+from sslcourse.check.report import report
+from sslcourse.check.sweep import sweep
+from sslcourse.check.week11 import oracle
+from sslcourse.check.week11.alignment import examine_cka, examine_procrustes, examine_rsa
+
+__all__ = ["linear_cka", "procrustes", "relative", "report", "retrieval", "rsa", "select_anchors", "stitch", "sweep"]
+
+
+def _named(mistakes: dict, fits) -> str:
+    """The sentence of the only mistake that fits, after a line break; nothing where none or several do."""
+    found = [sentence for sentence, wrong in mistakes.items() if any(map(fits, wrong))]
+    return f"\nIt looks as if {found[0]}" if len(found) == 1 else ""
+
+
+# --- relative
+
+
+@exercise("week11")
+def relative(student: Student) -> str:
+    """relative(x, anchors, center=False) -> (N, A): cosines to the anchors; center takes the anchors' mean off both."""
+    x, anchors = student.normal(7, 5) + 1.5, 2 * student.normal(4, 5) + 0.5
+    wide = student.normal(6, 9) * (0.2 + 3 * student.uniform(6, 1)), student.normal(8, 9) - 1
+    cases = [(x, anchors, False), (*wide, False), (x, anchors, True), (*wide, True)]
+    came = []
+    for case in cases:
+        shape = len(case[0]), len(case[1])
+        given = student(*case)
+        if isinstance(given, Tensor) and tuple(given.shape) == shape[::-1]:
+            raise Wrong(
+                f"For {shape[0]} samples and {shape[1]} anchors it returns a tensor of shape {shape[::-1]}, it should "
+                f"be {shape}: a row for every sample, a column for every anchor."
+            )
+        came.append(tensor(given, shape, f"For {shape[0]} samples and {shape[1]} anchors it returns"))
+
+    def fits(definition, n: int = len(cases)) -> bool:
+        return all(close(c, definition(*doubled(case))) for c, case in zip(came[:n], cases, strict=False))
+
+    if not fits(oracle.relative):
+        few = by_hand(student.normal(2, 2) + 1), by_hand(student.normal(2, 2) + 1)
+        said = _named(oracle.RELATIVE_MISTAKES, fits)
+        if not said and not fits(oracle.relative, 2):  # two mistakes at once: name the one that shows without centring
+            said = _named(oracle.RELATIVE_MISTAKES, lambda definition: fits(definition, 2))
+        for center in (False, True):
+            value, wanted = (
+                tensor(student(*few, center), (2, 2), "It returns"),
+                oracle.relative(*doubled((*few, center))),
+            )
+            if not close(value, wanted):
+                raise Wrong(
+                    f"For x = {shown(few[0])} and anchors = {shown(few[1])} with center={center}, the similarity of "
+                    f"the last sample to the last anchor: {gives(float(value[1, 1]), float(wanted[1, 1]))}{said}"
+                    if not close(value[1, 1], wanted[1, 1])
+                    else f"For x = {shown(few[0])} and anchors = {shown(few[1])} with center={center} it should be "
+                    f"{shown((wanted * 1000).round() / 1000)}.{said}"
+                )
+        n = [close(c, oracle.relative(*doubled(case))) for c, case in zip(came, cases, strict=True)].index(False)
+        raise Wrong(f"On {len(cases[n][0])} samples with center={cases[n][2]} it is not the matrix of cosines.{said}")
+
+    plain = tensor(student(x, anchors), (7, 4), "It returns")
+    if not close(plain, oracle.relative(x.double(), anchors.double())):
+        raise Wrong("Without the argument center it should not centre: the default is False.")
+    return (
+        "Equal to the cosines one by one, centred and not, for samples and anchors of any length; so it does not "
+        "change under rotation and scale, and with center not under translation either."
+    )
+
+
+# --- select_anchors
+
+
+@exercise("week11")
+def select_anchors(student: Student) -> str:
+    """select_anchors(x, n, method="uniform", generator=None) -> (n,) distinct indices: uniform, farthest, kmeans."""
+    x = student.normal(30, 3)
+
+    def draw(method: str, seed: int, n: int, points: Tensor = x) -> Tensor:
+        chosen = tensor(
+            student(points, n, method, torch.Generator().manual_seed(seed)), (n,), f"With {method!r} it returns"
+        )
+        if chosen.is_floating_point() or chosen.dtype == torch.bool:
+            raise Wrong(f"With {method!r} it returns a tensor of {chosen.dtype}: indices are whole numbers.")
+        chosen = chosen.long()
+        if chosen.min() < 0 or chosen.max() >= len(points):
+            raise Wrong(f"With {method!r} it returns the index {int(chosen.max())} of {len(points)} points.")
+        if len(chosen.unique()) < n:
+            raise Wrong(f"With {method!r} some point is chosen twice: {n} anchors are {n} different points.")
+        return chosen
+
+    many = [draw("uniform", seed, 6) for seed in range(200)]
+    if not torch.equal(many[0], draw("uniform", 0, 6)):
+        raise Wrong("With 'uniform' the same generator gives other indices: draw with generator=generator.")
+    counts = torch.cat(many).bincount(minlength=30)
+    if counts.min() < 12 or counts.max() > 90:  # 40 expected, standard deviation about 5.7
+        raise Wrong(
+            f"With 'uniform', 200 draws of 6 from 30 points take one point {int(counts.max())} times and another "
+            f"{int(counts.min())} times; 40 are expected of each."
+        )
+    draw("uniform", 1, 30)
+
+    starts = set()
+    for seed in range(12):
+        chosen = draw("farthest", seed, 8)
+        starts.add(int(chosen[0]))
+        _farthest_first(x, chosen)
+    if len(starts) == 1:
+        raise Wrong("With 'farthest' it always starts at the same point: draw the first one with the generator.")
+    draw("farthest", 0, 30)
+
+    # Balls far from each other: whatever the start of k-means that is worth its name, there is one centroid a ball.
+    centres = 40 * torch.eye(6, 8)
+    balls = (centres[:, None] + student.normal(6, 9, 8)).flatten(0, 1)[torch.randperm(54, generator=student.generator)]
+    chosen = draw("kmeans", 0, 6, balls)
+    home = torch.cdist(balls, centres).argmin(dim=1)
+    if len(home[chosen].unique()) < 6:
+        raise Wrong("With 'kmeans', of six balls that lie far apart some got no anchor: take one for every centroid.")
+    for index in chosen.tolist():
+        ball = (home == home[index]).nonzero()[:, 0]
+        distances = (balls[ball] - balls[ball].mean(dim=0)).norm(dim=1)
+        if not close(distances[ball == index], distances.min(), 1e-3):
+            raise Wrong("With 'kmeans' an anchor is not the sample that is nearest to its cluster's centroid.")
+    draw("kmeans", 0, 20)
+    left_out = tensor(student(x, 3), (3,), "Without method and generator it returns")
+    if len(left_out.unique()) < 3:
+        raise Wrong("Without a generator it returns the same point twice.")
+    return "Distinct, with each method: uniform draws, the farthest point each time, the samples nearest to centroids."
+
+
+def _farthest_first(x: Tensor, chosen: Tensor) -> None:
+    """Every point is the one whose distance to the nearest of those before it is largest."""
+    distances = torch.cdist(x.double(), x.double())
+    for n in range(1, len(chosen)):
+        nearest = distances[:, chosen[:n]].amin(dim=1)
+        if close(nearest[chosen[n]], nearest.max()):
+            continue
+        total = distances[:, chosen[:n]].sum(dim=1)
+        total[chosen[:n]] = -1
+        last = distances[:, chosen[n - 1]].clone()
+        last[chosen[: n - 1]] = -1
+        if close(total[chosen[n]], total.max()):
+            raise Wrong("With 'farthest' the sum of distances is maximised: it is the distance to the nearest anchor.")
+        if close(last[chosen[n]], last.max()):
+            raise Wrong(
+                "With 'farthest' it is far from the last anchor only: look at the nearest of all chosen so far."
+            )
+        unit = x / x.norm(dim=1, keepdim=True)
+        around = torch.cdist(unit, unit)[:, chosen[:n]].amin(dim=1)
+        also = (
+            " It looks as if points were brought to length 1 first." if close(around[chosen[n]], around.max()) else ""
+        )
+        raise Wrong(
+            f"With 'farthest', anchor number {n + 1} lies {float(nearest[chosen[n]]):.3f} from the nearest one before "
+            f"it; another point lies {float(nearest.max()):.3f} away.{also}"
+        )
+
+
+# --- retrieval
+
+_PARTS = ("mrr", "top1", "cosine", "jaccard")
+_MISTAKES = {
+    "mrr": oracle.MRR_MISTAKES,
+    "top1": oracle.TOP1_MISTAKES,
+    "cosine": oracle.COSINE_MISTAKES,
+    "jaccard": oracle.JACCARD_MISTAKES,
+}
+
+
+@exercise("week11")
+def retrieval(student: Student) -> str:
+    """retrieval(a, b, k=10) -> {"mrr", "top1", "cosine", "jaccard"}, row i of a against all rows of b."""
+    cases = []
+    for n, d, k, noise in ((24, 6, 4, 0.9), (30, 5, 10, 0.6), (13, 4, 12, 0.5), (40, 8, 1, 0.7)):
+        a = student.normal(n, d) + 0.6
+        b = a + noise * student.normal(n, d)
+        cases.append((a * (0.3 + 2 * student.uniform(n, 1)), b * (0.3 + 2 * student.uniform(n, 1)) - 0.2, k))
+    came = [_parts(student(*case)) for case in cases]
+    right = [oracle.retrieval(*doubled(case)) for case in cases]
+
+    for part in _PARTS:
+        values, wanted = [one[part] for one in came], [one[part] for one in right]
+        if all(map(close, values, wanted)):
+            continue
+
+        def fits(wrong, part=part, values=values) -> bool:
+            found = [wrong(*doubled(case)) for case in cases]
+            return all(v == f or (math.isfinite(f) and close(v, f)) for v, f in zip(values, found, strict=True))
+
+        n = list(map(close, values, wanted)).index(False)
+        a, _, k = cases[n]
+        raise Wrong(
+            f"{part}: on {len(a)} points in {a.shape[1]} dimensions with k = {k} {gives(values[n], wanted[n])}"
+            f"{_named(_MISTAKES[part], fits)}"
+        )
+
+    a, b, _ = cases[1]
+    ten = _parts(student(a, b))
+    if not close(ten["jaccard"], right[1]["jaccard"]):
+        raise Wrong("Without the argument k its jaccard is not that of 10 neighbours: the default is 10.")
+    same = _parts(student(a, 3 * a, 5))
+    for part, value in same.items():
+        if not close(value, 1.0):
+            raise Wrong(f"{part}: for b = 3 a {gives(value, 1.0)} Nothing but the lengths differs.")
+    return "All four equal to the definition, at k from 1 to N - 1; one where b is a multiple of a."
+
+
+def _parts(result: object) -> dict[str, float]:
+    if result is None:
+        raise Wrong("It returns None: is the `return` missing?")
+    if not isinstance(result, dict):
+        raise Wrong(f"It returns something of type {type(result).__name__}, it should be a dict of four numbers.")
+    if missing := [part for part in _PARTS if part not in result]:
+        raise Wrong(f"The dict has no entry {missing[0]!r}; it should have {', '.join(_PARTS)}.")
+    return {part: number(result[part]) for part in _PARTS}
+
+
+# --- stitch
+
+
+def _head(student: Student, width: int, classes: int) -> nn.Module:
+    """A head that gives other answers in train mode, on other inputs, and after a step of training."""
+    head = nn.Sequential(nn.Linear(width, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, classes))
+    with torch.no_grad():
+        for weight in head.parameters():
+            weight.copy_(2 * student.normal(*weight.shape))
+        head[1].running_mean.copy_(student.normal(16))
+        head[1].running_var.copy_(0.5 + student.uniform(16))
+    return head
+
+
+@exercise("week11")
+def stitch(student: Student) -> str:
+    """stitch(head, x, anchors, labels) -> accuracy of a trained head on the relative space of another model."""
+    classes = 4
+    for n, width, training in ((80, 6, True), (60, 6, False), (50, 9, True)):
+        x, anchors = student.normal(n, width) * 2 + 1, student.normal(6, width) + 0.5
+        head = _head(student, 6, classes)
+        own = copy.deepcopy(head).eval().double()
+        with torch.no_grad():
+            answers = own(oracle.relative(x.double(), anchors.double())).argmax(dim=1)
+        labels = torch.where(
+            student.uniform(n) < 0.7, answers, torch.randint(classes, (n,), generator=student.generator)
+        )
+        wanted = float((answers == labels).double().mean())
+
+        kept = copy.deepcopy(head.state_dict())
+        head.train(training)
+        given = student(head, x, anchors, labels)
+        after = head.state_dict()
+        value = number(given)
+        _stitched(value, wanted, own, x, anchors, labels, training)
+        if any(not close(after[name], was) for name, was in kept.items()):
+            raise Wrong(
+                "The accuracy is right, but the head is not the same afterwards: it is used unchanged, in eval mode, "
+                "without training and without updating running statistics."
+            )
+        if isinstance(given, Tensor) and given.requires_grad:
+            raise Wrong("The accuracy carries a gradient: return a number.")
+    return "The trained head, unchanged and in eval mode, on the relative space; a share in [0, 1]."
+
+
+def _stitched(value: float, wanted: float, own: nn.Module, x: Tensor, anchors: Tensor, labels: Tensor, training: bool):
+    if close(value, wanted):
+        return
+    x, anchors = x.double(), anchors.double()
+    n = len(x)
+    spaces = {
+        "the head sees the centred relative space: it was trained without centring.": oracle._relative(
+            x, anchors, True
+        ),
+        "the head sees x itself: it was trained on similarities to anchors, relative(x, anchors).": x,
+        "the head sees similarities that are not normalised: use relative(x, anchors).": x @ anchors.T,
+        "the head sees distances: use relative(x, anchors).": 1 - oracle._relative(x, anchors),
+        "the head sees x at length 1, and no anchors.": x / x.norm(dim=1, keepdim=True),
+    }
+    said = ""
+    for why, space in spaces.items():
+        if space.shape[1] != 6:
+            continue
+        with torch.no_grad():
+            answers = own(space).argmax(dim=1)
+        if close(value, float((answers == labels).double().mean())):
+            said = f"\nIt looks as if {why}"
+            break
+    if close(value, wanted * n):
+        said = "\nIt looks as if the right answers are counted: divide by their number."
+    elif close(value, 100 * wanted):
+        said = "\nIt looks as if this is a percentage: the accuracy is a share in [0, 1]."
+    elif close(value, 1 - wanted):
+        said = "\nIt looks as if this is the share of wrong answers."
+    elif not said and training:
+        said = (
+            "\nThe head came in train mode: with dropout on, or with statistics of the batch, it is not the head that "
+            "was trained."
+        )
+    what = "train" if training else "eval"
+    raise Wrong(f"On {n} samples, with a head that comes in {what} mode, {gives(value, wanted)}{said}")
+
+
+# --- alignment
+
+
+@exercise("week11")
+def linear_cka(student: Student) -> str:
+    """linear_cka(x, y, debiased=False), centred."""
+    return examine_cka(student)
+
+
+@exercise("week11")
+def rsa(student: Student) -> str:
+    """rsa(x, y): Spearman of dissimilarities, upper triangle."""
+    return examine_rsa(student)
+
+
+@exercise("week11")
+def procrustes(student: Student) -> str:
+    """procrustes(x, y) -> R orthogonal with x R close to y after centring."""
+    return examine_procrustes(student)

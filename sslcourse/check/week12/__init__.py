@@ -1,0 +1,338 @@
+"""Checks of week 12, protein language models. Definitions and mistakes: oracle.py, mutations_oracle.py."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from sslcourse.check.compare import Mistake, agree, close, number, tensor
+from sslcourse.check.machinery import Student, Wrong, exercise
+from sslcourse.check.report import report
+from sslcourse.check.sweep import sweep
+from sslcourse.check.week12 import mutations_oracle as mutations
+from sslcourse.check.week12 import oracle
+
+__all__ = ["ContactHead", "apc", "attention_features", "categorical_jacobian", "masked_marginal", "parse_mutation"]
+__all__ += ["pool_residues", "precision_at_l", "report", "sweep", "symmetrize"]
+
+
+def _same(
+    student: Student, cases: Sequence[tuple], definition: Callable, mistakes: Sequence[Mistake], words: Callable
+) -> None:
+    """Compare the tensors that the submission gives with the definition; known mistakes by all their entries."""
+    wanted = [definition(*case) for case in cases]
+    came = [tensor(student(*case), tuple(w.shape), "It returns") for case, w in zip(cases, wanted, strict=True)]
+    if all(map(_close, came, wanted)):
+        return
+    n = list(map(_close, came, wanted)).index(False)
+    place = _worst(came[n], wanted[n])
+    found = (
+        f"On {words(*cases[n])} the entry {place} is {came[n][place].item():.4g}, it should be "
+        f"{wanted[n][place].item():.4g}."
+    )
+    fitting = [mistake for mistake in mistakes if _fits(mistake, cases, came)]
+    if len(fitting) == 1:
+        raise Wrong(f"{found}\nIt looks as if {fitting[0].sentence}")
+    raise Wrong(found)
+
+
+def _close(came: Tensor, wanted: Tensor) -> bool:
+    # Relative to the largest entry also where that is small: entries of attention maps are.
+    scale = wanted.abs().max().clamp(min=1e-12)
+    return close(came.detach() / scale, wanted.detach() / scale)
+
+
+def _worst(came: Tensor, wanted: Tensor) -> tuple[int, ...]:
+    apart = (came.detach().double() - wanted.detach().double()).abs().nan_to_num(torch.inf, torch.inf)
+    return tuple(int(place) for place in torch.unravel_index(apart.argmax(), apart.shape))
+
+
+def _fits(mistake: Mistake, cases: Sequence[tuple], came: Sequence[Tensor]) -> bool:
+    """Whether one variant of the mistake gives what came, for all cases; where it cannot be computed, it does not."""
+    for variant in mistake.variants:
+        try:
+            wrong = [variant(*case) for case in cases]
+        except (RuntimeError, IndexError, ValueError):
+            continue
+        if all(w.shape == c.shape and _close(c, w) for c, w in zip(came, wrong, strict=True)):
+            return True
+    return False
+
+
+# --- symmetrize, apc
+
+
+def _matrices(x: Tensor) -> str:
+    return f"x of shape {tuple(x.shape)}"
+
+
+@exercise("week12")
+def symmetrize(student: Student) -> str:
+    """symmetrize(x) = x + its transpose, on (..., L, L)."""
+    cases = [(student.uniform(5, 5),), (student.normal(3, 6, 6),), (student.uniform(2, 3, 4, 4),)]
+    _same(student, cases, oracle.symmetrize, oracle.SYMMETRIZE_MISTAKES, _matrices)
+    return "The sum of every matrix and its transpose, for one matrix and for batches."
+
+
+@exercise("week12")
+def apc(student: Student) -> str:
+    """apc(x) = x - row sums * column sums / total on (..., L, L), the diagonal included (Dunn et al. 2008)."""
+    cases = [(student.uniform(5, 5) + 0.1,), (student.uniform(3, 6, 6) + 0.1,), (student.uniform(2, 2, 4, 4) + 0.1,)]
+    _same(student, cases, oracle.apc, oracle.APC_MISTAKES, _matrices)
+
+    # A product of two vectors is background and nothing else.
+    background = torch.outer(student.uniform(5) + 0.1, student.uniform(5) + 0.1)
+    left = tensor(student(background), (5, 5), "It returns")
+    if not close(left, torch.zeros(5, 5)):
+        raise Wrong("Of a product of two vectors nothing should be left, since all of it is background.")
+    return "Equal to the definition, for one matrix and for batches; nothing is left of a pure background."
+
+
+# --- attention_features, ContactHead
+
+
+def _attentions(student: Student, layers: int, heads: int, tokens: int) -> tuple[Tensor, ...]:
+    """Attention maps with much weight on the special tokens, as real ones have: forgetting to cut them shows."""
+    maps = []
+    for _ in range(layers):
+        scores = 1.5 * student.normal(1, heads, tokens, tokens)
+        scores[..., 0] += 2
+        scores[..., -1] += 1
+        maps.append(scores.softmax(dim=-1))
+    return tuple(maps)
+
+
+def _layers(attentions: Sequence[Tensor]) -> str:
+    return f"{len(attentions)} layers of attention {tuple(attentions[0].shape)}"
+
+
+@exercise("week12")
+def attention_features(student: Student) -> str:
+    """attention_features(attentions) -> (L, L, layers * heads) from a tuple of (1, heads, L + 2, L + 2)."""
+    cases = [(_attentions(student, 3, 2, 9),), (_attentions(student, 1, 4, 7),)]
+    for (attentions,) in cases:
+        tokens, channels = attentions[0].shape[-1], len(attentions) * attentions[0].shape[1]
+        came = student(attentions)
+        if came is None:
+            raise Wrong("It returns None: is the `return` missing?")
+        shape = tuple(getattr(came, "shape", ()))
+        if shape and sorted(shape)[-2:] == [tokens] * 2 and tokens - 2 not in shape:
+            raise Wrong(
+                f"It returns shape {shape}: the special tokens are left in. Cut the first and the last token, so that "
+                f"{tokens} tokens give L = {tokens - 2}."
+            )
+        if shape == (channels, tokens - 2, tokens - 2):
+            raise Wrong(f"It returns shape {shape}, channels first; the last dimension should be the channels.")
+        tensor(came, (tokens - 2, tokens - 2, channels), "It returns")
+    _same(student, cases, oracle.attention_features, oracle.FEATURES_MISTAKES, _layers)
+    return "Cut, symmetrised, corrected, layer after layer and head after head: equal to the definition."
+
+
+@exercise("week12")
+def ContactHead(student: Student) -> str:
+    """ContactHead(): fit(features, contacts) on lists of (L, L, C) and (L, L); head(features) -> (L, L)."""
+    # One channel knows the contacts of distant pairs and says the opposite of near ones, which are not to be learnt.
+    truth = [(student.uniform(16, 16) < 0.25) for _ in range(2)]
+    truth = [half.triu(1) | half.triu(1).T for half in truth]
+    place = torch.arange(16)
+    near = (place[:, None] - place).abs() < 6
+    features = []
+    for contacts in truth:
+        signal = torch.where(near, -1.0, 1.0) * (contacts.float() - 0.5)
+        noise = student.normal(16, 16)
+        features.append(torch.stack([noise + noise.T, signal], dim=-1))
+    head = student()
+    student.run(head.fit, features[:1], truth[:1])
+    scores = tensor(student.run(head, features[1]), (16, 16), "It returns")
+    if not close(scores, scores.T):
+        raise Wrong("Its scores are not symmetric, though the features are: (i, j) and (j, i) are one pair.")
+    if scores.min() < 0 or scores.max() > 1:
+        raise Wrong(f"Its scores run from {scores.min():.3g} to {scores.max():.3g}; probabilities lie in [0, 1].")
+    far = ~near & (place[:, None] < place)
+    if scores[far & truth[1]].min() <= scores[far & ~truth[1]].max():
+        raise Wrong(
+            "It does not find contacts that one channel shows: fit on pairs 6 or more apart, and on the labels."
+        )
+    return "Learns from pairs six or more apart; symmetric probabilities for another protein."
+
+
+# --- precision_at_l
+
+
+def _pairs_in_range(scores, contacts, low=6, high=None, fraction=1.0) -> str:
+    upper = "" if high is None else f" to {high}"
+    return f"L = {len(scores)}, {int(contacts.triu(1).sum())} contacts, separation {low}{upper}, fraction {fraction:g}"
+
+
+@exercise("week12")
+def precision_at_l(student: Student) -> str:
+    """precision_at_l(scores, contacts, min_separation=6, max_separation=None, fraction=1.0) -> float in [0, 1]."""
+    cases = []
+    for length, rest in (
+        (20, ()),
+        (31, (6, 11)),
+        (40, (12, 23)),
+        (40, (24, None)),
+        (26, (6, None, 0.2)),
+        (21, (3, None, 0.5)),
+        (9, (6, None, 1.0)),
+    ):
+        # Scores favour contacts, and pairs at the ends of the range: an end that is off shows.
+        half = (student.uniform(length, length) < 0.3).triu(1)
+        contacts = half | half.T | torch.eye(length, dtype=torch.bool)
+        noise = student.uniform(length, length).triu(1)
+        apart = (torch.arange(length)[:, None] - torch.arange(length)).abs()
+        low, high = (rest[0] if rest else 6), (rest[1] if len(rest) > 1 else None)
+        end = (apart == low) | (apart == low - 1) | (apart == (high or -1)) | (apart == (high or -2) + 1)
+        scores = noise + noise.T + 0.3 * contacts + 0.8 * end + (apart < low - 1)
+        cases.append((scores, contacts, *rest))
+    agree(
+        student,
+        cases,
+        oracle.precision_at_l,
+        oracle.PRECISION_MISTAKES,
+        words=_pairs_in_range,
+        hint="Count by hand: the pairs i < j in range, sorted by score, the first int(fraction * L) of them.",
+    )
+    perfect = cases[0][1].float() + 0.1 * cases[0][0] / cases[0][0].max()
+    agree(
+        student,
+        [(perfect, cases[0][1]), (perfect, cases[0][1], 6, None, 0.01)],
+        oracle.precision_at_l,
+        words=_pairs_in_range,
+    )
+
+    before = len(student._warned)
+    none = number(student(torch.rand(5, 5), torch.ones(5, 5, dtype=torch.bool)))
+    if not math.isnan(none):
+        raise Wrong(f"With 5 residues no pair is 6 apart and there is nothing to count: NaN, yours gives {none:.4g}.")
+    if len(student._warned) == before:
+        raise Wrong("It returns NaN without a word where no pair is in range: warn, with warnings.warn(...).")
+    del student._warned[before:]  # asked for, so not worth showing
+    return (
+        "Equal to a count by hand in three ranges and at three fractions; NaN with a warning where no pair is in range."
+    )
+
+
+# --- parse_mutation, masked_marginal
+
+_SEQUENCE = "MKTAYIAKQRQISFVKSHFSRQ"
+
+
+def _refuses(student: Student, *case) -> bool:
+    """Whether the submission raises ValueError."""
+
+    def attempt():
+        try:
+            student.submission(*case)
+        except ValueError:
+            return True
+        return False
+
+    return student.run(attempt)
+
+
+@exercise("week12")
+def parse_mutation(student: Student) -> str:
+    """parse_mutation("A23T", sequence) -> ("A", 22, "T"); ValueError for another wild type or position."""
+    for mutation, wanted in (("M1A", ("M", 0, "A")), ("Q22W", ("Q", 21, "W")), ("S13S", ("S", 12, "S"))):
+        came = student(mutation, _SEQUENCE)
+        if tuple(came) != wanted:
+            raise Wrong(f"Of {mutation} yours makes {came!r}, it should be {wanted!r}: the name counts from 1.")
+    for mutation, why in (("A1T", "the residue there is M"), ("M0A", "positions start at 1"), ("Q23W", "it has 22")):
+        if not _refuses(student, mutation, _SEQUENCE):
+            raise Wrong(f"It accepts {mutation} ({why}): raise a ValueError, else scores are silently those of others.")
+    return "1-based names to 0-based positions; another wild type and positions outside are refused."
+
+
+class _Model:
+    """log_probs_at of a made-up model: every position has its own answer, which the residue there does not change."""
+
+    def __init__(self, student: Student):
+        self.table = student.normal(len(_SEQUENCE), 20)
+        self.context = 0.3 * student.normal(len(_SEQUENCE), 20)
+
+    def __call__(self, sequence: str, position: int) -> Tensor:
+        if not isinstance(sequence, str) or not isinstance(position, int) or not 0 <= position < len(sequence):
+            raise IndexError(f"log_probs_at takes a sequence and a position from 0 to {len(_SEQUENCE) - 1}")
+        logits = self.table[position].clone()
+        for place, letter in enumerate(sequence):
+            if place != position:  # masked
+                logits += self.context[(place + mutations.AMINO_ACIDS.index(letter)) % len(self.context)]
+        return logits.log_softmax(dim=0)
+
+
+def _mutations(model, sequence: str, mutations: list[str]) -> str:
+    return f"the mutations {', '.join(mutations)}"
+
+
+@exercise("week12")
+def masked_marginal(student: Student) -> str:
+    """masked_marginal(log_probs_at, sequence, mutations) -> (M,): log p(mutant) - log p(wild type), masked there."""
+    model = _Model(student)
+    cases = [
+        (model, _SEQUENCE, ["K2A", "Y5W", "S13T", "F19L"]),
+        (model, _SEQUENCE, ["T3V"]),
+        (model, _SEQUENCE, ["A4C", "A4D"]),
+    ]
+    for case in cases:
+        came = student(*case)
+        if isinstance(came, list | tuple):
+            raise Wrong(f"It returns a {type(came).__name__}, it should be a tensor (M,): torch.stack makes one.")
+    _same(student, cases, mutations.masked_marginal, mutations.MARGINAL_MISTAKES, _mutations)
+    for mutation in ("W2A", "K99A"):
+        if not _refuses(student, model, _SEQUENCE, [mutation]):
+            raise Wrong(f"It scores {mutation}, which does not fit the sequence: parse_mutation refuses such a name.")
+    unchanged = student(model, _SEQUENCE, ["K2K"])
+    if not close(unchanged, torch.zeros(1)):
+        raise Wrong(f"A mutation that changes nothing (K2K) gives {float(unchanged[0]):.4g}, it should be 0.")
+    return "log p(mutant) - log p(wild type) at the mutation's own masked position; names that do not fit are refused."
+
+
+# --- pool_residues
+
+
+@exercise("week12")
+def pool_residues(student: Student) -> str:
+    """pool_residues(hidden (N, T, D), mask (N, T)) -> (N, D): the mean over positions whose mask is 1."""
+    hidden = student.normal(3, 6, 4) + 1
+    mask = torch.tensor([[0, 1, 1, 1, 1, 0], [0, 1, 1, 0, 0, 0], [0, 1, 0, 0, 0, 0]])
+    wanted = torch.stack([h[m.bool()].mean(dim=0) for h, m in zip(hidden, mask, strict=True)])
+    for kind in (mask, mask.bool(), mask.float()):
+        came = tensor(student(hidden, kind), (3, 4), "It returns")
+        if close(came, wanted):
+            continue
+        if close(came, hidden.mean(dim=1)):
+            raise Wrong("Padding and special tokens are averaged in: only positions whose mask is 1 count.")
+        if close(came, (hidden * mask[..., None]).mean(dim=1)):
+            raise Wrong("It divides by the number of positions: divide by the number of residues, the sum of the mask.")
+        if close(came, torch.stack([h[~m.bool()].mean(dim=0) for h, m in zip(hidden, mask, strict=True)])):
+            raise Wrong("The mask is read the other way round: 1 marks a residue.")
+        raise Wrong("It is not the mean over the positions whose mask is 1.")
+    return "The mean over residues, whatever stands in the padding."
+
+
+# --- categorical_jacobian
+
+
+@exercise("week12")
+def categorical_jacobian(student: Student) -> str:
+    """categorical_jacobian(model, sequence) -> (L, 20, L, 20); model(N sequences) gives logits (N, L, 20)."""
+    sequence = "MKVW"
+    weights, bias = student.normal(len(sequence), 20, len(sequence), 20), student.normal(len(sequence), 20)
+
+    class Model(nn.Module):
+        def forward(self, sequences):
+            numbers = torch.tensor([[mutations.AMINO_ACIDS.index(letter) for letter in s] for s in sequences])
+            logits = sum(weights[place, numbers[:, place]] for place in range(numbers.shape[1]))  # (N, L, 20)
+            return bias + logits.tanh()
+
+    _same(
+        student,
+        [(Model(), sequence)],
+        mutations.categorical_jacobian,
+        mutations.JACOBIAN_MISTAKES,
+        lambda model, s: f"the sequence {s}",
+    )
+    return "The change of every logit for every single mutation."

@@ -1,0 +1,383 @@
+"""The machinery of the checks: outcomes, references, strictness, and student code that can do no harm.
+
+A week of its own stands behind these tests: one exercise, double(x), with a solution module that exists only here.
+"""
+
+import inspect
+import random
+import subprocess
+import sys
+import types
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from harness import cell, verdict
+from torch import nn
+
+from sslcourse import notices
+from sslcourse.check import NotAttempted, Wrong, references_used, week01, week04
+from sslcourse.check.compare import Mistake, agree
+from sslcourse.check.machinery import Student, exercise
+
+THRICE = Mistake("it is tripled: double it.", (lambda x: float((3 * x).sum()),))
+NEGATIVE = Mistake("the sign is wrong.", (lambda x: float((-2 * x).sum()),))
+
+
+@exercise("week99")
+def double(student: Student) -> str:
+    """double(x) -> twice the sum of x."""
+    cases = [(student.uniform(4, 2),), (student.uniform(3, 2),)]
+    small = (torch.tensor([[0.5, 2.0]]),)
+    agree(
+        student,
+        cases,
+        lambda x: float((2 * x).sum()),
+        (THRICE, NEGATIVE),
+        words=lambda x: f"{len(x)} rows",
+        small=small,
+        hint="two numbers.",
+    )
+    return "Twice the sum."
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch):
+    """No fallback remembered, no strictness from outside."""
+    for name in ("SSLCOURSE_STRICT", "NBGRADER_EXECUTION"):
+        monkeypatch.delenv(name, raising=False)
+    notices.forget()
+    yield
+    notices.forget()
+
+
+@pytest.fixture
+def reference(monkeypatch):
+    """A solution module for the week of these tests; returns its function."""
+    module = types.ModuleType("sslcourse.solutions.week99")
+    exec("def double(x):\n    return 2 * x.sum()", module.__dict__)
+    monkeypatch.setitem(sys.modules, "sslcourse.solutions.week99", module)
+    return module.double
+
+
+def right(x):
+    return 2 * x.sum()
+
+
+def thrice(x):
+    return 3 * x.sum()
+
+
+BLANKS = {
+    "docstring": 'def double(x):\n    """Twice the sum."""',
+    "pass": "def double(x):\n    pass",
+    "dots": "def double(x):\n    ...",
+    "return": 'def double(x):\n    """Twice."""\n    return',
+    "return None": "def double(x: int = 3) -> int:\n    return None",
+    "nbgrader": 'def double(x):\n    """Twice."""\n    # YOUR CODE HERE\n    raise NotImplementedError()',
+    "begun": 'def double(x):\n    y = 2 * x\n    raise NotImplementedError("later")',
+}
+
+
+# --- three outcomes
+
+
+@pytest.mark.parametrize("blank", BLANKS)
+def test_blank_is_not_attempted(blank, reference, capsys):
+    assert double(cell(BLANKS[blank], "double")) is reference
+    assert capsys.readouterr().out == (
+        "double: not attempted.\n"
+        "Going on with the reference solution, so that the rest of the notebook runs; results that use it say so.\n"
+    )
+    assert references_used() == ("double",)
+
+
+def test_right_returns_the_submission(reference, capsys):
+    assert double(right) is right
+    assert capsys.readouterr().out == "double: right. Twice the sum.\n"
+    assert references_used() == ()
+
+
+def test_wrong_returns_the_reference_and_says_which_mistake(reference, capsys):
+    assert double(thrice) is reference
+    printed = capsys.readouterr().out
+    assert printed.startswith("double: not yet right. On 4 rows yours gives ")
+    assert "It looks as if it is tripled: double it." in printed and "sign" not in printed
+    assert "Going on with the reference" in printed
+
+
+def test_a_mistake_without_a_name_shows_a_case_to_work_out_by_hand(reference):
+    outcome, text = verdict(double, lambda x: 2 * x.sum() + 1)
+    assert outcome == "wrong"
+    assert (
+        "On 1 rows yours gives 6, it should be 5. The inputs were x = [[0.5, 2]].\nTry that case by hand: two" in text
+    )
+
+
+def test_two_mistakes_that_fit_name_neither(reference):
+    ambiguous = Mistake("something else.", THRICE.variants)
+
+    @exercise("week99")
+    def double(student):
+        agree(student, [(torch.ones(2),)], lambda x: float(2 * x.sum()), (THRICE, ambiguous), words=lambda x: "ones")
+
+    outcome, text = verdict(double, thrice)
+    assert outcome == "wrong" and "looks as if" not in text
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (None, "It returns None: is the `return` missing?"),
+        ("six", "It returns something of type str, it should be a scalar."),
+        (torch.ones(3), "It returns a tensor of shape (3,), it should be a scalar."),
+        (float("nan"), "yours gives nan"),
+    ],
+)
+def test_results_of_the_wrong_kind(result, words, reference):
+    outcome, text = verdict(double, lambda x: result)
+    assert outcome == "wrong" and words in text
+
+
+def test_what_cannot_be_called_is_wrong(reference):
+    assert "yours is of type int" in verdict(double, 3)[1]
+
+
+# --- the reference
+
+
+def test_the_reference_is_never_right(reference, capsys):
+    handed_out = double(cell(BLANKS["pass"], "double"))
+    capsys.readouterr()
+    for submission in (handed_out, reference):
+        assert double(submission) is reference
+        assert capsys.readouterr().out == "double: this is the reference; run your own cell again.\n"
+    assert references_used() == ("double",)
+
+
+def test_the_mark_stays_when_the_solutions_are_loaded_anew(reference, monkeypatch, capsys):
+    handed_out = double(cell(BLANKS["pass"], "double"))
+    monkeypatch.setattr(sys.modules["sslcourse.solutions.week99"], "double", lambda x: 2 * x.sum())
+    double(handed_out)
+    assert "this is the reference" in capsys.readouterr().out
+
+
+def test_the_same_code_in_the_notebook_is_the_students_own(reference):
+    assert verdict(double, cell("def double(x):\n    return 2 * x.sum()", "double"))[0] == "right"
+
+
+def test_an_own_version_strikes_the_reference_out(reference):
+    double(thrice)
+    assert notices.notice() == "computed with the reference double"
+    double(right)
+    assert notices.notice() == ""
+
+
+@pytest.mark.parametrize(
+    "module", [None, types.ModuleType("sslcourse.solutions.week99")], ids=["no module", "not in it"]
+)
+def test_without_solutions_everything_else_works(module, monkeypatch, capsys):
+    if module is not None:
+        monkeypatch.setitem(sys.modules, "sslcourse.solutions.week99", module)
+    assert double(thrice) is thrice
+    assert "handed out without solutions" in capsys.readouterr().out
+    assert double(right) is right
+    assert capsys.readouterr().out == "double: right. Twice the sum.\n"
+    blank = cell(BLANKS["nbgrader"], "double")
+    assert double(blank) is blank
+    with pytest.raises(Wrong, match="tripled"):
+        double(thrice, strict=True)
+    assert references_used() == ()
+
+
+# --- strictness
+
+
+@pytest.mark.parametrize("how", ["argument", "SSLCOURSE_STRICT", "NBGRADER_EXECUTION"])
+def test_strict_raises_after_it_has_bound_the_reference(how, reference, monkeypatch):
+    if how != "argument":
+        monkeypatch.setenv(how, "1")
+    call = "check(double, strict=True)" if how == "argument" else "check(double)"
+    for source, error in ((BLANKS["pass"], NotAttempted), ("def double(x):\n    return 3 * x.sum()", Wrong)):
+        notebook = {"check": double}
+        exec(source, notebook)
+        with pytest.raises(error, match="^double: not "):
+            exec(f"double = {call}", notebook)
+        assert notebook["double"] is reference  # what comes later in the notebook runs, and is graded alone
+        assert references_used() == ("double",)
+        with pytest.raises(NotAttempted, match="this is the reference"):
+            exec(f"double = {call}", notebook)
+
+
+def test_strict_accepts_what_is_right(reference, monkeypatch):
+    assert double(right, strict=True) is right
+    monkeypatch.setenv("SSLCOURSE_STRICT", "1")
+    assert double(right) is right
+    assert double(thrice, strict=False) is reference
+
+
+def test_exceptions_are_what_graders_expect():
+    assert issubclass(NotAttempted, NotImplementedError) and issubclass(Wrong, AssertionError)
+
+
+def test_ipython_shows_the_message_alone(reference):
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell.instance()
+    shell.user_ns["check"] = double
+    shown = []
+    shell._showtraceback = lambda kind, value, lines: shown.extend(lines)
+    shell.run_cell("def double(x):\n    return 3 * x.sum()\ndouble = check(double, strict=True)")
+    InteractiveShell.clear_instance()
+    assert len(shown) == 1 and shown[0].startswith("double: not yet right. On 4 rows")
+    assert shell.user_ns["double"] is reference
+
+
+# --- student code that breaks
+
+
+def test_an_error_is_shown_with_its_line_and_the_input(reference):
+    source = '''
+    # a comment above
+    def double(x):
+        """Twice."""
+        n = len(x)
+        return 2 * x[n].sum()
+    '''
+    outcome, text = verdict(double, cell(source, "double"))
+    assert outcome == "wrong"
+    assert (
+        "Your code raised IndexError: index 4 is out of bounds for dimension 0 with size 4 "
+        "(line 4: `return 2 * x[n].sum()`) for x of shape (4, 2)."
+    ) in text
+
+
+def test_an_error_in_a_helper_points_to_the_line_that_called_it(reference):
+    source = "def helper(x):\n    return x[77]\n\ndef double(x):\n    y = helper(x)\n    return y"
+    assert "(line 2: `y = helper(x)`)" in verdict(double, cell(source, "double"))[1]
+
+
+def test_a_wrong_signature(reference):
+    outcome, text = verdict(double, cell("def double():\n    return 2.0", "double"))
+    assert outcome == "wrong" and "TypeError: double() takes 0 positional arguments but 1 was given" in text
+
+
+def test_a_blank_of_another_exercise_is_not_this_ones(reference):
+    source = "def helper(x):\n    raise NotImplementedError()\n\ndef double(x):\n    return helper(x)"
+    outcome, text = verdict(double, cell(source, "double"))
+    assert outcome == "wrong" and "helper is not written yet" in text
+
+
+def test_what_torch_does_not_implement_is_wrong_not_blank(reference):
+    outcome, text = verdict(double, lambda x: nn.Module()(x))  # a module without forward
+    assert outcome == "wrong" and "Your code raised NotImplementedError" in text
+
+
+def test_sys_exit_does_not_end_the_notebook(reference):
+    assert verdict(double, lambda x: sys.exit(1))[0] == "wrong"
+
+
+def test_a_class_that_is_blank():
+    @exercise("week99")
+    def Net(student):
+        student(1)
+        return "Fine."
+
+    header = "from torch import nn\nclass Net(nn.Module):\n    def __init__(self, n):\n        super().__init__()\n"
+    raising = header + "        raise NotImplementedError()"
+    assert "not attempted (__init__ is blank)" in verdict(Net, cell(raising, "Net"))[1]
+    idle = "class Net:\n    def __init__(self, n):\n        pass\n    def forward(self, x):\n        ..."
+    assert verdict(Net, cell(idle, "Net"))[0] == "not attempted"
+    assert verdict(Net, cell(header + "        self.n = n", "Net"))[0] == "right"
+    assert "(line 3 of __init__: `n / 0`)" in verdict(Net, cell(header + "        n / 0", "Net"))[1]
+
+
+# --- isolation
+
+
+def test_changing_an_argument_in_place_is_noticed(reference):
+    outcome, text = verdict(double, lambda x: x.mul_(2).sum())
+    assert outcome == "wrong" and "changes its argument x in place" in text
+
+
+def test_switching_gradients_off_for_good_is_noticed(reference):
+    def careless(x):
+        torch.set_grad_enabled(False)
+        return 2 * x.sum()
+
+    outcome, text = verdict(double, careless)
+    assert outcome == "wrong" and "gradients switched off" in text
+    assert torch.is_grad_enabled()
+
+
+def test_global_state_is_as_before(reference):
+    def careless(x):
+        random.seed(1)
+        np.random.seed(1)
+        torch.manual_seed(1)
+        torch.set_default_dtype(torch.float64)
+        return 2 * x.sum()
+
+    def draw():
+        return random.random(), np.random.rand(), float(torch.rand(()))
+
+    def seed():
+        random.seed(5)
+        np.random.seed(5)
+        torch.manual_seed(5)
+
+    seed()
+    expected = draw()
+    seed()
+    assert verdict(double, careless)[0] == "right"
+    assert draw() == expected
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_inputs_are_the_same_every_time():
+    """The same code gets the same verdict and the same message."""
+    texts = set()
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        texts.add(verdict(double, thrice)[1])
+    assert len(texts) == 1
+
+
+def test_stderr_and_warnings_are_shown_on_stdout(reference, capsys):
+    def noisy(x):
+        print("still here", file=sys.stderr)
+        warnings.warn("deprecated habit", stacklevel=1)
+        return 2 * x.sum()
+
+    double(noisy)
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.count("your code warned: UserWarning: deprecated habit") == 1
+    assert "your code wrote to stderr: still here" in out and "double: right." in out
+
+
+def test_messages_are_ascii(reference):
+    def fancy(x):
+        raise ValueError("τ must be > 0")
+
+    text = verdict(double, fancy)[1]
+    assert text.isascii() and "ValueError" in text
+
+
+# --- the checks of the weeks
+
+
+@pytest.mark.parametrize("week", [week01, week04], ids=["week01", "week04"])
+def test_every_check_bears_the_name_of_its_exercise_and_takes_strict(week):
+    for name in week.__all__:
+        check = getattr(week, name)
+        assert check.__name__ == name
+        if name not in ("report", "sweep"):
+            assert list(inspect.signature(check).parameters) == ["submission", "strict"]
+            assert verdict(check, cell(f"def {name}(*args, **kwargs):\n    ...", name))[0] == "not attempted"
+
+
+def test_checks_import_no_heavy_library():
+    code = "import sys; from sslcourse.check import week01, week04; print({'sklearn', 'matplotlib'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
