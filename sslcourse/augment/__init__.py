@@ -3,7 +3,7 @@
 Every transform is called as `transform(images, generator=None)`: images uint8 or float in [0, 1], (N, C, H, W) with one
 or three channels, come back as float32 in [0, 1]. Each image gets random numbers of its own, so that what happens to it
 does not depend on its neighbours in the batch (torchvision's v2 transforms draw one set for the whole batch). The
-operations themselves equal torchvision's; `tests/test_augment.py` holds them to that.
+operations themselves equal torchvision's; `tests/augment/test_augment.py` holds them to that.
 """
 
 from sslcourse.augment.blur import GaussianBlur

@@ -42,7 +42,7 @@ def _copy_all(root: Path, folder: Path, notebooks: list[Path], withheld: list[st
         if (root / name).is_file():
             _copy(root / name, folder / name)
 
-    # Only the folder of solutions loses files: check/week04.py is what makes the hand-out work.
+    # Only the folder of solutions loses files: check/week04/ is what makes the hand-out work.
     def leave(place: str, names: list[str]) -> list[str]:
         modules = [f"{week}.py" for week in withheld] if Path(place) == root / "sslcourse" / "solutions" else []
         return [name for name in names if name == "__pycache__" or name in modules]

@@ -1,6 +1,6 @@
 """Definitions of the bonus on RELAX, transcribed slowly in float64, each with the mistakes that have a name.
 
-A mistake is a transcription of the definition with that mistake in it; check/bonus.py knows it by its numbers.
+A mistake is a transcription of the definition with that mistake in it; check/bonus/ knows it by its numbers.
 References: Wickstrøm et al. 2023 (arXiv:2112.10161); Petsiuk et al. 2018, RISE (arXiv:1806.07421).
 """
 
