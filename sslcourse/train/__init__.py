@@ -3,6 +3,7 @@
 from sslcourse.train.classifier import fit_classifier
 from sslcourse.train.ema import update_ema
 from sslcourse.train.fit import fit
+from sslcourse.train.gather import gather
 from sslcourse.train.history import History, NotFinite
 from sslcourse.train.residues import mask_residues, masked_residue_loss
 from sslcourse.train.schedule import cosine_schedule
@@ -15,6 +16,7 @@ __all__ = [
     "fit",
     "fit_classifier",
     "fit_student",
+    "gather",
     "mask_residues",
     "masked_residue_loss",
     "update_ema",

@@ -1,0 +1,118 @@
+"""Several processes, exactly: with `gather` a loss over pairs or statistics equals the one of a single process."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from sslcourse import train
+
+METHODS = ("simclr", "moco", "vicreg", "barlow", "dino", "own rows")
+
+# Plain SGD without warm-up, so that a wrong gradient shows in the weights and not only in its direction. 22 rows and
+# batches of 11 divide by neither two nor three processes.
+TRAINING = """
+import copy, os, sys, torch
+from torch import nn
+import sslcourse
+from sslcourse import train
+
+methods, target = sys.argv[1].split(","), sys.argv[2]
+nt_xent, vicreg, barlow = (sslcourse.solution("week04", name) for name in ("nt_xent", "vicreg", "barlow_twins"))
+Queue, info_nce = (sslcourse.solution("week05", name) for name in ("Queue", "info_nce"))
+DINOLoss = sslcourse.solution("week07", "DINOLoss")
+x = torch.randn(22, 6, generator=torch.Generator().manual_seed(7))
+
+def training(method):
+    torch.manual_seed(1)
+    net = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 8))
+    teacher = copy.deepcopy(net).requires_grad_(False)
+    queue, dino = Queue(33, 8), DINOLoss(8, teacher_temp=0.5)
+    fresh, gradients = [], []
+
+    def loss_fn(a):
+        z0, z1 = net(a), net(a.flip(1))
+        if method == "moco":
+            fresh[:] = [train.gather(teacher(a))]
+            return info_nce(z0, teacher(a), queue.keys, 0.5)
+        if method == "own rows":      # each process: its own rows against everybody's
+            all0, all1 = train.gather(z0), train.gather(z1)
+            return (z0 @ all1.T / 4).logsumexp(1).mean() + (z1 @ all0.T).square().mean()
+        z0, z1 = train.gather(z0), train.gather(z1)
+        if method == "dino":
+            return dino([z0, z1], [train.gather(teacher(a)), train.gather(teacher(a.flip(1)))])
+        return {"simclr": lambda: nt_xent(z0, z1, 0.5), "vicreg": lambda: vicreg(z0, z1),
+                "barlow": lambda: barlow(z0, z1)}[method]()
+
+    def after_step(step):
+        gradients.append([p.grad.clone() for p in net.parameters()])
+        if method == "moco":
+            queue.enqueue(fresh[0])
+
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
+    history = train.fit(loss_fn, [net, teacher, queue, dino], x, epochs=2, batch_size=11, warmup=0.0,
+                        optimizer=optimizer, generator=torch.Generator().manual_seed(3), after_step=after_step,
+                        progress=False)
+    return {"loss": history.loss, "gradients": gradients, "center": dino.center, "keys": queue.keys}
+
+seen = {method: training(method) for method in methods}
+count = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+torch.save({"count": count, "random": torch.rand(1), **seen}, target + os.environ.get("RANK", ""))
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def run(folder, count: int) -> list[dict]:
+    """What each of `count` processes saw."""
+    script, target = folder / "training.py", folder / f"{count}-"
+    script.write_text(TRAINING)
+    base = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    for name in ("WORLD_SIZE", "RANK"):
+        base.pop(name, None)
+    several = []
+    for rank in range(count):
+        own = {"WORLD_SIZE": str(count), "RANK": str(rank), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(count)}
+        command = [sys.executable, str(script), ",".join(METHODS), str(target)]
+        environment = base | (own if count > 1 else {})
+        several.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
+    errors = [process.communicate(timeout=300)[1] for process in several]
+    assert [process.returncode for process in several] == [0] * count, errors
+    return [torch.load(f"{target}{rank if count > 1 else ''}") for rank in range(count)]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return {count: run(tmp_path_factory.mktemp("gather"), count) for count in (1, 2, 3)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("method", METHODS)
+def test_losses_and_gradients_equal_those_of_one_process(method, count, runs):
+    (one,) = runs[1]
+    assert [process["count"] for process in runs[count]] == [count] * count  # else nothing is shown here
+    for process in runs[count]:
+        assert process[method]["loss"] == pytest.approx(one[method]["loss"], rel=1e-5)
+        for ours, theirs in zip(process[method]["gradients"], one[method]["gradients"], strict=True):
+            for a, b in zip(ours, theirs, strict=True):
+                torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+        for buffer in ("center", "keys"):
+            torch.testing.assert_close(process[method][buffer], one[method][buffer], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_random_numbers_differ_by_process(runs):
+    assert len({process["random"].item() for process in runs[3]}) == 3
+
+
+def test_on_one_process_it_is_the_identity():
+    z = torch.randn(3, 2, requires_grad=True)
+    assert train.gather(z) is z
