@@ -59,6 +59,7 @@ SEED = 0  # of all inputs; the tests of the checks try others
 REFERENCE = "__sslcourse_reference__"  # the mark on a reference that was handed out
 GOING_ON = "Going on with the reference solution, so that the rest of the notebook runs; results that use it say so."
 NO_REFERENCE = "This copy was handed out without solutions: there is no reference to go on with, what uses it may fail."
+CHECKS = Path(__file__).parent
 LINES = 10  # of what student code writes to stderr, as many as are shown
 
 
@@ -317,7 +318,7 @@ class Student:
         if any(frame.f_code.co_filename in self._files for frame, _ in steps):
             return self._translated(error, {}, self.submission)
         places = [(Path(frame.f_code.co_filename), line) for frame, line in steps]
-        path, line = next((place for place in reversed(places) if "sslcourse" in place[0].parts), places[-1])
+        path, line = next((place for place in reversed(places) if place[0].is_relative_to(CHECKS)), places[-1])
         place = f"line {line} of {path.parent.name}/{path.name}"
         after = f", after {self._last}" if self._last else ""
         return CheckFailed(
