@@ -12,7 +12,7 @@ import re
 import sys
 
 _announced: dict[str, list[str]] = {}  # week: names of its exercises
-_failed: dict[str, str] = {}  # name: the error that the cell which defines it stopped with, when it was run last
+_failed: dict[str, tuple[str, object]] = {}  # name: how the cell that defines it stopped; what stood there then
 
 _DEFINES = re.compile(r"^(?:async +)?(?:def|class) +(\w+)|^(\w+) *(?:: *[^=\n]+)?=[^=]", re.MULTILINE)
 
@@ -53,8 +53,8 @@ def bind(namespace: dict, week: str) -> None:
 
 def why(name: str, namespace: dict) -> str:
     """A sentence: what may have happened to the cell that should define `name`, and what to do."""
-    if error := _failed.get(name):
-        return f"Its cell stopped with {error}. Mend that cell and run it again, then this one."
+    if name in _failed:
+        return f"Its cell stopped with {_failed[name][0]}. Mend that cell and run it again, then this one."
     exercises = {other for names in _announced.values() for other in names}
     own = [
         other
@@ -69,10 +69,10 @@ def why(name: str, namespace: dict) -> str:
     )
 
 
-def stale(name: str) -> str:
-    """The SyntaxError that the cell of `name` stopped with last, so that an earlier version still stands; else ""."""
-    error = _failed.get(name, "")
-    return error if error.startswith(("SyntaxError", "IndentationError", "TabError")) else ""
+def stale(name: str, submission: object) -> str:
+    """The SyntaxError that the cell of `name` stopped with last, where `submission` stood before it; else ""."""
+    error, before = _failed.get(name, ("", None))
+    return error if before is submission and error.startswith(("SyntaxError", "IndentationError", "TabError")) else ""
 
 
 # --- IPython, where it runs
@@ -102,7 +102,7 @@ def _after_cell(result: object) -> None:
             continue
         _failed.pop(name, None)
         if error is not None:
-            _failed[name] = _told(error)
+            _failed[name] = _told(error), _shell().user_ns.get(name)
 
 
 def _told(error: BaseException) -> str:

@@ -85,7 +85,7 @@ def exercise(week: str) -> Callable:
             if outcome is None:
                 notices.forget(name)
                 print(plain(f"{name}: right. {praise}"))
-                if error := missing.stale(name):
+                if error := missing.stale(name, submission):
                     print(plain(f"Mind: your cell stopped with {error}. This was the version before it."))
                 return submission
             if is_strict(strict):
@@ -114,7 +114,7 @@ def _examined(
     name, submission = student.name, student.submission
     try:
         if isinstance(submission, missing.Missing):
-            raise NotAttempted(f"not attempted. Nothing is named {name}: {missing.why(name, notebook)}")
+            raise NotAttempted(f"not attempted. Nothing is named {name}. {missing.why(name, notebook)}")
         if _is_reference(submission, reference):
             raise NotAttempted(f"this is the reference; run your own cell again. {missing.why(name, notebook)}")
         if blank.is_blank(submission):
