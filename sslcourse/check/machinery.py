@@ -273,7 +273,8 @@ class Student:
                 raise
             why = words.described(wrong.__context__)
             raise Wrong(
-                f"The check made a deep copy of it, since {because}, and could not: {why}.{words.computed(module)}"
+                f"The check made a deep copy of it, since {because}, and could not: {words.stop(why)}"
+                f"{words.computed(module)}"
             ) from None
 
     @contextlib.contextmanager
@@ -348,7 +349,8 @@ class Student:
         if not own and isinstance(function, types.FunctionType) and blank.is_given(function):
             who = f"{function.__module__}.{function.__name__}, which the check called on what yours had made,"
         meant = "".join(f" {sentence}" for sentence in self._meant)
-        return Wrong(f"{who} raised {words.described(error, message)}{place}{words.given(named)}.{meant}")
+        raised = words.stop(f"{who} raised {words.described(error, message)}{place}{words.given(named)}")
+        return Wrong(f"{raised}{meant}")
 
 
 def _raised_by(error: BaseException) -> types.CodeType | None:

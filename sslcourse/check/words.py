@@ -22,6 +22,11 @@ def described(error: BaseException, message: str | None = None) -> str:
     return f"{type(error).__name__}: {message or shorten(str(error)) or 'no message'}"
 
 
+def stop(text: str) -> str:
+    """With a full stop, unless it breaks off."""
+    return text if text.endswith("...") else f"{text}."
+
+
 def shorten(text: str, limit: int = 200) -> str:
     """The first line of a text, at most `limit` characters of whole words, without a full stop at its end."""
     first = text.strip().split("\n")[0]
