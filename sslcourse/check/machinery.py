@@ -60,7 +60,7 @@ REFERENCE = "__sslcourse_reference__"  # the mark on a reference that was handed
 GOING_ON = "Going on with the reference solution, so that the rest of the notebook runs; results that use it say so."
 NO_REFERENCE = "This copy was handed out without solutions: there is no reference to go on with, what uses it may fail."
 CHECKS = Path(__file__).parent
-LINES = 10  # of what student code writes to stderr, as many as are shown
+LINES, LINE = 10, 500  # of what student code writes to stderr: lines that are shown, and their length
 
 
 def exercise(week: str) -> Callable:
@@ -125,7 +125,9 @@ def _examined(
         return NotAttempted(plain(f"{name}: {error}")), ""
     except Wrong as error:
         return Wrong(plain(f"{name}: not yet right. {error}")), ""
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         told = student.blame(error)
         return type(told)(plain(f"{name}: {'not yet right. ' * isinstance(told, Wrong)}{told}")), ""
 
@@ -193,6 +195,7 @@ class Student:
         self._warned: list[str] = []
         self._meant: list[str] = []
         self._last = ""  # what was called last, and what came of it
+        self._result: object = ...  # of the last call of the submission itself
 
     def normal(self, *shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=self.generator, dtype=torch.float32)
@@ -203,7 +206,9 @@ class Student:
     def __call__(self, *args, **kwargs):
         if not callable(self.submission):
             raise Wrong(f"It should be something to call, yours is of type {type(self.submission).__name__}.")
-        return self.run(self.submission, *args, **kwargs)
+        self._result = ...
+        self._result = self.run(self.submission, *args, **kwargs)
+        return self._result
 
     def run(self, function: Callable, *args, **kwargs):
         """Call `function`, which is or came out of the submission.
@@ -215,7 +220,9 @@ class Student:
         with self.warnings(always=True), torch.enable_grad():
             try:
                 result = function(*args, **kwargs)
-            except (Exception, SystemExit) as error:
+            except KeyboardInterrupt:  # the student's own hand
+                raise
+            except BaseException as error:
                 raise self._translated(error, named, function) from None
             finally:
                 self._last = f"your code had been called{words.given(named)}"
@@ -266,16 +273,8 @@ class Student:
 
         Wrong where it cannot be copied, with the name of the tensor that is in the way, where there is one.
         """
-        try:
+        with self.meaning(f"The check copies it because {because}."):
             return self.run(copy.deepcopy, module)
-        except Wrong as wrong:
-            if wrong.__context__ is None:
-                raise
-            why = words.described(wrong.__context__)
-            raise Wrong(
-                f"The check made a deep copy of it, since {because}, and could not: {words.stop(why)}"
-                f"{words.computed(module)}"
-            ) from None
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[list[str]]:
@@ -308,8 +307,9 @@ class Student:
         """Print what was written to stderr, and what was warned; on stderr itself, nbgrader would give 0 points."""
         lines = list(dict.fromkeys(line.rstrip() for line in written.splitlines() if line.strip()))
         if lines:
+            shown = [line if len(line) <= LINE else f"{line[:LINE]} ..." for line in lines[:LINES]]
             more = [f"... and {len(lines) - LINES} more lines"] if len(lines) > LINES else []
-            print(plain(f"{self.name}: your code wrote to stderr: " + "\n".join(lines[:LINES] + more)))
+            print(plain(f"{self.name}: your code wrote to stderr: " + "\n".join(shown + more)))
         for warning in dict.fromkeys(self._warned):
             print(plain(f"{self.name}: your code warned: {warning}"))
 
@@ -318,8 +318,11 @@ class Student:
         steps = list(traceback.walk_tb(error.__traceback__))
         if any(frame.f_code.co_filename in self._files for frame, _ in steps):
             return self._translated(error, {}, self.submission)
+        if self._result is None and "'NoneType'" in str(error):
+            return Wrong("It returns None: is the `return` missing?")
         places = [(Path(frame.f_code.co_filename), line) for frame, line in steps]
-        path, line = next((place for place in reversed(places) if place[0].is_relative_to(CHECKS)), places[-1])
+        inside = [place for place in places if place[0].is_relative_to(CHECKS) and place[0] != Path(__file__)]
+        path, line = (inside or places)[-1]
         place = f"line {line} of {path.parent.name}/{path.name}"
         after = f", after {self._last}" if self._last else ""
         return CheckFailed(
@@ -348,7 +351,8 @@ class Student:
         who = "Your code"
         if not own and isinstance(function, types.FunctionType) and blank.is_given(function):
             who = f"{function.__module__}.{function.__name__}, which the check called on what yours had made,"
-        meant = "".join(f" {sentence}" for sentence in self._meant)
+        meant = words.computed(named.get("x")) if function is copy.deepcopy else ""
+        meant += "".join(f" {sentence}" for sentence in self._meant)
         raised = words.stop(f"{who} raised {words.described(error, message)}{place}{words.given(named)}")
         return Wrong(f"{raised}{meant}")
 

@@ -40,7 +40,7 @@ def named(function: Callable, args: tuple, kwargs: dict) -> dict[str, object]:
     """The arguments by the names that the student gave them; numbered where they do not fit the signature."""
     try:
         return dict(inspect.signature(function).bind(*args, **kwargs).arguments)
-    except (TypeError, ValueError):
+    except Exception:  # no signature, another one, or an object that minds being asked
         return {f"argument {n}": value for n, value in enumerate(args, 1)} | kwargs
 
 
