@@ -17,7 +17,8 @@ from pathlib import Path
 _IDLE = ("RESUME", "NOP", "COPY_FREE_VARS", "RETURN_VALUE")  # steps that every function has
 _GENERATED = ("__annotate__", "__annotate_func__")  # Python's own, for annotations
 _STDLIB = Path(sysconfig.get_path("stdlib"))
-_GIVEN = ("builtins", "sslcourse", "torch")
+_GIVEN = ("sslcourse", "torch")
+_HEAP = 1 << 9  # Python's Py_TPFLAGS_HEAPTYPE: a class that was made by code, not in C
 
 
 def codes(submission: object) -> list[types.CodeType]:
@@ -93,10 +94,13 @@ def _wrapped(thing: object) -> object | None:
 def is_given(thing: type | types.FunctionType) -> bool:
     """Whether a class or function is torch's, this library's or the standard library's, by its module.
 
-    A student's own file may bear the name of a part of the standard library, such as queue.py.
+    A student's own file may bear the name of a part of the standard library, such as queue.py; and a class of code that
+    was executed without a module's name says that it is of builtins.
     """
-    top = (thing.__module__ or "").partition(".")[0]
-    if top not in sys.stdlib_module_names:
-        return top in _GIVEN
-    file = getattr(sys.modules.get(top), "__file__", None)
-    return file is None or Path(file).is_relative_to(_STDLIB)
+    top = str(thing.__module__).partition(".")[0]
+    if top == "builtins":
+        return isinstance(thing, type) and not thing.__flags__ & _HEAP
+    if top in sys.stdlib_module_names:
+        file = getattr(sys.modules.get(top), "__file__", None)
+        return top in sys.builtin_module_names or (file is not None and Path(file).is_relative_to(_STDLIB))
+    return top in _GIVEN

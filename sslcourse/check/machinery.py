@@ -82,11 +82,12 @@ def exercise(week: str) -> Callable:
             finally:  # also where the student interrupts it
                 student.tell("".join(heard))
 
+            if error := missing.stale(name, submission):
+                old = plain(f"Mind: your cell stopped with {error}. This was the version before it.")
+                praise, outcome = f"{praise}\n{old}", outcome and type(outcome)(f"{outcome}\n{old}")
             if outcome is None:
                 notices.forget(name)
                 print(plain(f"{name}: right. {praise}"))
-                if error := missing.stale(name, submission):
-                    print(plain(f"Mind: your cell stopped with {error}. This was the version before it."))
                 return submission
             if is_strict(strict):
                 # The later exercises of this notebook build on a right version, so that each is graded alone.

@@ -1,7 +1,11 @@
 """Blank or attempted: what counts is what the student's own code does, along the whole hierarchy."""
 
+import abc
 import functools
+import queue
 import sys
+from collections import OrderedDict
+from typing import Generic
 
 import pytest
 import torch
@@ -94,6 +98,18 @@ def test_a_class_from_a_file_of_ones_own(name, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, name, module)
     assert not blank.is_blank(module.Queue)
     assert not blank.is_blank(type("Queue", (module.Queue,), {}))
+
+
+@pytest.mark.parametrize("name", [None, "__main__", "student"])
+def test_a_class_of_code_that_was_executed(name):
+    namespace = {} if name is None else {"__name__": name}
+    exec("class Base:\n    def fit(self): self.x = 1\nclass X(Base): pass", namespace)
+    assert not blank.is_blank(namespace["X"]) and len(blank.codes(namespace["X"])) == 1
+
+
+@pytest.mark.parametrize("given", [object, dict, abc.ABC, queue.Queue, Exception, nn.Module, Generic, OrderedDict])
+def test_what_comes_with_python_and_torch_is_given(given):
+    assert blank.is_given(given)
 
 
 def twice(x):

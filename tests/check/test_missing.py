@@ -95,6 +95,12 @@ def test_a_right_version_whose_later_cell_failed_is_right_and_old(notebook):
     assert "Mind" not in notebook(CHECK)
 
 
+def test_a_blank_whose_later_cell_failed_says_so(notebook):
+    blank = "def alignment(z0, z1, alpha=2.0):\n    raise NotImplementedError()"
+    printed = notebook(blank, "def alignment(z0, z1, alpha=2.0)\n    return 0", CHECK)
+    assert "alignment: not attempted.\nMind: your cell stopped with SyntaxError" in printed
+
+
 def test_a_call_that_fails_below_the_function_is_not_its_failure(notebook):
     printed = notebook(RIGHT + "\n1 / 0", CHECK)
     assert "alignment: right." in printed and "Mind" not in printed
