@@ -322,6 +322,8 @@ class Student:
         if self._result is None and "'NoneType'" in str(error):
             return Wrong("It returns None: is the `return` missing?")
         places = [(Path(frame.f_code.co_filename), line) for frame, line in steps]
+        if isinstance(error, RuntimeError) and places[-1][0].parent == Path(torch.autograd.__file__).parent:
+            return Wrong(f"The gradient of what it returns cannot be computed: {words.stop(words.described(error))}")
         inside = [place for place in places if place[0].is_relative_to(CHECKS) and place[0] != Path(__file__)]
         path, line = (inside or places)[-1]
         place = f"line {line} of {path.parent.name}/{path.name}"

@@ -18,7 +18,7 @@ from harness import cell, verdict
 from torch import nn
 
 from sslcourse import evaluate, notices
-from sslcourse.check import CheckFailed, NotAttempted, Wrong, references_used, week01, week04, week12, words
+from sslcourse.check import CheckFailed, NotAttempted, Wrong, compare, references_used, week01, week04, week12, words
 from sslcourse.check.compare import Mistake, agree
 from sslcourse.check.machinery import Student, exercise
 
@@ -482,6 +482,15 @@ def test_a_check_that_fails_itself_says_neither_right_nor_wrong(strict, referenc
         assert "neither as right nor as wrong" in printed and "please report it" in printed
         assert "check/test_machinery.py)" in printed and "Going on with the reference" in printed
     assert references_used() == ("double",)
+
+
+def test_a_gradient_that_cannot_be_computed_is_the_students(reference):
+    def examine(student):
+        compare.gradients_agree(student, (torch.ones(3),), lambda x: x.exp().sum(), names=["x"])
+
+    source = "def double(x):\n    y = x.exp()\n    loss = y.sum()\n    y.mul_(2)\n    return loss"  # exp needs its result
+    outcome, text = judge(examine, cell(source, "double"))
+    assert outcome == "wrong" and "The gradient of what it returns cannot be computed: RuntimeError: one of the" in text
 
 
 def test_a_missing_return_is_the_students_wherever_it_shows(reference):
