@@ -488,7 +488,8 @@ def test_a_gradient_that_cannot_be_computed_is_the_students(reference):
     def examine(student):
         compare.gradients_agree(student, (torch.ones(3),), lambda x: x.exp().sum(), names=["x"])
 
-    source = "def double(x):\n    y = x.exp()\n    loss = y.sum()\n    y.mul_(2)\n    return loss"  # exp needs its result
+    # exp needs its result for the gradient
+    source = "def double(x):\n    y = x.exp()\n    loss = y.sum()\n    y.mul_(2)\n    return loss"
     outcome, text = judge(examine, cell(source, "double"))
     assert outcome == "wrong" and "The gradient of what it returns cannot be computed: RuntimeError: one of the" in text
 
