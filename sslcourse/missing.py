@@ -72,7 +72,9 @@ def why(name: str, namespace: dict) -> str:
 def stale(name: str, submission: object) -> str:
     """The SyntaxError that the cell of `name` stopped with last, where `submission` stood before it; else ""."""
     error, before = _failed.get(name, ("", None))
-    return error if before is submission and error.startswith(("SyntaxError", "IndentationError", "TabError")) else ""
+    if isinstance(submission, Missing) or before is not submission:
+        return ""
+    return error if error.startswith(("SyntaxError", "IndentationError", "TabError")) else ""
 
 
 # --- IPython, where it runs

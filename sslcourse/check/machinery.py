@@ -82,7 +82,7 @@ def exercise(week: str) -> Callable:
             finally:  # also where the student interrupts it
                 student.tell("".join(heard))
 
-            if error := missing.stale(name, submission):
+            if not _is_reference(submission, reference) and (error := missing.stale(name, submission)):
                 old = plain(f"Mind: your cell stopped with {error}. This was the version before it.")
                 praise, outcome = f"{praise}\n{old}", outcome and type(outcome)(f"{outcome}\n{old}")
             if outcome is None:

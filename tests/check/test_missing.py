@@ -52,7 +52,7 @@ def test_a_check_after_a_syntax_error_says_so_and_hands_out_the_reference(notebo
     printed = notebook("def alignment(z0, z1)\n    return 0", CHECK)
     assert "alignment: not attempted. Nothing is named alignment. Its cell stopped with SyntaxError: " in printed
     assert "expected ':' (line 1). Mend that cell and run it again, then this one." in printed
-    assert "Going on with the reference" in printed
+    assert "Going on with the reference" in printed and "Mind" not in printed
     assert notebook.names["alignment"] is sslcourse.solution("week04", "alignment")
     assert notices.references_used() == ("alignment",)
     assert "alignment: right." in notebook(RIGHT, CHECK)
@@ -83,6 +83,7 @@ def test_a_second_try_that_stops_leaves_the_reference_and_says_why(notebook):
     blank = "def alignment(z0, z1, alpha=2.0):\n    raise NotImplementedError()"
     printed = notebook(blank, CHECK, "def alignment(z0, z1):\nreturn 0", CHECK)
     assert "this is the reference; run your own cell again. Its cell stopped with IndentationError" in printed
+    assert "Mind" not in printed
     printed = notebook(RIGHT.replace("alignment", "alignments"), CHECK)
     assert "this is the reference" in printed and "IndentationError" in printed and "right." not in printed
 
