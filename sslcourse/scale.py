@@ -8,12 +8,13 @@ full  the data sets and models of the literature, one GPU
 
 import os
 import random
+import sys
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from sslcourse import notices, weeks
+from sslcourse import missing, notices, weeks
 
 NAMES = ("dry", "tiny", "small", "full")
 _ABSENT = object()
@@ -45,6 +46,7 @@ class Scale:
 def begin(week: int | str, scale: str | None = None, seed: int | None = None) -> Scale:
     """Start a notebook: seed everything, forget which references an earlier run fell back on, print one line.
 
+    Exercises of the week that the notebook has not defined yet are bound to something that says so (missing.py).
     week: 4, "week04" or "week04_simclr". scale: dry, tiny, small or full; else SSLCOURSE_SCALE, else tiny.
     seed: else SSLCOURSE_SEED, else 0. Raises ValueError for an unknown week or scale, or a seed that is no number.
     """
@@ -61,6 +63,7 @@ def begin(week: int | str, scale: str | None = None, seed: int | None = None) ->
     torch.manual_seed(seed)
 
     notices.forget()
+    missing.bind(sys._getframe(1).f_globals, row.id)
     chosen = Scale(name, row.id, seed, _device(name))
     data = ", ".join(row.data.get(name, ())) or "generated data"
     where, long = _describe(chosen.device), _duration(row.minutes.get(name))

@@ -3,7 +3,7 @@
 A notebook takes the module of its week: `from sslcourse.check import week04 as check`.
 """
 
-from sslcourse.check.machinery import NotAttempted, Wrong
+from sslcourse.check.machinery import CheckFailed, NotAttempted, Wrong
 from sslcourse.notices import references_used
 
-__all__ = ["NotAttempted", "Wrong", "references_used"]
+__all__ = ["CheckFailed", "NotAttempted", "Wrong", "references_used"]

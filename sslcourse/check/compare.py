@@ -1,8 +1,10 @@
 """Comparing what a submission gives with the definition, and saying what went wrong in words that help.
 
 A mistake that has a name is known by its numbers: the definition with that mistake in it, run on the same inputs,
-gives what the student's version gives. Where one such mistake fits all cases and no other does, its sentence is the
-message; else a case small enough to work out by hand is shown.
+gives what the student's version gives. Where one such mistake fits all cases, the plain reading does not, and no other
+mistake does, its sentence is the message; else a case small enough to work out by hand is shown, if the student's
+version fails it. A check that compares by itself does the same with `claimed`, `worst` and `gives`: numbers that are
+shown are those that failed, with as many digits as it takes to see it.
 """
 
 from collections.abc import Callable, Sequence
@@ -49,22 +51,61 @@ def agree(
     readings = (definition,) if callable(definition) else tuple(definition)
     values = [number(student(*case)) for case in cases]
     right = [[float(reading(*doubled(case))) for case in cases] for reading in readings]
-    if any(all(map(close, values, wanted, [tolerance] * len(cases))) for wanted in right):
+    met = [[close(*pair, tolerance) for pair in zip(values, wanted, strict=True)] for wanted in right]
+    if any(map(all, met)):
         return
 
+    # What is shown is measured by the reading that the student's version comes nearest to, on a case that it fails.
+    nearest = max(range(len(readings)), key=lambda reading: sum(met[reading]))
+    n = met[nearest].index(False)
+    found = f"On {words(*cases[n])} {gives(values[n], right[nearest][n])}"
     # Named mistakes first: all cases together tell them apart better than the first that differs.
-    n = [close(*pair, tolerance) for pair in zip(values, right[0], strict=True)].index(False)
-    found = f"On {words(*cases[n])} {gives(values[n], right[0][n])}"
-    fitting = [mistake for mistake in mistakes if mistake.fits(cases, values, tolerance)]
-    if len(fitting) == 1:
-        raise Wrong(f"{found}\nIt looks as if {fitting[0].sentence}")
-    if small is not None:
-        value, wanted = number(student(*small)), float(readings[0](*doubled(small)))
-        if not close(value, wanted, tolerance):
+    fitting = claimed(mistakes, cases, values, right[nearest], tolerance)
+    if small is not None and len(fitting) != 1:
+        value, wanted = number(student(*small)), float(readings[nearest](*doubled(small)))
+        fitting = claimed(fitting, [*cases, small], [*values, value], [*right[nearest], wanted], tolerance)
+        if len(fitting) != 1 and not close(value, wanted, tolerance):
             inputs = ", ".join(f"{name} = {shown(x)}" for name, x in student.names(small).items())
             found = f"On {words(*small)} {gives(value, wanted)} The inputs were {inputs}."
             raise Wrong(f"{found}\nTry that case by hand: {hint}")
+    if len(fitting) == 1:
+        raise Wrong(f"{found}\nIt looks as if {fitting[0].sentence}")
     raise Wrong(f"{found}\n{hint}" if hint and small is None else found)
+
+
+def claimed(
+    mistakes: Sequence[Mistake],
+    cases: Sequence[tuple],
+    values: Sequence[float | torch.Tensor],
+    right: Sequence[float | torch.Tensor],
+    tolerance: float = TOLERANCE,
+) -> list[Mistake]:
+    """The mistakes that fit all cases, and fit those that are not right far better than what would have been right.
+
+    Where there is exactly one, it may be named. An answer that is only just off the mark is nobody's mistake.
+    """
+    failed = [
+        (case, value, wanted)
+        for case, value, wanted in zip(cases, values, right, strict=True)
+        if not close(value, wanted, tolerance)
+    ]
+
+    def explains(wrong: Callable) -> bool:
+        """Whether it leaves of the difference at most a quarter wherever there is one."""
+        return all(_off(value, wrong(*doubled(case))) <= _off(value, wanted) / 4 for case, value, wanted in failed)
+
+    return [
+        mistake
+        for mistake in mistakes
+        if failed
+        and any(explains(wrong) for wrong in mistake.variants if Mistake("", (wrong,)).fits(cases, values, tolerance))
+    ]
+
+
+def _off(value: float | torch.Tensor, wanted: float | torch.Tensor) -> float:
+    """The largest difference; infinite where one is NaN."""
+    difference = torch.as_tensor(value).detach().double() - torch.as_tensor(wanted).detach().double()
+    return float(difference.abs().nan_to_num(torch.inf, torch.inf).max())
 
 
 def gradients_agree(student: Student, case: tuple, definition: Callable, *, names: Sequence[str]) -> None:
@@ -93,10 +134,12 @@ def number(value: object) -> float:
     if isinstance(value, torch.Tensor):
         if value.shape != ():
             raise Wrong(f"It returns a tensor of shape {tuple(value.shape)}, it should be a scalar.")
-        return float(value.detach())
+        value = value.detach()
     try:
+        if isinstance(value, str):
+            raise TypeError
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):  # complex numbers among them
         raise Wrong(f"It returns something of type {type(value).__name__}, it should be a scalar.") from None
 
 
@@ -126,13 +169,29 @@ def close(value: float | torch.Tensor, wanted: float | torch.Tensor, tolerance: 
     return bool(((value - wanted).abs() <= tolerance * wanted.abs().max().clamp(min=1)).all())
 
 
+def worst(value: torch.Tensor, wanted: torch.Tensor) -> tuple[tuple[int, ...], float, float]:
+    """Where two tensors of one shape differ most (NaN most of all): the index, and the two numbers there."""
+    difference = (value.detach().double() - wanted.double()).abs().nan_to_num(torch.inf, torch.inf)
+    index = tuple(int(i) for i in torch.unravel_index(difference.argmax(), difference.shape))
+    return index, float(value[index]), float(wanted[index])
+
+
 def gives(value: float, wanted: float) -> str:
     """ "yours gives 1.931, it should be 2.274." with as many digits as it takes to see the difference."""
-    for digits in range(4, 10):
-        shown, should = f"{value:.{digits}g}", f"{wanted:.{digits}g}"
-        if shown != should:
+    value, wanted = float(value), float(wanted)
+    if abs(value - wanted) < 1e-6 * max(1.0, abs(wanted)):  # digits that nobody would read
+        return f"yours is off by {abs(value - wanted):.2g}, it should be {wanted:.4g}."
+    yours, should = apart(value, wanted)
+    return f"yours gives {yours}, it should be {should}."
+
+
+def apart(value: float, wanted: float) -> tuple[str, str]:
+    """Two numbers with four digits, or as many as it takes for them to look different."""
+    for digits in range(4, 18):
+        yours, should = f"{value:.{digits}g}", f"{wanted:.{digits}g}"
+        if yours != should:
             break
-    return f"yours gives {shown}, it should be {should}."
+    return yours, should
 
 
 def doubled(case: tuple) -> tuple:

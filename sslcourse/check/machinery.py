@@ -1,4 +1,4 @@
-"""How a check runs: three outcomes, a reference to go on with, and student code that can do no harm.
+"""How a check runs: its outcomes, a reference to go on with, and student code that can do no harm.
 
 How to write a check. A check is a function named exactly as its exercise, in the module of its week. It examines a
 `Student`, raises `Wrong` with a sentence for the student at the first thing that is not right, and returns the
@@ -14,17 +14,29 @@ sentence for "right":
 `encode`: both turn what goes wrong inside into a message. Inputs come from `student.normal(*shape)` and its like,
 drawn from a seed that is fixed for the exercise: the same code gets the same verdict. What the submission is compared
 with is a plain, slow transcription of the definition in float64 (oracle.py beside it), never the reference; compare.py
-compares and knows the named mistakes. The decorator does all the rest: it tells blank from wrong, falls back on the
-reference, prints or (strict) raises. A week's tests go through `tests/harness.py`.
+compares and knows the named mistakes. The decorator does all the rest: it tells blank from wrong (blank.py), falls
+back on the reference, prints or (strict) raises, and closes every road to stderr (roads.py). A week's tests go through
+`tests/harness.py`.
+
+What a check does must not be told as the student's deed:
+
+    student.refuses(*args, because="K99A names no residue")    calls with bad input on purpose; True where it raises
+                                                               ValueError, another error says so and is Wrong
+    with student.meaning("The check passed an empty batch on purpose."):   this sentence joins every message about
+        student(...)                                                       an error that student code raises inside
+    student.copy(module, because="the teacher is one")         the check's deep copy; says whose idea it was if it fails
+    with student.listening() as warned:                        warnings that the check asks for: a list of messages,
+        student(...)                                           not shown afterwards
+
+Within a check the warning filter, NumPy's error state and the modes of autograd are the check's own. Should the check
+itself fail, that is an outcome too, `CheckFailed`: neither right nor wrong. It raises in strict mode, so that somebody
+looks; else the reference goes on.
 """
 
 import contextlib
-import dis
+import copy
 import functools
-import inspect
-import io
 import linecache
-import os
 import random
 import sys
 import traceback
@@ -32,32 +44,23 @@ import types
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
+from dis import get_instructions
+from pathlib import Path
 
 import numpy as np
 import torch
 
 import sslcourse
-from sslcourse import notices
+from sslcourse import missing, notices
+from sslcourse.check import blank, roads, words
+from sslcourse.check.outcomes import CheckFailed, NotAttempted, Wrong, is_strict, plain
 
 SEED = 0  # of all inputs; the tests of the checks try others
 REFERENCE = "__sslcourse_reference__"  # the mark on a reference that was handed out
 GOING_ON = "Going on with the reference solution, so that the rest of the notebook runs; results that use it say so."
 NO_REFERENCE = "This copy was handed out without solutions: there is no reference to go on with, what uses it may fail."
-
-
-class _Short:
-    """IPython shows the message alone: the traceback runs through the check, where the student's error is not."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [str(self)]
-
-
-class NotAttempted(_Short, NotImplementedError):
-    """The exercise is blank, or its reference was handed in."""
-
-
-class Wrong(_Short, AssertionError):
-    """The exercise is attempted and not yet right; the message says what came out and what should have."""
+CHECKS = Path(__file__).parent
+LINES, LINE = 10, 500  # of what student code writes to stderr: lines that are shown, and their length
 
 
 def exercise(week: str) -> Callable:
@@ -65,26 +68,23 @@ def exercise(week: str) -> Callable:
 
     def decorate(examine: Callable[[Student], str]) -> Callable:
         name = examine.__name__
+        missing.announce(week, name)
 
         @functools.wraps(examine)
         def check(submission, strict: bool | None = None):
-            reference = _reference(week, name)
+            notebook = sys._getframe(1).f_globals
             student = Student(name, submission)
+            heard: list[str] = []
             try:
-                if _is_reference(submission, reference):
-                    raise NotAttempted("this is the reference; run your own cell again.")
-                if _is_blank(submission):
-                    raise NotAttempted("not attempted.")
-                with _isolated(student.seed):
-                    praise = examine(student)
-            except NotAttempted as error:
-                outcome = NotAttempted(plain(f"{name}: {error}"))
-            except Wrong as error:
-                outcome = Wrong(plain(f"{name}: not yet right. {error}"))
-            else:
-                outcome = None
-            student.tell()
+                with roads.closed() as heard:
+                    reference = _reference(week, name)
+                    outcome, praise = _examined(examine, student, reference, notebook)
+            finally:  # also where the student interrupts it
+                student.tell("".join(heard))
 
+            if not _is_reference(submission, reference) and (error := missing.stale(name, submission)):
+                old = plain(f"Mind: your cell stopped with {error}. This was the version before it.")
+                praise, outcome = f"{praise}\n{old}", outcome and type(outcome)(f"{outcome}\n{old}")
             if outcome is None:
                 notices.forget(name)
                 print(plain(f"{name}: right. {praise}"))
@@ -92,7 +92,7 @@ def exercise(week: str) -> Callable:
             if is_strict(strict):
                 # The later exercises of this notebook build on a right version, so that each is graded alone.
                 if reference is not None:
-                    sys._getframe(1).f_globals[name] = _hand_out(reference, name)
+                    notebook[name] = _hand_out(reference, name)
                 raise outcome from None
             print(outcome)
             if reference is None:
@@ -108,16 +108,29 @@ def exercise(week: str) -> Callable:
     return decorate
 
 
-def is_strict(strict: bool | None = None) -> bool:
-    """Whether to raise: the argument where it is given, else SSLCOURSE_STRICT=1 or a run under nbgrader."""
-    if strict is not None:
-        return strict
-    return os.environ.get("SSLCOURSE_STRICT") == "1" or "NBGRADER_EXECUTION" in os.environ
-
-
-def plain(text: str) -> str:
-    """The text in ASCII, which every console can print."""
-    return text.encode("ascii", "backslashreplace").decode()
+def _examined(
+    examine: Callable, student: "Student", reference: object, notebook: dict
+) -> tuple[Exception | None, str]:
+    """(None where it is right, else what to raise or print; the praise)."""
+    name, submission = student.name, student.submission
+    try:
+        if isinstance(submission, missing.Missing):
+            raise NotAttempted(f"not attempted. Nothing is named {name}. {missing.why(name, notebook)}")
+        if _is_reference(submission, reference):
+            raise NotAttempted(f"this is the reference; run your own cell again. {missing.why(name, notebook)}")
+        if blank.is_blank(submission):
+            raise NotAttempted("not attempted.")
+        with _isolated(student):
+            return None, examine(student)
+    except NotAttempted as error:
+        return NotAttempted(plain(f"{name}: {error}")), ""
+    except Wrong as error:
+        return Wrong(plain(f"{name}: not yet right. {error}")), ""
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        told = student.blame(error)
+        return type(told)(plain(f"{name}: {'not yet right. ' * isinstance(told, Wrong)}{told}")), ""
 
 
 # --- the reference
@@ -132,48 +145,36 @@ def _reference(week: str, name: str) -> object | None:
 
 
 def _hand_out(reference: object, name: str) -> object:
-    setattr(reference, REFERENCE, True)
+    setattr(reference, REFERENCE, id(reference))
     notices.remember(name)
     return reference
 
 
 def _is_reference(submission: object, reference: object) -> bool:
-    # The mark must be the object's own: a subclass of the reference would inherit it, and is the student's work.
-    return submission is reference or REFERENCE in getattr(submission, "__dict__", {})
-
-
-# --- blank or attempted
-
-
-def _codes(submission: object) -> list[types.CodeType]:
-    """The code of a function, or of all methods of a class."""
-    members = vars(submission).values() if isinstance(submission, type) else [submission]
-    functions = [getattr(member, "__func__", member) for member in members]
-    return [inspect.unwrap(f).__code__ for f in functions if isinstance(inspect.unwrap(f), types.FunctionType)]
-
-
-def _is_blank(submission: object) -> bool:
-    """True where nothing stands in the body but a docstring, `pass`, `...` or `return None`.
-
-    The byte code tells it, which exists where the source does not; a NotImplementedError is noticed when it is raised.
-    """
-    idle = ("RESUME", "NOP", "COPY_FREE_VARS", "RETURN_VALUE")
-    steps = [step for code in _codes(submission) for step in dis.get_instructions(code) if step.opname not in idle]
-    known = isinstance(submission, type | types.FunctionType)
-    return known and all("CONST" in step.opname and step.argval in (None, ...) for step in steps)
+    # The mark must be the object's own: a subclass of the reference inherits it, functools.wraps copies it.
+    return submission is reference or getattr(submission, "__dict__", {}).get(REFERENCE) == id(submission)
 
 
 # --- running student code
 
 
 @contextlib.contextmanager
-def _isolated(seed: int) -> Iterator[None]:
+def _isolated(student: "Student") -> Iterator[None]:
     """Random numbers from a seed and the usual defaults inside, everything as it was afterwards; always on the CPU."""
     states = random.getstate(), np.random.get_state(), torch.get_default_dtype()
-    with torch.random.fork_rng(devices=[]), torch.enable_grad(), torch.device("cpu"):
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        torch.manual_seed(seed)
+    with (
+        torch.random.fork_rng(devices=[]),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autograd.set_detect_anomaly(False),
+        torch.autocast("cpu", enabled=False),
+        torch.device("cpu"),
+        np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"),
+        student.warnings(),
+    ):
+        random.seed(student.seed)
+        np.random.seed(student.seed % 2**32)
+        torch.manual_seed(student.seed)
         torch.set_default_dtype(torch.float32)
         try:
             yield
@@ -190,8 +191,12 @@ class Student:
         self.name, self.submission = name, submission
         self.seed = zlib.crc32(name.encode()) + SEED
         self.generator = torch.Generator().manual_seed(self.seed)
-        self._written = io.StringIO()
+        self._codes = blank.codes(submission)
+        self._files = {code.co_filename for code in self._codes}
         self._warned: list[str] = []
+        self._meant: list[str] = []
+        self._last = ""  # what was called last, and what came of it
+        self._result: object = ...  # of the last call of the submission itself
 
     def normal(self, *shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=self.generator, dtype=torch.float32)
@@ -202,27 +207,28 @@ class Student:
     def __call__(self, *args, **kwargs):
         if not callable(self.submission):
             raise Wrong(f"It should be something to call, yours is of type {type(self.submission).__name__}.")
-        return self.run(self.submission, *args, **kwargs)
+        self._result = ...
+        self._result = self.run(self.submission, *args, **kwargs)
+        return self._result
 
     def run(self, function: Callable, *args, **kwargs):
         """Call `function`, which is or came out of the submission.
 
-        Tensors among the arguments must come out unchanged. What is written to stderr or warned is kept for `tell`.
+        Tensors among the arguments must come out unchanged. What is warned is kept for `tell`.
         """
-        named = _named(function, args, kwargs)
+        named = words.named(function, args, kwargs)
         before = {name: value.detach().clone() for name, value in named.items() if isinstance(value, torch.Tensor)}
-        with (
-            warnings.catch_warnings(record=True) as caught,
-            contextlib.redirect_stderr(self._written),
-            torch.enable_grad(),
-        ):
+        with self.warnings(always=True), torch.enable_grad():
             try:
                 result = function(*args, **kwargs)
-            except (Exception, SystemExit) as error:
-                raise self._translated(error, named) from None
+            except KeyboardInterrupt:  # the student's own hand
+                raise
+            except BaseException as error:
+                raise self._translated(error, named, function) from None
             finally:
-                self._warned += [f"{w.category.__name__}: {w.message}" for w in caught]
+                self._last = f"your code had been called{words.given(named)}"
             gradients = torch.is_grad_enabled()
+        self._last += f" and gave {words.kind(result)}"
 
         for name, value in before.items():
             now = named[name]
@@ -236,33 +242,122 @@ class Student:
 
     def names(self, args: tuple) -> dict[str, object]:
         """Arguments of the submission by name."""
-        return _named(self.submission, args, {})
+        return words.named(self.submission, args, {})
 
-    def tell(self) -> None:
-        """Print what the student's code wrote to stderr or warned; on stderr itself, nbgrader would give 0 points."""
-        if written := self._written.getvalue().strip():
-            print(plain(f"{self.name}: your code wrote to stderr: {written}"))
+    # What a check does on purpose, so that no message tells it as the student's deed.
+
+    @contextlib.contextmanager
+    def meaning(self, sentence: str) -> Iterator[None]:
+        """Inside, `sentence` follows every message about an error that student code raises."""
+        self._meant.append(sentence)
+        try:
+            yield
+        finally:
+            self._meant.remove(sentence)
+
+    def refuses(self, *args, because: str, error: type[Exception] = ValueError) -> bool:
+        """Whether the submission raises `error` for these arguments, which are bad: "K99A names no residue".
+
+        Wrong where it raises something else, with a message that says what was passed on purpose.
+        """
+        try:
+            with self.meaning(f"The check passed this on purpose: {because}. It should raise {error.__name__}."):
+                self(*args)
+        except Wrong as wrong:
+            if isinstance(wrong.__context__, error):
+                return True
+            raise
+        return False
+
+    def copy(self, module: object, because: str):
+        """A deep copy of what came out of the submission; because: "the teacher is made by copy.deepcopy".
+
+        Wrong where it cannot be copied, with the name of the tensor that is in the way, where there is one.
+        """
+        with self.meaning(f"The check copies it because {because}."):
+            return self.run(copy.deepcopy, module)
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[list[str]]:
+        """The list that is given holds, afterwards, what was warned inside, which `tell` then leaves out."""
+        before, heard = len(self._warned), []
+        try:
+            yield heard
+        finally:
+            heard += self._warned[before:]
+            del self._warned[before:]
+
+    # What the decorator asks.
+
+    @contextlib.contextmanager
+    def warnings(self, always: bool = False) -> Iterator[None]:
+        """Record warnings, whatever filter the notebook has: those of the student's own files, or (always) all."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                yield
+            finally:
+                for warning in caught:
+                    # As Python has it, these are for those who wrote the code that is warned about.
+                    expert = issubclass(warning.category, DeprecationWarning | PendingDeprecationWarning)
+                    expert |= issubclass(warning.category, ImportWarning | ResourceWarning)
+                    if warning.filename in self._files or (always and not expert):
+                        self._warned.append(f"{warning.category.__name__}: {warning.message}")
+
+    def tell(self, written: str) -> None:
+        """Print what was written to stderr, and what was warned; on stderr itself, nbgrader would give 0 points."""
+        lines = list(dict.fromkeys(line.rstrip() for line in written.splitlines() if line.strip()))
+        if lines:
+            shown = [line if len(line) <= LINE else f"{line[:LINE]} ..." for line in lines[:LINES]]
+            more = [f"... and {len(lines) - LINES} more lines"] if len(lines) > LINES else []
+            print(plain(f"{self.name}: your code wrote to stderr: " + "\n".join(shown + more)))
         for warning in dict.fromkeys(self._warned):
             print(plain(f"{self.name}: your code warned: {warning}"))
 
-    def _translated(self, error: BaseException, named: dict[str, object]) -> Exception:
+    def blame(self, error: BaseException) -> Exception:
+        """Whose an error is that no call of `run` has caught: the student's Wrong (or NotAttempted), or CheckFailed."""
+        steps = list(traceback.walk_tb(error.__traceback__))
+        if any(frame.f_code.co_filename in self._files for frame, _ in steps):
+            return self._translated(error, {}, self.submission)
+        if self._result is None and "'NoneType'" in str(error):
+            return Wrong("It returns None: is the `return` missing?")
+        places = [(Path(frame.f_code.co_filename), line) for frame, line in steps]
+        if isinstance(error, RuntimeError) and places[-1][0].parent == Path(torch.autograd.__file__).parent:
+            return Wrong(f"The gradient of what it returns cannot be computed: {words.stop(words.described(error))}")
+        inside = [place for place in places if place[0].is_relative_to(CHECKS) and place[0] != Path(__file__)]
+        path, line = (inside or places)[-1]
+        place = f"line {line} of {path.parent.name}/{path.name}"
+        after = f", after {self._last}" if self._last else ""
+        return CheckFailed(
+            f"the check itself failed with {words.described(error)} ({place}){after}. "
+            "Either that result is of a kind which nobody expected, or the check is wrong: please report it. "
+            "Your version counts neither as right nor as wrong."
+        )
+
+    def _translated(self, error: BaseException, named: dict[str, object], function: Callable) -> Exception:
         """The outcome that an exception in student code stands for."""
         steps = list(traceback.walk_tb(error.__traceback__))
-        own = [(frame.f_code, line) for frame, line in steps if frame.f_code in _codes(self.submission)]
-        if isinstance(error, NotImplementedError) and _raised_by(error) in _codes(self.submission):
+        own = [(frame.f_code, line) for frame, line in steps if frame.f_code in self._codes]
+        if isinstance(error, NotImplementedError) and _raised_by(error) in self._codes:
             inside = f" ({_raised_by(error).co_name} is blank)" if isinstance(self.submission, type) else ""
             return NotAttempted(f"not attempted{inside}.")
 
-        message = shorten(str(error)) or "no message"
+        message = None
+        if isinstance(error, NotImplementedError) and not str(error):  # the blank of another exercise
+            message = f"{steps[-1][0].f_code.co_name} is not written yet, run its cell and its check first"
         place = ""
         if own:
             code, line = own[-1]
             text = linecache.getline(code.co_filename, line).strip()
             method = f" of {code.co_name}" if isinstance(self.submission, type) else ""
             place = f" (line {line - code.co_firstlineno + 1}{method}{f': `{text}`' if text else ''})"
-        if isinstance(error, NotImplementedError) and not str(error):  # the blank of another exercise
-            message = f"{steps[-1][0].f_code.co_name} is not written yet, run its cell and its check first"
-        return Wrong(f"Your code raised {type(error).__name__}: {message}{place}{_given(named)}.")
+        who = "Your code"
+        if not own and isinstance(function, types.FunctionType) and blank.is_given(function):
+            who = f"{function.__module__}.{function.__name__}, which the check called on what yours had made,"
+        meant = words.computed(named.get("x")) if function is copy.deepcopy else ""
+        meant += "".join(f" {sentence}" for sentence in self._meant)
+        raised = words.stop(f"{who} raised {words.described(error, message)}{place}{words.given(named)}")
+        return Wrong(f"{raised}{meant}")
 
 
 def _raised_by(error: BaseException) -> types.CodeType | None:
@@ -270,30 +365,5 @@ def _raised_by(error: BaseException) -> types.CodeType | None:
     step = error.__traceback__
     while step.tb_next is not None:
         step = step.tb_next
-    raising = [i.offset for i in dis.get_instructions(step.tb_frame.f_code) if i.opname == "RAISE_VARARGS"]
+    raising = [i.offset for i in get_instructions(step.tb_frame.f_code) if i.opname == "RAISE_VARARGS"]
     return step.tb_frame.f_code if step.tb_lasti in raising else None
-
-
-def shorten(text: str, limit: int = 200) -> str:
-    """The first line of a text, at most `limit` characters, without a full stop at its end."""
-    first = text.strip().split("\n")[0]
-    return (first if len(first) <= limit else first[:limit] + " ...").rstrip(".")
-
-
-def _named(function: Callable, args: tuple, kwargs: dict) -> dict[str, object]:
-    """The arguments by the names that the student gave them; numbered where they do not fit the signature."""
-    try:
-        return dict(inspect.signature(function).bind(*args, **kwargs).arguments)
-    except (TypeError, ValueError):
-        return {f"argument {n}": value for n, value in enumerate(args, 1)} | kwargs
-
-
-def _given(named: dict[str, object]) -> str:
-    """ " for z0 and z1 of shape (8, 16), temperature = 0.5": the inputs that an error came from."""
-    shapes: dict[tuple, list[str]] = {}
-    for name, value in named.items():
-        if isinstance(value, torch.Tensor):
-            shapes.setdefault(tuple(value.shape), []).append(name)
-    parts = [f"{' and '.join(names)} of shape {shape}" for shape, names in shapes.items()]
-    parts += [f"{name} = {value}" for name, value in named.items() if isinstance(value, int | float)]
-    return f" for {', '.join(parts)}" if parts else ""

@@ -3,6 +3,7 @@
 A week of its own stands behind these tests: one exercise, double(x), with a solution module that exists only here.
 """
 
+import functools
 import inspect
 import random
 import subprocess
@@ -16,8 +17,8 @@ import torch
 from harness import cell, verdict
 from torch import nn
 
-from sslcourse import notices
-from sslcourse.check import NotAttempted, Wrong, references_used, week01, week04
+from sslcourse import evaluate, notices
+from sslcourse.check import CheckFailed, NotAttempted, Wrong, compare, references_used, week01, week04, week12, words
 from sslcourse.check.compare import Mistake, agree
 from sslcourse.check.machinery import Student, exercise
 
@@ -152,7 +153,9 @@ def test_the_reference_is_never_right(reference, capsys):
     capsys.readouterr()
     for submission in (handed_out, reference):
         assert double(submission) is reference
-        assert capsys.readouterr().out == "double: this is the reference; run your own cell again.\n"
+        printed = capsys.readouterr().out
+        assert printed.startswith("double: this is the reference; run your own cell again. Its cell was not run ")
+        assert printed.count("\n") == 1
     assert references_used() == ("double",)
 
 
@@ -357,12 +360,262 @@ def test_stderr_and_warnings_are_shown_on_stdout(reference, capsys):
     assert "your code wrote to stderr: still here" in out and "double: right." in out
 
 
+@pytest.mark.parametrize("action", ["default", "ignore", "error", "once"])
+def test_the_filter_of_warnings_is_the_checks_own(action, reference):
+    def noisy(x):
+        warnings.warn("mine", stacklevel=1)
+        warnings.warn("for experts", DeprecationWarning, stacklevel=2)
+        return 2 * x.sum()
+
+    def silent(*args):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return evaluate.precision_at_l(*args)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter(action)
+        before = warnings.filters[:]
+        outcome, text = verdict(double, noisy)
+        assert warnings.filters == before
+        assert (outcome, text.count("your code warned: UserWarning: mine"), "experts" in text) == ("right", 1, False)
+        assert verdict(week12.precision_at_l, lambda *args: evaluate.precision_at_l(*args))[0] == "right"
+        outcome, text = verdict(week12.precision_at_l, silent)
+        assert outcome == "wrong" and "without a word" in text
+
+
 def test_messages_are_ascii(reference):
     def fancy(x):
         raise ValueError("τ must be > 0")
 
     text = verdict(double, fancy)[1]
     assert text.isascii() and "ValueError" in text
+
+
+# --- what the check does on purpose, and what it cannot do
+
+
+def judge(examine, submission):
+    """The verdict of a check made of `examine`, named double."""
+    examine.__name__ = "double"
+    return verdict(exercise("week99")(examine), submission)
+
+
+@pytest.mark.parametrize("kind", [ValueError, UnicodeError])
+def test_what_is_refused_as_it_should_be(kind, reference):
+    def refuse(x):
+        raise kind("no")
+
+    assert judge(lambda student: str(student.refuses("K99A", because="there is no 99")), refuse)[1].endswith("True\n")
+    assert judge(lambda student: str(student.refuses("K99A", because="there is no 99")), len)[1].endswith("False\n")
+
+
+def test_another_refusal_says_what_was_passed_on_purpose(reference):
+    def refuse(mutation):
+        raise AssertionError
+
+    outcome, text = judge(lambda student: student.refuses("K99A", because="K99A names no residue"), refuse)
+    assert outcome == "wrong"
+    assert "Your code raised AssertionError: no message (line 2" in text and "for mutation = 'K99A'." in text
+    assert "The check passed this on purpose: K99A names no residue. It should raise ValueError." in text
+
+
+def test_meaning_joins_the_messages_inside_it_alone(reference):
+    def examine(student):
+        with student.meaning("The check passed an empty batch on purpose."):
+            student(torch.ones(1))
+        student(torch.ones(3))
+
+    outcome, text = judge(examine, lambda x: x[3] if len(x) == 3 else x)
+    assert outcome == "wrong" and "an empty batch" not in text
+    outcome, text = judge(examine, lambda x: x[3])
+    assert outcome == "wrong" and text.split("\n")[0].endswith(
+        "for x of shape (1,). The check passed an empty batch on purpose."
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+def test_a_copy_that_fails_is_told_as_the_checks_deed(reference):
+    def build(x):
+        return nn.Sequential(nn.Linear(2, 3), nn.utils.weight_norm(nn.Linear(3, 4, bias=False)))
+
+    def examine(student):
+        return str(student.copy(student(1), because="the teacher is one"))
+
+    outcome, text = judge(examine, build)
+    assert outcome == "wrong" and "Your code" not in text and "The tensor `1.weight` was computed from" in text
+    assert "copy.deepcopy, which the check called on what yours had made, raised RuntimeError: Only Tensors" in text
+    assert "because of a ... The tensor" in text  # cut between words
+    assert text.split("\n")[1].endswith("The check copies it because the teacher is one.")
+    assert judge(examine, lambda x: nn.Linear(2, 3))[0] == "right"
+
+
+def test_listening_keeps_what_the_check_asked_for(reference, capsys):
+    def warn(x):
+        warnings.warn("nothing there", stacklevel=1)
+        return x
+
+    def examine(student):
+        with student.listening() as warned:
+            student(1)
+        assert warned == ["UserWarning: nothing there"]
+        with student.listening() as silent:
+            pass
+        return f"Warned once, {silent}."
+
+    assert judge(examine, warn)[1] == "double: right. Warned once, [].\n"
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_check_that_fails_itself_says_neither_right_nor_wrong(strict, reference, capsys):
+    def double(student):
+        return student(torch.ones(3))["right"]
+
+    check = exercise("week99")(double)
+    submission = cell("def double(x):\n    return 3", "double")
+    if strict:
+        with pytest.raises(CheckFailed, match="^double: the check itself failed with TypeError: 'int'"):
+            exec("check(submission, strict=True)", {"check": check, "submission": submission})  # a notebook of its own
+    else:
+        assert check(submission) is reference  # so that the notebook goes on
+        printed = capsys.readouterr().out
+        assert "after your code had been called for x of shape (3,) and gave something of type int." in printed
+        assert "neither as right nor as wrong" in printed and "please report it" in printed
+        assert "check/test_machinery.py)" in printed and "Going on with the reference" in printed
+    assert references_used() == ("double",)
+
+
+def test_a_gradient_that_cannot_be_computed_is_the_students(reference):
+    def examine(student):
+        compare.gradients_agree(student, (torch.ones(3),), lambda x: x.exp().sum(), names=["x"])
+
+    # exp needs its result for the gradient
+    source = "def double(x):\n    y = x.exp()\n    loss = y.sum()\n    y.mul_(2)\n    return loss"
+    outcome, text = judge(examine, cell(source, "double"))
+    assert outcome == "wrong" and "The gradient of what it returns cannot be computed: RuntimeError: one of the" in text
+
+
+def test_a_missing_return_is_the_students_wherever_it_shows(reference):
+    submission = cell("def double(x):\n    2 * x", "double")
+    for use in (list, lambda result: result.mean(), lambda result: result + 1, lambda result: result["mrr"]):
+        outcome, text = judge(lambda student, use=use: use(student(1)), submission)
+        assert outcome == "wrong" and "It returns None: is the `return` missing?" in text
+
+
+@pytest.mark.parametrize("error", [GeneratorExit, BaseException, SystemExit, RecursionError, MemoryError])
+def test_no_error_but_an_interrupt_escapes(error, reference):
+    def double_(x):
+        raise error
+
+    outcome, text = verdict(double, double_)
+    assert outcome == "wrong" and f"Your code raised {error.__name__}" in text
+
+
+def test_an_object_that_minds_being_asked(reference):
+    class Reserved:
+        def __getattr__(self, name):
+            raise RuntimeError(name)
+
+        def __call__(self, x):
+            return 2 * x.sum()
+
+    assert verdict(double, Reserved())[0] == "right"
+
+
+def test_an_error_of_the_students_code_outside_of_run_is_still_the_students(reference):
+    def lazily(x):
+        yield x
+        yield x[7]
+
+    outcome, text = judge(lambda student: list(student(torch.ones(2))), lazily)
+    assert outcome == "wrong" and "Your code raised IndexError: index 7" in text and "(line 3: `yield x[7]`)" in text
+
+
+def test_an_interrupt_leaves_everything_as_it_was(reference, capsys):
+    def endless(x):
+        print("begun", file=sys.stderr)
+        warnings.simplefilter("error")
+        np.random.seed(3)
+        torch.set_grad_enabled(False)
+        raise KeyboardInterrupt
+
+    stderr, filters, state = sys.stderr, warnings.filters[:], np.random.get_state()[1].tolist()
+    with pytest.raises(KeyboardInterrupt):
+        double(endless)
+    assert (sys.stderr, warnings.filters, np.random.get_state()[1].tolist()) == (stderr, filters, state)
+    assert torch.is_grad_enabled()
+    assert capsys.readouterr().out == "double: your code wrote to stderr: begun\n"
+
+
+def test_much_on_stderr_is_cut(reference, capsys):
+    def chatty(x):
+        for n in range(100):
+            print("step", n, file=sys.stderr)
+        return 2 * x.sum()
+
+    double(chatty)
+    printed = capsys.readouterr().out
+    assert "step 9\n... and 90 more lines\ndouble: right." in printed and "step 10" not in printed
+
+
+def test_long_messages_are_cut_between_words():
+    assert words.shorten("one two three.", 9) == "one two ..."
+    assert words.shorten("one two, three", 8) == "one two ..."
+    assert words.shorten("one two", 7) == "one two" and words.shorten("One.\nTwo.") == "One"
+    assert words.shorten("x" * 300) == "x" * 200 + " ..."
+
+
+# --- shapes of right answers
+
+
+def scripted(x: torch.Tensor) -> torch.Tensor:
+    return 2 * x.sum()
+
+
+class Doubles:
+    def __call__(self, x):
+        return 2 * x.sum()
+
+    def method(self, x):
+        return self(x)
+
+
+@functools.wraps(scripted)
+def decorated(*args, **kwargs):
+    return scripted(*args, **kwargs)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: functools.partial(lambda factor, x: factor * x.sum(), 2),
+        lambda: functools.lru_cache(right),
+        lambda: decorated,
+        lambda: staticmethod(right),
+        Doubles,
+        lambda: Doubles().method,
+        lambda: torch.no_grad()(right),
+        lambda: torch.jit.script(scripted),
+        lambda: torch.jit.trace(scripted, torch.ones(3), check_trace=False),
+        lambda: lambda x: 2 * np.asarray(x).sum(),
+        lambda: lambda x: torch.tensor(np.sum(2 * x.numpy(), dtype=np.float64)),
+        lambda: lambda *args: 2 * args[0].sum(),
+        lambda: type("Module", (nn.Module,), {"forward": lambda self, x: 2 * x.sum()})(),
+    ],
+)
+def test_right_in_any_shape(make, reference):
+    outcome, text = verdict(double, make())
+    assert outcome == "right" and text.count("\n") == 1, text
+
+
+def test_wraps_of_the_reference_is_ones_own(reference):
+    handed_out = double(cell(BLANKS["pass"], "double"))
+
+    @functools.wraps(handed_out)
+    def own(x):
+        return 2 * x.sum()
+
+    assert verdict(double, own)[0] == "right"
 
 
 # --- the checks of the weeks
