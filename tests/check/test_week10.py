@@ -604,6 +604,15 @@ def rows(n, size, generator):
     return torch.randperm(n, generator=generator)[:size]
 
 
+def set_back(n, size, generator):
+    return rows(n, size, generator.manual_seed(generator.initial_seed()) if size == n // 2 else generator)
+
+
+def through_the_global(n, size, generator):
+    torch.manual_seed(int(torch.randint(10**6, (1,), generator=generator)))
+    return torch.randperm(n)[:size]
+
+
 def last_of(x, fractions, n_repeats, generator):
     return [
         [evaluate.two_nn(x[rows(len(x), int(f * len(x)), generator)]) for _ in range(n_repeats)][-1] for f in fractions
@@ -622,6 +631,8 @@ def summed(x, fractions, n_repeats, generator):
         (scaled(lambda n, size, g: torch.arange(size)), "the first rows are taken"),
         (scaled(lambda n, size, g: torch.randperm(n)[:size]), "every random number should come from it"),
         (scaled(lambda n, size, g: rows(n, size, torch.Generator().manual_seed(0))), "should come from it"),
+        (scaled(set_back), "set back in every call"),
+        (scaled(through_the_global), "changes torch's global random numbers"),
         (scaled(rows, sizes=lambda f, n: int(f * n) + 1 if f < 1 else n), "they should be 200, 100, 50"),
         (scaled(rows, repeats=lambda n: 1), "Only one of the repeats counts"),
         (lambda x, f, n, g: [[int(share * len(x)) for share in f], last_of(x, f, n, g)], "Only one of the repeats"),

@@ -207,6 +207,7 @@ def id_scaling(student: Student) -> str:
         made = student(x, fractions, repeats, torch.Generator().manual_seed(seed))
         return tuple([number(v) for v in part] for part in two_parts(made, "sizes, ids"))
 
+    state = torch.get_rng_state()
     sizes, ids = run(0, 8)
     if not (len(sizes) == len(ids) == 3):
         raise Wrong(f"For 3 fractions it returns {len(sizes)} sizes and {len(ids)} dimensions, it should be 3 of each.")
@@ -225,9 +226,16 @@ def id_scaling(student: Student) -> str:
         raise Wrong("The same generator gives other results: every random number should come from it.")
     if close(again[1], other[1], 1e-9):
         raise Wrong("Another generator gives the same result: every random number should come from it.")
+    if (torch.get_rng_state() != state).any():
+        raise Wrong(
+            "It changes torch's global random numbers (by torch.manual_seed, or by drawing from them): every random "
+            "number should come from the generator."
+        )
     # Three draws one after another, and three in one call, from generators in the same state.
     generator = torch.Generator().manual_seed(3)
     singles = [number(student(x, (0.5,), 1, generator)[1][0]) for _ in range(3)]
+    if close(singles[0], singles[1], 1e-9):
+        raise Wrong("Two calls with one generator draw the same points: it is set back in every call. Seed nothing.")
     three = number(student(x, (0.5,), 3, torch.Generator().manual_seed(3))[1][0])
     if close(three, singles[0], 1e-9) or close(three, singles[2], 1e-9):
         raise Wrong("Only one of the repeats counts: take the mean over all of them.")
@@ -253,7 +261,10 @@ def participation_ratio(student: Student) -> str:
     widths = torch.tensor([3.0, 2.0, 1.0, 0.5, 0.25])
     x = student.normal(40, 5) * widths + torch.tensor([4.0, 0.0, -1.0, 2.0, 6.0])
     few = by_hand(student.normal(3, 2)) + torch.tensor([[0.0, 0.0], [2.0, 1.0], [-1.0, 3.0]])
-    many = student.normal(260, 3) * torch.tensor([1.0, 2.0, 4.0]) + 2
+    many = (
+        student.normal(260, 3) * torch.tensor([1.0, 2.0, 4.0]) + 2
+    )  # more than a chunk of 256, and the last ones count
+    many[256:, 0] *= 12
     agree(
         student,
         [(x,), (student.uniform(30, 8) * torch.arange(1.0, 9.0),), (x[:, :2] + 1,), (many,)],
