@@ -338,7 +338,7 @@ def sees_all(self, images, mask):
         (mae(detached), "carries no gradient"),
         (mae(no_norm), "last norm are left out"),
         (mae(mixed_images), "of different images are mixed"),
-        (mae(lambda self, patches, mask: patches), "it should be (4, 7, 8)"),
+        (mae(lambda self, patches, mask: patches), "it should be (3, 7, 8)"),
         (mae(lambda self, patches, mask: print()), "None"),
         (mae(decode=put_back_wrongly), "put back in the wrong order"),
         (mae(forward=sees_all), "must not be seen"),

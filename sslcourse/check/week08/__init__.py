@@ -123,7 +123,7 @@ def MAE(student: Student) -> str:
     """class MAE(nn.Module): encode_visible(patches, mask) -> (N, 1 + visible, D), forward(images, mask), features."""
     for sizes in _SIZES:
         size, patch, channels, dim, depth, heads, _, decoder_depth, decoder_heads = sizes
-        length, n = (size // patch) ** 2, 4
+        length, n = (size // patch) ** 2, 3
         network = _network(student, sizes)
         # In the first of these every wrong number of tokens tells another mistake.
         for masked in (length // 3, length // 2, length - 1):
