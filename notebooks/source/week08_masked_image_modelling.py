@@ -949,7 +949,9 @@ beit_loss = check.beit_loss(beit_loss)
 #
 # DINO's cross-entropy, patch by patch: teacher minus centre, divided by its temperature, softmax; student divided by
 # its own, log-softmax. Only masked patches count: first the mean within each image, then over the images that have
-# any. No gradient to the teacher; the centre stays as it is (who trains updates it afterwards).
+# any. (The codes of iBOT, DINOv2 and lightly take this last mean over all images, so that one without a masked patch
+# counts as 0. That is accepted too; this course means the images that have any.) No gradient to the teacher; the centre
+# stays as it is (who trains updates it afterwards).
 #
 # <details><summary>Hint 1</summary>One number for each patch first, (N, L).</details>
 # <details><summary>Hint 2</summary><code>(loss * mask).sum(1) / mask.sum(1)</code> is the mean within an image; which

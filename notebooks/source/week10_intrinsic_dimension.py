@@ -139,6 +139,8 @@ def two_nearest(x: torch.Tensor, chunk: int = 1024) -> tuple[torch.Tensor, torch
     """
     if x.dim() != 2 or len(x) < 3:
         raise ValueError(f"x has shape {tuple(x.shape)}; expected (N, D) with at least three points.")
+    if not x.isfinite().all():
+        raise ValueError("x holds NaN or infinite values, which are at no distance; did the training diverge?")
     x = x.double()
     x = x - x.mean(dim=0)                                                     # (N, D)
     quick = x.float()
@@ -164,6 +166,10 @@ two_nearest = check.two_nearest(two_nearest)
 # number of those that stay. At $i = N$ the level would be infinite, so that one is never fitted, whatever `fraction`
 # is.
 #
+# Some points have no dimension: all of them equal, NaN among them (`two_nearest` refuses these), or a lattice, where
+# $r_2 = r_1$ and all logarithms are 0. There no number is an answer: raise a `ValueError` with one sentence, here and in
+# the exercises below. The checks show what yours does then, and give no points for it.
+#
 # <details><summary>Hint 1</summary><code>two_nearest</code> gives both distances; keep those with
 # <code>r1 &gt; 0</code>; sort the ratios.</details>
 # <details><summary>Hint 2</summary>x: the logarithms of the smallest ones, (kept,); y: minus log of 1 - i / N for i =
@@ -186,6 +192,8 @@ def two_nn(x: torch.Tensor, fraction: float = 0.9) -> float:
     mu = (r2[apart] / r1[apart]).sort().values                               # (N,), rising
     n = len(mu)
     kept = min(int(fraction * n), n - 1)
+    if kept < 1 or not mu[kept - 1] > 1:
+        raise ValueError("No dimension fits: nearly all points are equal, or r2 = r1 everywhere, as on a lattice.")
     log_mu = mu[:kept].log()
     level = -torch.log(1 - torch.arange(1, kept + 1, device=mu.device) / n)  # -log(1 - F)
     return ((log_mu @ level.to(log_mu)) / (log_mu @ log_mu)).item()
@@ -198,7 +206,8 @@ two_nn = check.two_nn(two_nn)
 # %% [markdown]
 # ### 10.3 Maximum likelihood  ·  difficulty 1 of 3  ·  about 10 minutes
 #
-# From all ratios, in the unbiased form. Again without points that have a duplicate.
+# From all ratios, in the unbiased form. Again without points that have a duplicate, and with a `ValueError` where no
+# ratio is left or all of them are 1.
 #
 # <details><summary>Hint</summary>One line after <code>two_nearest</code>: no sorting, no cut.</details>
 
@@ -209,6 +218,8 @@ def two_nn_mle(x: torch.Tensor) -> float:
     ### BEGIN SOLUTION
     r1, r2 = two_nearest(x)
     log_mu = (r2[r1 > 0] / r1[r1 > 0]).log()
+    if len(log_mu) < 2 or not log_mu.sum() > 0:
+        raise ValueError("No dimension fits: nearly all points are equal, or r2 = r1 everywhere, as on a lattice.")
     return ((len(log_mu) - 1) / log_mu.sum()).item()
     ### END SOLUTION
 
@@ -221,7 +232,7 @@ two_nn_mle = check.two_nn_mle(two_nn_mle)
 #
 # The eigenvalues of the covariance are the squares of the singular values of the centred data, up to a factor that
 # cancels. No eigenvalue is needed, though: their sum is the trace, and the sum of their squares is the sum of all
-# squared entries.
+# squared entries. Where all points are equal, or one holds NaN, there is no variance to divide: a `ValueError`.
 #
 # <details><summary>Hint 1</summary>Centre first: <code>x - x.mean(dim=0)</code>, in float64.</details>
 # <details><summary>Hint 2</summary><code>torch.linalg.svdvals(x).square()</code> are the eigenvalues, up to the
@@ -233,7 +244,10 @@ def participation_ratio(x: torch.Tensor) -> float:
     """PCA dimension (sum lambda)^2 / sum lambda^2 of the covariance's eigenvalues; x: (N, D), centred here."""
     ### BEGIN SOLUTION
     x = x.double()
+    length = x.norm()
     x = x - x.mean(dim=0)
+    if not x.norm() > 1e-12 * length:                                        # rounding is all that is left, or NaN
+        raise ValueError("x holds NaN, or all its points are equal: there is no variance to divide.")
     products = x.T @ x if x.shape[1] <= len(x) else x @ x.T                  # the smaller one; equal eigenvalues
     return (products.trace() ** 2 / products.square().sum()).item()
     ### END SOLUTION
@@ -326,7 +340,9 @@ id_scaling = check.id_scaling(id_scaling)
 #
 # $$p(\mu) \propto d\, (\mu^d - 1)^{n - 1} \mu^{-(2n - 1) d - 1}.$$
 #
-# Find the $d$ of largest likelihood. At $n = 1$ it is $N / \sum \log \mu$.
+# Find the $d$ of largest likelihood. At $n = 1$ it is $N / \sum \log \mu$. (With $N - 1$ in place of $N$ it is
+# unbiased there, as in 10.3; the authors' own code does that, and it is accepted as well.) Equal points, a lattice and
+# NaN have no such $d$: a `ValueError`.
 #
 # <details><summary>Hint 1</summary>Write the log-likelihood and differentiate it with respect to d; the slope falls
 # with d.</details>
@@ -348,6 +364,8 @@ def gride(x: torch.Tensor, n1: int = 1) -> float:
         grown = 1 / -torch.expm1(-d * log_mu)                                # mu^d / (mu^d - 1)
         return (1 / d - (2 * n1 - 1) * log_mu + (n1 - 1) * (log_mu * grown).nan_to_num(1 / d)).sum().item()
 
+    if not slope(1e-3) > 0 > slope(1e3):
+        raise ValueError("No dimension below 1000 fits: nearly all points are equal, or lie on a lattice.")
     return brentq(slope, 1e-3, 1e3)
     ### END SOLUTION
 

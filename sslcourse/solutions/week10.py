@@ -22,6 +22,8 @@ def two_nearest(x: torch.Tensor, chunk: int = 1024) -> tuple[torch.Tensor, torch
     """
     if x.dim() != 2 or len(x) < 3:
         raise ValueError(f"x has shape {tuple(x.shape)}; expected (N, D) with at least three points.")
+    if not x.isfinite().all():
+        raise ValueError("x holds NaN or infinite values, which are at no distance; did the training diverge?")
     x = x.double()
     x = x - x.mean(dim=0)                                                     # (N, D)
     quick = x.float()
@@ -50,6 +52,8 @@ def two_nn(x: torch.Tensor, fraction: float = 0.9) -> float:
     mu = (r2[apart] / r1[apart]).sort().values                               # (N,), rising
     n = len(mu)
     kept = min(int(fraction * n), n - 1)
+    if kept < 1 or not mu[kept - 1] > 1:
+        raise ValueError("No dimension fits: nearly all points are equal, or r2 = r1 everywhere, as on a lattice.")
     log_mu = mu[:kept].log()
     level = -torch.log(1 - torch.arange(1, kept + 1, device=mu.device) / n)  # -log(1 - F)
     return ((log_mu @ level.to(log_mu)) / (log_mu @ log_mu)).item()
@@ -59,13 +63,18 @@ def two_nn_mle(x: torch.Tensor) -> float:
     """(N - 1) / sum of log(mu), the unbiased maximum-likelihood estimate of the dimension; x: (N, D)."""
     r1, r2 = two_nearest(x)
     log_mu = (r2[r1 > 0] / r1[r1 > 0]).log()
+    if len(log_mu) < 2 or not log_mu.sum() > 0:
+        raise ValueError("No dimension fits: nearly all points are equal, or r2 = r1 everywhere, as on a lattice.")
     return ((len(log_mu) - 1) / log_mu.sum()).item()
 
 
 def participation_ratio(x: torch.Tensor) -> float:
     """PCA dimension (sum lambda)^2 / sum lambda^2 of the covariance's eigenvalues; x: (N, D), centred here."""
     x = x.double()
+    length = x.norm()
     x = x - x.mean(dim=0)
+    if not x.norm() > 1e-12 * length:                                        # rounding is all that is left, or NaN
+        raise ValueError("x holds NaN, or all its points are equal: there is no variance to divide.")
     products = x.T @ x if x.shape[1] <= len(x) else x @ x.T                  # the smaller one; equal eigenvalues
     return (products.trace() ** 2 / products.square().sum()).item()
 
@@ -110,6 +119,8 @@ def gride(x: torch.Tensor, n1: int = 1) -> float:
         grown = 1 / -torch.expm1(-d * log_mu)                                # mu^d / (mu^d - 1)
         return (1 / d - (2 * n1 - 1) * log_mu + (n1 - 1) * (log_mu * grown).nan_to_num(1 / d)).sum().item()
 
+    if not slope(1e-3) > 0 > slope(1e3):
+        raise ValueError("No dimension below 1000 fits: nearly all points are equal, or lie on a lattice.")
     return brentq(slope, 1e-3, 1e3)
 
 

@@ -24,7 +24,8 @@ import sslcourse
 from sslcourse import evaluate
 from sslcourse.check import machinery
 from sslcourse.check import week10 as check
-from sslcourse.check.week10 import oracle
+from sslcourse.check.week10 import oracle, spectrum_oracle
+from sslcourse.check.week10 import overlap_oracle as overlaps
 
 two_nearest, layer_profile = (sslcourse.solution("week10", name) for name in ("two_nearest", "layer_profile"))
 
@@ -122,7 +123,7 @@ def test_participation_ratio_is_that_of_pca():
         values = PCA().fit(x.numpy()).explained_variance_
         wanted = values.sum() ** 2 / (values**2).sum()
         assert evaluate.participation_ratio(x) == pytest.approx(wanted, rel=1e-9)
-        assert oracle.participation_ratio(x) == pytest.approx(wanted, rel=1e-9)
+        assert spectrum_oracle.participation_ratio(x) == pytest.approx(wanted, rel=1e-9)
     assert evaluate.participation_ratio(drawn(50, 1)) == pytest.approx(1)
 
 
@@ -133,7 +134,7 @@ def test_overlap_of_equal_and_of_unrelated_neighbourhoods():
     assert evaluate.neighbourhood_overlap(a, b, 10) == pytest.approx(10 / 399, abs=0.01)
     for k in (1, 7):
         assert evaluate.neighbourhood_overlap(a[:60], b[:60], k) == pytest.approx(
-            oracle.neighbourhood_overlap(a[:60], b[:60], k)
+            overlaps.neighbourhood_overlap(a[:60], b[:60], k)
         )
 
 
@@ -449,11 +450,11 @@ def lower_logs(r):
         (lambda x: mle_of(x, lambda r: (r[:, 0] / r[:, 1]).log()), "the ratio is inverted"),
         (lambda x: mle_of(x, lambda r: (further(x)[:, 1] / further(x)[:, 0]).log()), "left out too many"),
         (lambda x: 1 / mle_of(x), "upside down"),
-        (lambda x: mle_of(x, lambda r: (r[:, 1] / r[:, 0]).log10()), "All ratios count"),
-        (lambda x: mle_of(x, lambda r: r[:, 1] / r[:, 0] - 1), "All ratios count"),
-        (lambda x: mle_of(x, over=lambda n: n - 2), "All ratios count"),
+        (lambda x: mle_of(x, lambda r: (r[:, 1] / r[:, 0]).log10()), "not the natural one"),
+        (lambda x: mle_of(x, lambda r: r[:, 1] / r[:, 0] - 1), "logarithm of mu is missing"),
+        (lambda x: mle_of(x, over=lambda n: n - 2), "N - 2, or N + 1"),
         (lambda x: (len(x) - 1) / torch.cdist(x, x).sort(1).values[:, :2].log().diff(dim=1).sum(), "own first neighb"),
-        (lambda x: float((len(x) - 1) / np.log(np.divide(*nearest_by_tree(x)[::-1])).sum()), "drop points with r1 = 0"),
+        (lambda x: float((len(x) - 1) / np.log(np.divide(*nearest_by_tree(x)[::-1])).sum()), "Drop points with r1 = 0"),
         (lambda x: mle_of(x, over=lambda n: len(x) - 1), "N is the number of those that stay"),
     ],
 )
@@ -507,8 +508,8 @@ def ratio(v):
         (lambda x: spectrum(x, ratio, centre=lambda x: (x - x.mean(0)) / x.std(0)), "divided by their spread"),
         (lambda x: spectrum(x, lambda v: torch.special.entr(v / v.sum()).sum().exp()), "which is RankMe"),
         (lambda x: evaluate.rankme(x), "three points in a plane"),
-        (lambda x: float(torch.linalg.matrix_rank(x - x.mean(0))), "three points in a plane"),
-        (lambda x: spectrum(x, lambda v: v.sum() / v.max()), "three points in a plane"),
+        (lambda x: float(torch.linalg.matrix_rank(x - x.mean(0))), "that are not 0: the rank"),
+        (lambda x: spectrum(x, lambda v: v.sum() / v.max()), "the stable rank"),
         (lambda x: spectrum(x, ratio) + 1, "three points in a plane"),
     ],
 )
@@ -570,7 +571,7 @@ def test_wrong_neighbourhood_overlap(wrong, words):
         (lambda x, y, k: labels_in_common(x, y, k) * k, "not divided by k"),
         (lambda x, y, k: (y[torch.as_tensor(near(x, k))].mode(1).values == y).double().mean(), "neighbours vote"),
         (lambda x, y, k: np.mean(y.numpy()[np.array(farthest(x, k))] == y.numpy()[:, None]), "farthest"),
-        (lambda x, y, k: 1 - labels_in_common(x, y, k), "Of the k nearest"),
+        (lambda x, y, k: 1 - labels_in_common(x, y, k), "with another label"),
         (lambda x, y, k: labels_in_common(x, y, 5), "Of the k nearest"),
     ],
 )
@@ -581,9 +582,9 @@ def test_wrong_label_overlap(wrong, words):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        (lambda x, n1=1: 60 / (oracle.gride(x, n1) * 60), "mu is r_{2 n1} / r_{n1}"),
-        (lambda x, n1=1: oracle.gride(x, 1), "mu is r_{2 n1} / r_{n1}"),
-        (lambda x, n1=1: float(len(x) / np.log(ranked(x, n1)[:, 1] / ranked(x, n1)[:, 0]).sum()), "mu is r_"),
+        (lambda x, n1=1: 60 / (oracle.gride(x, n1) * 60), "upside down"),
+        (lambda x, n1=1: oracle.gride(x, 1), "n1 is not used"),
+        (lambda x, n1=1: float(len(x) / np.log(ranked(x, n1)[:, 1] / ranked(x, n1)[:, 0]).sum()), "for every n1"),
     ],
 )
 def test_wrong_gride(wrong, words):
@@ -601,6 +602,15 @@ def scaled(draw, sizes=lambda f, n: int(f * n), repeats=lambda n: n):
 
 def rows(n, size, generator):
     return torch.randperm(n, generator=generator)[:size]
+
+
+def set_back(n, size, generator):
+    return rows(n, size, generator.manual_seed(generator.initial_seed()) if size == n // 2 else generator)
+
+
+def through_the_global(n, size, generator):
+    torch.manual_seed(int(torch.randint(10**6, (1,), generator=generator)))
+    return torch.randperm(n)[:size]
 
 
 def last_of(x, fractions, n_repeats, generator):
@@ -621,6 +631,8 @@ def summed(x, fractions, n_repeats, generator):
         (scaled(lambda n, size, g: torch.arange(size)), "the first rows are taken"),
         (scaled(lambda n, size, g: torch.randperm(n)[:size]), "every random number should come from it"),
         (scaled(lambda n, size, g: rows(n, size, torch.Generator().manual_seed(0))), "should come from it"),
+        (scaled(set_back), "set back in every call"),
+        (scaled(through_the_global), "changes torch's global random numbers"),
         (scaled(rows, sizes=lambda f, n: int(f * n) + 1 if f < 1 else n), "they should be 200, 100, 50"),
         (scaled(rows, repeats=lambda n: 1), "Only one of the repeats counts"),
         (lambda x, f, n, g: [[int(share * len(x)) for share in f], last_of(x, f, n, g)], "Only one of the repeats"),

@@ -1,4 +1,4 @@
-"""Checks of week 8, masked image modelling. Definitions and mistakes: oracle.py, tokens_oracle.py."""
+"""Checks of week 8, masked image modelling. Definitions and mistakes: oracle.py; the losses on tokens: tokens.py."""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +7,9 @@ from sslcourse.check.compare import agree, close, gives, gradients_agree, number
 from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
-from sslcourse.check.week08 import oracle, tokens_oracle
+from sslcourse.check.week08 import generators, oracle
+from sslcourse.check.week08.inputs import masks
+from sslcourse.check.week08.tokens import beit_loss, ibot_loss
 
 __all__ = ["MAE", "beit_loss", "block_mask", "ibot_loss", "mae_loss", "random_mask", "report", "sweep"]
 
@@ -45,10 +47,19 @@ def random_mask(student: Student) -> str:
         mask = _bool(student(n, length, ratio, student.generator), (n, length))
         _counts(mask, int(ratio * length), f"For {length} patches and ratio {ratio}")
 
-    # Rows of their own, and no place that is masked more often than another: 4,000 rows, 6 standard deviations.
-    mask = _bool(student(4000, 8, 0.5, student.generator), (4000, 8))
+    # Rows of their own, in more images than a batch of 256.
+    mask = _bool(student(300, 49, 0.6, student.generator), (300, 49))
     if (mask == mask[:1]).all():
         raise Wrong("All rows of the mask are the same: draw random numbers for every image by itself.")
+    for period in range(2, 151):
+        if (mask[period:] == mask[:-period]).all():
+            raise Wrong(
+                f"Of 300 rows every one equals that {period} rows before: rows are repeated. Draw random numbers for "
+                "every image by itself."
+            )
+
+    # No place is masked more often than another: 4,000 rows, 6 standard deviations.
+    mask = _bool(student(4000, 8, 0.5, student.generator), (4000, 8))
     often = mask.double().mean(dim=0)
     if (often - 0.5).abs().max() > 0.05:
         worst = int((often - 0.5).abs().argmax())
@@ -62,16 +73,16 @@ def random_mask(student: Student) -> str:
             f"Neighbouring patches are masked together in {together:.0%} of the cases, it should be 21 %: draw the "
             "patches of a row one by one, not as a piece."
         )
+    both = (mask.double().T @ mask.double()) / 4000
+    if (both.fill_diagonal_(3 / 14) - 3 / 14).abs().max() > 0.05:
+        i, j = divmod(int((both - 3 / 14).abs().argmax()), 8)
+        raise Wrong(
+            f"Patches {i} and {j} are masked together in {both[i, j]:.0%} of the cases, it should be 21 %: draw the "
+            "patches of a row one by one, not in a pattern."
+        )
     if (mask[1:] == mask[:-1]).all(dim=1).double().mean() > 0.05:  # 1 in 70 by chance
         raise Wrong("Rows that follow each other are often the same: draw random numbers for every image by itself.")
-
-    again = [student(6, 16, 0.75, torch.Generator().manual_seed(5)) for _ in range(2)]
-    if not (again[0] == again[1]).all():
-        raise Wrong("Two generators of one seed give different masks: pass the generator to torch.rand.")
-    if (student(6, 16, 0.75, torch.Generator().manual_seed(6)) == again[0]).all():
-        raise Wrong("Generators of different seeds give one mask: pass the generator to torch.rand.")
-    if (student(16, 16, 0.5) == student(16, 16, 0.5)).all():
-        raise Wrong("Without a generator two calls give the same mask: draw it anew from torch's global generator.")
+    generators.examine(student, lambda generator: student(16, 16, 0.5, *([generator] if generator else [])), "mask")
     return "Exactly int(ratio x patches) in every row, rows independent, every patch equally often."
 
 
@@ -107,27 +118,21 @@ def _state(network: nn.Module, prefix: str = "") -> dict[str, Tensor]:
     return oracle.inside(weights, prefix)
 
 
-def _masks(student: Student, n: int, length: int, masked: int) -> Tensor:
-    """Another mask for every image; the first hides the first patch, the second the last."""
-    order = torch.rand(n, length, generator=student.generator).argsort(dim=1)
-    mask = torch.zeros(n, length, dtype=torch.bool).scatter_(1, order[:, :masked], True)
-    mask[0] = torch.arange(length) < masked
-    mask[-1] = torch.arange(length) >= length - masked
-    return mask
-
-
 @exercise("week08")
 def MAE(student: Student) -> str:
     """class MAE(nn.Module): encode_visible(patches, mask) -> (N, 1 + visible, D), forward(images, mask), features."""
     for sizes in _SIZES:
         size, patch, channels, dim, depth, heads, _, decoder_depth, decoder_heads = sizes
-        length, n = (size // patch) ** 2, 4
+        length, n = (size // patch) ** 2, 3
         network = _network(student, sizes)
-        for masked in (1, length // 2, length - 1):
-            mask = _masks(student, n, length, masked)
+        # In the first of these every wrong number of tokens tells another mistake.
+        for masked in (length // 3, length // 2, length - 1):
+            mask = masks(student, n, length, masked)
             patches = student.normal(n, length, dim)
             value = student.run(network.encode_visible, patches, mask)
             _examine_encoding(value, patches, mask, _state(network, "encoder."), depth, heads)
+            if not close(student.run(network.encode_visible, patches, mask), value.detach()):
+                raise Wrong("encode_visible gives other values when it is called again: it should change nothing.")
 
             # The given half, which may have been changed by accident.
             hidden = student.normal(n, 1 + length - masked, dim)
@@ -155,6 +160,11 @@ def _examine_encoding(value: object, patches: Tensor, mask: Tensor, weights: dic
     if isinstance(value, Tensor) and value.shape[:2] == (n, visible):
         raise Wrong(
             f"{what} {visible} tokens, it should be 1 + {visible}: self.encoder.encode puts the class token first."
+        )
+    if isinstance(value, Tensor) and value.shape[:2] == (n, 2 + visible):
+        raise Wrong(
+            f"{what} {2 + visible} tokens, it should be 1 + {visible}: is the class token there twice? "
+            "self.encoder.encode puts it first."
         )
     wanted = oracle.encode_visible(patches.double(), mask, weights, depth, heads)
     inverted = (n, 1 + length - visible, dim)
@@ -209,6 +219,16 @@ def _examine_whole(student: Student, network: nn.Module, images: Tensor, mask: T
         raise Wrong("The predictions change with the pixels of masked patches: these must not be seen.")
     if close(student.run(network, 1 - images, mask), value.detach(), 1e-3):
         raise Wrong("The predictions do not depend on the visible patches.")
+
+    # What the loss is to train: all of the given layers.
+    network.zero_grad()
+    (value - student.uniform(*shape)).square().mean().backward()
+    for name, weights in network.named_parameters():
+        trained = weights.grad is not None and bool(weights.grad.any())
+        if name.startswith(("encoder.", "decoder_", "mask_token")) and not trained:
+            raise Wrong(
+                f"No gradient of the loss reaches {name}: what it computes is detached, or under no_grad, or not used."
+            )
     tensor(student.run(network.features, images), (len(images), dim), "features returns")
 
 
@@ -216,7 +236,7 @@ def _examine_whole(student: Student, network: nn.Module, images: Tensor, mask: T
 
 
 def _patches(student: Student, n: int, length: int, size: int, masked: int) -> tuple[Tensor, Tensor, Tensor]:
-    return student.normal(n, length, size), student.uniform(n, length, size), _masks(student, n, length, masked)
+    return student.normal(n, length, size), student.uniform(n, length, size), masks(student, n, length, masked)
 
 
 def _words(predictions: Tensor, patches: Tensor, mask: Tensor, norm_pix: bool = True) -> str:
@@ -231,11 +251,14 @@ def mae_loss(student: Student) -> str:
     uneven = list(_patches(student, 3, 5, 6, 2))
     uneven[2] = uneven[2].clone()
     uneven[2][1] = torch.tensor([True, True, True, True, False])
-    first, second = _patches(student, 2, 6, 12, 4), _patches(student, 4, 4, 3, 1)
+    first, second, many = (
+        _patches(student, *sizes)
+        for sizes in ((2, 6, 12, 4), (4, 4, 3, 1), (260, 3, 8, 1))  # more than a batch of 256
+    )
     small = torch.tensor([[[0.0, 0.0], [1.0, 0.0]]]), torch.tensor([[[0.2, 0.6], [0.5, 0.1]]])
     agree(
         student,
-        [(*case, norm) for case in (first, second, uneven) for norm in (True, False)],
+        [(*case, norm) for case in (first, second, uneven, many) for norm in (True, False)],
         (oracle.mae_loss, oracle.mae_loss_per_image),
         oracle.MAE_LOSS_MISTAKES,
         words=_words,
@@ -296,67 +319,5 @@ def block_mask(student: Student) -> str:
             f"Patches of the {where} are masked in {edges.min():.0%} of the masks only: a block may lie anywhere, from "
             "the first to the last row and column."
         )
-    again = [student((8, 8), 0.5, torch.Generator().manual_seed(5)) for _ in range(2)]
-    if not (again[0] == again[1]).all():
-        raise Wrong("Two generators of one seed give different masks: draw every random number from the generator.")
+    generators.examine(student, lambda generator: student((8, 8), 0.5, *([generator] if generator else [])), "mask")
     return "An exact number of patches, in rectangles, anywhere on grids of any shape."
-
-
-# --- beit_loss and ibot_loss
-
-
-@exercise("week08")
-def beit_loss(student: Student) -> str:
-    """beit_loss(logits (N, L, K), tokens (N, L), mask) -> scalar: cross-entropy at the masked patches."""
-
-    def batch(n: int, length: int, size: int, masked: int) -> tuple[Tensor, Tensor, Tensor]:
-        tokens = torch.randint(size, (n, length), generator=student.generator)
-        return 2 * student.normal(n, length, size), tokens, _masks(student, n, length, masked)
-
-    first, second, uneven = batch(4, 5, 6, 3), batch(2, 4, 3, 1), batch(3, 4, 5, 1)
-    uneven[2][1] = torch.tensor([True, True, True, False])
-    agree(
-        student,
-        [first, second, uneven],
-        (tokens_oracle.beit_loss, tokens_oracle.beit_loss_per_image),
-        tokens_oracle.BEIT_LOSS_MISTAKES,
-        words=lambda x, t, m: f"{len(x)} images of {x.shape[1]} patches, {x.shape[2]} tokens, {int(m.sum())} masked",
-        hint="F.cross_entropy takes (masked, K) logits and (masked,) tokens: pick both by the mask.",
-    )
-    level = number(student(torch.zeros(2, 3, 7), torch.zeros(2, 3, dtype=torch.long), _masks(student, 2, 3, 2)))
-    if not close(level, tokens_oracle.level_of(7)):
-        raise Wrong(f"For equal logits of 7 tokens {gives(level, tokens_oracle.level_of(7))} That is ln 7.")
-    gradients_agree(student, first, tokens_oracle.beit_loss, names=("logits",))
-    return "Equal to the definition; ln K for equal logits."
-
-
-@exercise("week08")
-def ibot_loss(student: Student) -> str:
-    """ibot_loss(student_logits, teacher_logits, mask, center, student_temp=0.1, teacher_temp=0.04) -> scalar."""
-
-    def batch(n: int, length: int, size: int, masked: int) -> tuple[Tensor, ...]:
-        logits = (0.2 * student.normal(n, length, size) for _ in range(2))
-        return (*logits, _masks(student, n, length, masked), 0.2 * student.normal(size))
-
-    first, uneven = batch(4, 5, 6, 3), batch(4, 6, 5, 2)
-    uneven[2][1], uneven[2][2] = torch.arange(6) < 5, False
-    agree(
-        student,
-        [(*first, 0.1, 0.04), (*uneven, 0.1, 0.04), (*uneven, 0.3, 0.2), (*first, 0.5, 1.0)],
-        tokens_oracle.ibot_loss,
-        tokens_oracle.IBOT_LOSS_MISTAKES,
-        words=lambda s, t, m, c, *temps: (
-            f"{len(s)} images of {s.shape[1]} patches, {m.sum(1).tolist()} of them masked (temperatures {temps})"
-        ),
-        hint="the cross-entropy of every masked patch; its mean within each image; then over images that have any.",
-    )
-    left_out = number(student(*first))
-    wanted = float(tokens_oracle.ibot_loss(*(x if x.dtype == torch.bool else x.double() for x in first)))
-    if not close(left_out, wanted):
-        raise Wrong(f"Without the temperatures {gives(left_out, wanted)} The defaults are 0.1 and 0.04.")
-    gradients_agree(student, (*uneven, 0.1, 0.04), tokens_oracle.ibot_loss, names=("student_logits",))
-    s, t = (x.clone().requires_grad_() for x in first[:2])
-    student(s, t, *first[2:]).backward()
-    if t.grad is not None and t.grad.any():
-        raise Wrong("The value is right, but a gradient reaches the teacher: detach its logits.")
-    return "Equal to the definition, also where images have no masked patch; no gradient to the teacher."

@@ -34,13 +34,20 @@ def _encode(
     *,
     take: Callable = lambda row: [i for i, masked in enumerate(row) if not masked],
     place: Callable = lambda i, k: 1 + i,
+    times: int = 1,
+    first_row: bool = False,
+    mixed: bool = False,
+    blocks: bool = True,
+    norm: bool = True,
 ) -> Tensor:
     """encode_visible with something wrong; right with the defaults.
 
     take: from a row of the mask to the patches that are taken; place: from a patch's number, and how many were taken
-    before it, to the position embedding that it gets (None for none).
+    before it, to the position embedding that it gets (None for none), so many times; mixed: the patches of all images
+    in one list are dealt out one by one, as from a wrong reshape.
     """
-    places = weights["pos_embed"][0]
+    places = times * weights["pos_embed"][0]
+    mask = mask[:1].expand_as(mask) if first_row else mask
     sequences = []
     for image, row in zip(patches, mask.tolist(), strict=True):
         tokens = [weights["cls_token"][0, 0] + places[0]]
@@ -49,9 +56,20 @@ def _encode(
             tokens.append(image[i] if at is None else image[i] + places[at])
         sequences.append(torch.stack(tokens))
     x = torch.stack(sequences)
-    for number in range(depth):
+    if times > 1:
+        x[:, 0] = weights["cls_token"][0, 0] + weights["pos_embed"][0, 0]
+    if mixed:
+        x = torch.cat([x[:, :1], x[:, 1:].reshape(x.shape[1] - 1, len(x), -1).transpose(0, 1)], dim=1)
+    for number in range(depth if blocks else 0):
         x = block(x, inside(weights, f"blocks.{number}."), heads)
-    return layer_norm(x, weights["norm.weight"], weights["norm.bias"])
+    return layer_norm(x, weights["norm.weight"], weights["norm.bias"]) if norm else x
+
+
+def _picked_late(patches: Tensor, mask: Tensor, *rest, hide: Callable | None = None, **what) -> Tensor:
+    """All patches, or what `hide` leaves of them, are encoded; the visible ones are picked from the result."""
+    patches = patches if hide is None else hide(patches, mask)
+    out = _encode(patches, torch.zeros_like(mask), *rest, **what)
+    return torch.stack([torch.cat([x[:1], x[1:][~m]]) for x, m in zip(out, mask, strict=True)])
 
 
 def inside(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -59,6 +77,26 @@ def inside(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 ENCODER_MISTAKES = (
+    Mistake(
+        "the whole image is encoded and the visible tokens are picked afterwards: what is masked leaks into them "
+        "through attention. Pick first, then encode.",
+        (
+            _picked_late,
+            partial(_picked_late, hide=lambda patches, mask: patches * ~mask[..., None]),
+            partial(_picked_late, place=lambda i, k: None),
+        ),
+    ),
+    Mistake(
+        "the patches of different images are mixed: x[~mask] holds those of the first image first, so its first "
+        "dimension splits into (N, visible).",
+        (partial(_encode, mixed=True),),
+    ),
+    Mistake("the mask of the first image is used for all images.", (partial(_encode, first_row=True),)),
+    Mistake("the positions are added twice.", (partial(_encode, times=2),)),
+    Mistake(
+        "the encoder's blocks or its last norm are left out: self.encoder.encode applies both.",
+        (partial(_encode, norm=False), partial(_encode, blocks=False), partial(_encode, blocks=False, norm=False)),
+    ),
     Mistake(
         "the mask is inverted: True is a masked patch, and the encoder sees the others.",
         (
@@ -113,10 +151,10 @@ def mae_loss(predictions: Tensor, patches: Tensor, mask: Tensor, norm_pix: bool 
                 continue
             target = patches[n, i]
             if norm_pix:
-                mean = sum(target) / len(target)
-                variance = sum((value - mean) ** 2 for value in target) / (len(target) - 1)
+                mean = target.sum() / len(target)
+                variance = (target - mean).square().sum() / (len(target) - 1)
                 target = (target - mean) / sqrt(variance + 1e-6)
-            losses.append(sum((p - t) ** 2 for p, t in zip(predictions[n, i], target, strict=True)) / len(target))
+            losses.append((predictions[n, i] - target).square().sum() / len(target))
     return sum(losses) / len(losses)
 
 
@@ -138,6 +176,7 @@ def _mae_loss(
     centre: bool = True,
     divide: Callable = lambda variance: (variance + 1e-6).sqrt(),
     both: bool = False,
+    prepare: Callable = lambda x: x,
     always: bool | None = None,
     error: Callable = lambda d: d.square().mean(dim=2),
     reduce: Callable = lambda loss, mask: loss[mask].mean(),
@@ -145,6 +184,7 @@ def _mae_loss(
     """mae_loss with something wrong; right with the defaults."""
 
     def normalised(x: Tensor) -> Tensor:
+        x = prepare(x)
         variance = x.var(dim=over, keepdim=True, unbiased=unbiased)
         return (x - x.mean(dim=over, keepdim=True) * centre) / divide(variance)
 
@@ -173,10 +213,7 @@ MAE_LOSS_MISTAKES = (
     ),
     Mistake(
         "the masked patches are summed: take the mean over them.",
-        (
-            _wrong(reduce=lambda loss, mask: loss[mask].sum()),
-            _wrong(reduce=lambda loss, mask: (loss * mask).sum(dim=1).mean()),
-        ),
+        (_wrong(reduce=lambda loss, mask: loss[mask].sum()),),
     ),
     Mistake(
         "the values within a patch are summed: take the mean over them.",
@@ -192,11 +229,11 @@ MAE_LOSS_MISTAKES = (
     ),
     Mistake(
         "the variance is the biased one: divide the sum of squares by P - 1, as torch.var does by default.",
-        (_wrong(unbiased=False),),
+        (_wrong(unbiased=False), _wrong(unbiased=False, divide=lambda v: v.sqrt() + 1e-6)),
     ),
     Mistake(
         "the patch is divided by its variance: by its square root, so that the variance becomes 1.",
-        (_wrong(divide=lambda v: v + 1e-6),),
+        (_wrong(divide=lambda v: v + 1e-6), _wrong(divide=lambda v: v)),
     ),
     Mistake("the mean of the patch is not subtracted.", (_wrong(centre=False),)),
     Mistake("the patch is not divided by its standard deviation.", (_wrong(divide=torch.ones_like),)),
@@ -207,7 +244,29 @@ MAE_LOSS_MISTAKES = (
     ),
     Mistake(
         "the error is not squared: it is the mean squared error.",
-        (_wrong(error=lambda d: d.abs().mean(dim=2)),),
+        (
+            _wrong(error=lambda d: d.abs().mean(dim=2)),
+            _wrong(error=lambda d: torch.where(d.abs() < 1, d.square() / 2, d.abs() - 0.5).mean(dim=2)),
+            _wrong(error=lambda d: d.norm(dim=2)),
+        ),
+    ),
+    Mistake("the error is halved.", (_wrong(error=lambda d: d.square().mean(dim=2) / 2),)),
+    Mistake(
+        "the sum is divided by the number of images: by the number of masked patches.",
+        (_wrong(reduce=lambda loss, mask: loss[mask].sum() / len(mask)),),
+    ),
+    Mistake(
+        "the target is divided by its length, or brought to between 0 and 1: by its standard deviation.",
+        (
+            _wrong(divide=lambda v: 1, centre=False, prepare=lambda x: x / x.norm(dim=2, keepdim=True)),
+            _wrong(
+                divide=lambda v: 1,
+                centre=False,
+                prepare=lambda x: (
+                    (x - x.amin(2, keepdim=True)) / (x.amax(2, keepdim=True) - x.amin(2, keepdim=True) + 1e-6)
+                ),
+            ),
+        ),
     ),
     Mistake(
         "the root of the mean squared error is taken.",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from math import log
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from sslcourse.check.compare import Mistake
 
@@ -39,13 +39,26 @@ def beit_loss_per_image(logits: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
     return sum(losses) / len(losses)
 
 
-def _beit_loss(logits: Tensor, tokens: Tensor, mask: Tensor, *, over: int = 2, reduce: Callable) -> Tensor:
-    log_p = logits.log_softmax(dim=over)
+def _beit_loss(
+    logits: Tensor,
+    tokens: Tensor,
+    mask: Tensor,
+    *,
+    over: int = 2,
+    reduce: Callable,
+    before: Callable = lambda x: x,
+) -> Tensor:
+    log_p = before(logits).log_softmax(dim=over)
     return reduce(-log_p.gather(2, tokens[..., None])[..., 0], mask)
 
 
 def _masked_mean(loss: Tensor, mask: Tensor) -> Tensor:
     return loss[mask].mean()
+
+
+def _sigmoid(logits: Tensor, tokens: Tensor, mask: Tensor, *, reduce: Callable) -> Tensor:
+    signs = 1 - 2 * nn.functional.one_hot(tokens, logits.shape[2]).to(logits)
+    return reduce(nn.functional.softplus(signs * logits))[mask].mean()
 
 
 BEIT_LOSS_MISTAKES = (
@@ -64,6 +77,27 @@ BEIT_LOSS_MISTAKES = (
             partial(_beit_loss, reduce=lambda loss, mask: (loss * mask).mean()),
             partial(_beit_loss, reduce=lambda loss, mask: (loss * mask).sum(dim=1).mean()),
         ),
+    ),
+    Mistake(
+        "the softmax is taken before the cross-entropy, which takes one itself: hand in the logits.",
+        (partial(_beit_loss, before=lambda x: x.softmax(dim=2), reduce=_masked_mean),),
+    ),
+    Mistake(
+        "the logarithm is taken of a mean, or missing: the mean of minus the logarithms of the probabilities.",
+        (
+            partial(_beit_loss, reduce=lambda loss, mask: -(-loss[mask]).exp().mean().log()),
+            partial(_beit_loss, reduce=lambda loss, mask: -(-loss[mask]).exp().mean()),
+            partial(_beit_loss, reduce=lambda loss, mask: 1 - (-loss[mask]).exp().mean()),
+            lambda x, t, m: -x.gather(2, t[..., None])[..., 0][m].mean(),
+        ),
+    ),
+    Mistake(
+        "patches whose token is number 0 are left out: it is a visual word like any other.",
+        (lambda x, t, m: beit_loss(x, t, m & (t != 0)),),
+    ),
+    Mistake(
+        "every token is judged alone, by a sigmoid: it is a softmax over the vocabulary.",
+        tuple(partial(_sigmoid, reduce=reduce) for reduce in (lambda x: x.mean(2), lambda x: x.sum(2))),
     ),
     Mistake(
         "the softmax runs over the patches: it runs over the vocabulary, the last dimension.",
@@ -101,6 +135,19 @@ def ibot_loss(
     return sum(images) / len(images)
 
 
+def ibot_loss_over_all(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    mask: Tensor,
+    center: Tensor,
+    student_temp: float = 0.1,
+    teacher_temp: float = 0.04,
+) -> Tensor:
+    """The same, where an image without a masked patch counts as 0: so in the codes of iBOT, DINOv2 and lightly."""
+    share = mask.any(dim=1).double().mean()
+    return share * ibot_loss(student_logits, teacher_logits, mask, center, student_temp, teacher_temp)
+
+
 def _softmax(x: Tensor) -> Tensor:
     powers = (x - x.detach().max()).exp()
     return powers / powers.sum()
@@ -123,13 +170,14 @@ def _ibot_loss(
     asked: Callable = lambda s, c, temp: s / temp,
     temps: Callable = lambda s, t: (s, t),
     over: int = 2,
+    compare: Callable = lambda p, log_q: -(p * log_q).sum(dim=2),
     reduce: Callable = _per_image,
 ) -> Tensor:
     """ibot_loss with something wrong; right with the defaults."""
     student_temp, teacher_temp = temps(student_temp, teacher_temp)
     p = told(teacher_logits, center, teacher_temp).softmax(dim=over)
     log_q = asked(student_logits, center, student_temp).log_softmax(dim=over)
-    return reduce(-(p * log_q).sum(dim=2), mask)
+    return reduce(compare(p, log_q), mask)
 
 
 def _wrong(**what) -> partial:
@@ -153,10 +201,6 @@ IBOT_LOSS_MISTAKES = (
         (_wrong(reduce=_masked_mean),),
     ),
     Mistake(
-        "images without a masked patch are counted: take the mean over those that have any.",
-        (_wrong(reduce=lambda loss, mask: ((loss * mask).sum(1) / mask.sum(1).clamp(min=1)).mean()),),
-    ),
-    Mistake(
         "the masked patches are summed: take the mean within an image, then over the images.",
         (
             _wrong(reduce=lambda loss, mask: loss[mask].sum()),
@@ -175,6 +219,64 @@ IBOT_LOSS_MISTAKES = (
         (
             _wrong(asked=lambda s, c, temp: (s - c) / temp),
             _wrong(told=lambda t, c, temp: t / temp, asked=lambda s, c, temp: (s - c) / temp),
+        ),
+    ),
+    Mistake(
+        "student and teacher are swapped: the teacher's probabilities weigh the student's logarithms.",
+        (
+            lambda s, t, m, c, a=0.1, b=0.04: _ibot_loss(t, s, m, c, a, b),
+            lambda s, t, m, c, a=0.1, b=0.04: _ibot_loss(t - c, s, m, 0 * c, b, a),
+            lambda s, t, m, c, a=0.1, b=0.04: _ibot_loss(t - c, s, m, 0 * c, a, b),
+        ),
+    ),
+    Mistake(
+        "the logits are multiplied by the temperatures: divide by them.",
+        (
+            _wrong(temps=lambda s, t: (1 / s, 1 / t)),
+            _wrong(temps=lambda s, t: (1 / s, t)),
+            _wrong(temps=lambda s, t: (s, 1 / t)),
+        ),
+    ),
+    Mistake(
+        "the softmax is taken before the cross-entropy, which takes one itself: hand in the student's logits.",
+        (_wrong(asked=lambda s, c, temp: (s / temp).softmax(dim=2)),),
+    ),
+    Mistake(
+        "the teacher's softmax is missing or taken twice: it gives probabilities, once.",
+        (_wrong(told=lambda t, c, temp: ((t - c) / temp).softmax(dim=2)),),
+    ),
+    Mistake(
+        "the student's logarithm is missing: it is minus the sum of p log q.",
+        (_wrong(compare=lambda p, log_q: -(p * log_q.exp()).sum(dim=2)),),
+    ),
+    Mistake(
+        "the logarithm is taken of a sum: it is minus the sum of p log q.",
+        (_wrong(compare=lambda p, log_q: -(p * log_q.exp()).sum(dim=2).log()),),
+    ),
+    Mistake(
+        "it is the Kullback-Leibler divergence, without the teacher's entropy: the cross-entropy is asked for.",
+        (_wrong(compare=lambda p, log_q: (p * (p.log() - log_q)).sum(dim=2)),),
+    ),
+    Mistake(
+        "the mean is taken over the prototypes too: their products are summed.",
+        (_wrong(compare=lambda p, log_q: -(p * log_q).mean(dim=2)),),
+    ),
+    Mistake(
+        "the square of the difference is taken: it is the cross-entropy.",
+        (
+            _wrong(compare=lambda p, log_q: (p - log_q.exp()).square().sum(dim=2)),
+            _wrong(compare=lambda p, log_q: (p - log_q.exp()).square().mean(dim=2)),
+        ),
+    ),
+    Mistake(
+        "the teacher's best prototype is taken alone: all of them count, with their probabilities.",
+        (_wrong(compare=lambda p, log_q: -log_q.gather(2, p.argmax(2, keepdim=True))[..., 0]),),
+    ),
+    Mistake(
+        "the loss is multiplied by a temperature or its square, as in distillation: here it is not.",
+        tuple(
+            lambda *a, k=k: k(*(a[4:] or (0.1, 0.04))) * _ibot_loss(*a)
+            for k in (lambda s, t: s * s, lambda s, t: t * t, lambda s, t: s, lambda s, t: t, lambda s, t: s * t)
         ),
     ),
     Mistake("the two temperatures are swapped.", (_wrong(temps=lambda s, t: (t, s)),)),

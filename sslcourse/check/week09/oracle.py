@@ -1,7 +1,7 @@
-"""Week 9: CLIP's loss, its zero-shot classifier, and two measures of a score, one number at a time.
+"""Week 9: CLIP's loss and its zero-shot classifier, one number at a time.
 
 References: Radford et al. 2021, "Learning transferable visual models from natural language supervision" (figure 3 for
-the loss, section 3.1.4 for prompts); Hanley and McNeil 1982 for the area under the ROC curve.
+the loss, section 3.1.4 for prompts).
 """
 
 from collections.abc import Callable, Sequence
@@ -38,6 +38,10 @@ def clip_loss(image_emb: Tensor, text_emb: Tensor, logit_scale: Tensor | float) 
     return loss / n
 
 
+def _lse(x: Tensor, dim: int) -> Tensor:
+    return x.logsumexp(dim=dim)
+
+
 def _clip_loss(
     image_emb: Tensor,
     text_emb: Tensor,
@@ -45,34 +49,66 @@ def _clip_loss(
     *,
     lengths=(unit, unit),
     scaled=lambda cosine, scale: scale * cosine,
+    columns_scaled: Callable | None = None,
     directions: tuple[float, float] = (0.5, 0.5),
     factor=lambda n: 1,
-    own: bool = False,
+    own: str = "",
     positive_in: bool = True,
+    of_row: Callable = lambda logits, right: _lse(logits, 1) - right,
+    mean: Callable = Tensor.mean,
 ) -> Tensor:
-    """clip_loss with something wrong; right with the defaults. own: images among themselves are candidates too."""
+    """clip_loss with something wrong; right with the defaults.
+
+    own: whose ("images", "texts", "both") candidates are their own kind too; of_row: from logits (N, M) and the right
+    ones (N,) to (N,); mean: of those to a number.
+    """
     x, t = lengths[0](image_emb), lengths[1](text_emb)
-    logits = scaled(x @ t.T, logit_scale)  # (N, N)
-    right = logits.diagonal()
-    off = torch.zeros(len(x), len(x), dtype=logits.dtype).fill_diagonal_(0 if positive_in else -torch.inf)
-    if own:
-        others = scaled(x @ x.T, logit_scale).fill_diagonal_(-torch.inf)
-        rows = torch.cat([logits, others], dim=1).logsumexp(dim=1) - right
-    else:
-        rows = (logits + off).logsumexp(dim=1) - right
-    columns = (logits + off).logsumexp(dim=0) - right
-    return factor(len(x)) * (directions[0] * rows + directions[1] * columns).mean()
+    cosine = x @ t.T
+    rows = scaled(cosine, logit_scale)  # (N, N)
+    columns = (columns_scaled or scaled)(cosine, logit_scale).T
+    off = torch.zeros(len(x), len(x), dtype=rows.dtype).fill_diagonal_(0 if positive_in else -torch.inf)
+    halves = []
+    for logits, z, kind in ((rows, x, "images"), (columns, t, "texts")):
+        candidates = [logits + off]
+        if own in (kind, "both"):
+            candidates.append(scaled(z @ z.T, logit_scale).fill_diagonal_(-torch.inf))
+        halves.append(mean(of_row(torch.cat(candidates, dim=1), logits.diagonal())))
+    return factor(len(x)) * (directions[0] * halves[0] + directions[1] * halves[1])
 
 
 def _clip(**what) -> partial:
     return partial(_clip_loss, **what)
 
 
+def clip_loss_at_once(image_emb: Tensor, text_emb: Tensor, logit_scale: Tensor | float) -> Tensor:
+    """The definition for batches too large for loops; a test holds it to clip_loss."""
+    return _clip_loss(image_emb, text_emb, logit_scale)
+
+
+def _probability(logits: Tensor, right: Tensor) -> Tensor:
+    return (right - _lse(logits, 1)).exp()
+
+
+def _of_softmax(logits: Tensor, right: Tensor) -> Tensor:
+    return _lse(logits.softmax(dim=1), 1) - _probability(logits, right)
+
+
+def _sigmoid(logits: Tensor, right: Tensor) -> Tensor:
+    """Every pair is a question of its own: softplus of all wrong ones and of minus the right one, (N, N)."""
+    signs = 1 - 2 * torch.eye(len(logits), dtype=logits.dtype)
+    return torch.nn.functional.softplus(signs * logits)
+
+
+def _chunks(x: Tensor, t: Tensor, scale: Tensor | float, size: int) -> Tensor:
+    parts = [_clip_loss(*pair, scale) for pair in zip(x.split(size), t.split(size), strict=True)]
+    return sum(parts) / len(parts)
+
+
 CLIP_LOSS_MISTAKES = (
     Mistake(
         "it asks in one direction only: average the cross-entropy over the rows (texts of an image) and over the "
         "columns (images of a text).",
-        (_clip(directions=(1, 0)), _clip(directions=(0, 1))),
+        (_clip(directions=(1, 0)), _clip(directions=(0, 1)), _clip(directions=(0.5, 0)), _clip(directions=(0, 0.5))),
     ),
     Mistake(
         "the cosines are divided by logit_scale: multiply, it is an inverse temperature.",
@@ -86,6 +122,14 @@ CLIP_LOSS_MISTAKES = (
         "logit_scale is not used: every cosine is multiplied by it.", (_clip(scaled=lambda cosine, scale: cosine),)
     ),
     Mistake(
+        "logit_scale is multiplied twice: once, with the cosine of both.",
+        (_clip(scaled=lambda cosine, scale: cosine * scale**2),),
+    ),
+    Mistake(
+        "logit_scale is missing in one of the two directions.",
+        (_clip(columns_scaled=lambda c, _: c), _clip(scaled=lambda c, _: c, columns_scaled=lambda c, s: s * c)),
+    ),
+    Mistake(
         "the embeddings are not normalised: divide every row of both by its length.",
         (_clip(lengths=(_as_is, _as_is)),),
     ),
@@ -95,13 +139,81 @@ CLIP_LOSS_MISTAKES = (
     ),
     Mistake(
         "the normalisation runs over the batch: divide by the length of a row (dim=1), not of a column.",
-        (_clip(lengths=(_unit_columns, _unit_columns)),),
+        (
+            _clip(lengths=(_unit_columns, _unit_columns)),
+            _clip(lengths=(unit, _unit_columns)),
+            _clip(lengths=(_unit_columns, unit)),
+        ),
+    ),
+    Mistake(
+        "the rows are divided by something other than their length: that is the root of the sum of squares.",
+        tuple(
+            _clip(lengths=(divided, divided))
+            for divided in (
+                lambda z: z / z.square().sum(dim=1, keepdim=True),
+                lambda z: z / z.abs().sum(dim=1, keepdim=True),
+                lambda z: z / z.norm(),
+            )
+        ),
+    ),
+    Mistake(
+        "the cosines are clamped at 0: negative ones tell more than that, leave them.",
+        (_clip(scaled=lambda c, s: s * c.clamp(min=0)), _clip(scaled=lambda c, s: s * c.abs())),
+    ),
+    Mistake(
+        "the softmax is taken before the cross-entropy, which takes one itself: hand in the logits.",
+        (_clip(of_row=_of_softmax),),
+    ),
+    Mistake(
+        "the logarithm is taken of a mean: take it of every probability, then the mean.",
+        (
+            _clip(of_row=_probability, mean=lambda p: -p.mean().log()),
+            lambda *a: -_clip_loss(*a, of_row=_probability).log(),
+        ),
+    ),
+    Mistake(
+        "the logarithm is missing: the loss is minus the logarithm of a probability.",
+        tuple(_clip(of_row=_probability, factor=lambda n, k=k: k) for k in (1, -1))
+        + (_clip(of_row=lambda logits, right: 1 - _probability(logits, right)),),
+    ),
+    Mistake(
+        "every pair is judged alone, by a sigmoid: it is a softmax over all candidates.",
+        tuple(_clip(of_row=_sigmoid, factor=lambda n, k=k: k(n)) for k in (lambda n: 1, lambda n: n)),
+    ),
+    Mistake(
+        "the loss is only the cosine of the right pairs: the others belong in the denominator.",
+        (
+            _clip(of_row=lambda logits, right: -right),
+            _clip(of_row=lambda logits, right: 1 - right),
+            lambda x, t, s: 1 - (unit(x) * unit(t)).sum(dim=1).mean(),
+        ),
+    ),
+    Mistake(
+        "something is added to the probabilities before the logarithm, which caps the loss of a pair: leave it out, "
+        "F.cross_entropy needs no such help.",
+        tuple(
+            _clip(of_row=lambda logits, right, eps=eps: -(_probability(logits, right) + eps).log())
+            for eps in (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
+        ),
     ),
     Mistake("the two directions are added: take their mean.", (_clip(directions=(1, 1)),)),
     Mistake("the losses are summed: take the mean over the pairs.", (_clip(factor=lambda n: n),)),
+    Mistake("the mean is divided by N once more.", (_clip(factor=lambda n: 1 / n),)),
     Mistake("the right pair is missing from the denominator.", (_clip(positive_in=False),)),
-    Mistake("images are compared with images too: the candidates of an image are the texts.", (_clip(own=True),)),
+    Mistake(
+        "images are compared with images, or texts with texts: the candidates of an image are the texts.",
+        tuple(_clip(own=own) for own in ("images", "texts", "both")),
+    ),
     Mistake("the sign is wrong: the loss is minus the logarithm of a probability.", (_clip(factor=lambda n: -1),)),
+    Mistake("the logarithm is not the natural one: the loss is in nats.", (_clip(factor=lambda n: 1 / log(2)),)),
+    Mistake(
+        "the batch is cut into parts: every other text of the whole batch is a candidate.",
+        tuple(partial(_chunks, size=size) for size in (2, 3, 4, 64, 128, 256)),
+    ),
+    Mistake(
+        "these are Euclidean distances: the logits are cosines times logit_scale.",
+        (_clip(scaled=lambda c, s: -s * (2 - 2 * c).sqrt()), _clip(scaled=lambda c, s: -(2 - 2 * c).sqrt())),
+    ),
 )
 
 
@@ -128,12 +240,40 @@ def zero_shot_weights(class_names: Sequence[str], templates: Sequence[str], enco
     return torch.stack(columns, dim=1)
 
 
-def _zero_shot(class_names, templates, encode_text, *, before=unit, after=unit, pick=slice(None)) -> Tensor:
+def _zero_shot(
+    class_names,
+    templates,
+    encode_text,
+    *,
+    before=unit,
+    after=unit,
+    pick=slice(None),
+    mean: Callable = lambda rows: rows.mean(dim=0, keepdim=True),
+) -> Tensor:
     columns = []
     for name in class_names:
         rows = encode_text([template.replace("{}", name) for template in templates[pick]]).double()
-        columns.append(after(before(rows).mean(dim=0, keepdim=True))[0])
+        columns.append(after(mean(before(rows)))[0])
     return torch.stack(columns, dim=1)
+
+
+def _mixed(class_names, templates, encode_text, *, by_class: bool) -> Tensor:
+    """All prompts at once, listed class by class (or template by template) and grouped as if it were the other way."""
+    k, m = len(class_names), len(templates)
+    pairs = [(name, t) for name in class_names for t in templates]
+    if not by_class:
+        pairs = [(name, t) for t in templates for name in class_names]
+    rows = unit(encode_text([template.replace("{}", name) for name, template in pairs]).double())
+    mean = rows.reshape(m, k, -1).mean(dim=0) if by_class else rows.reshape(k, m, -1).mean(dim=1)
+    return unit(mean).T
+
+
+def _running(rows: Tensor) -> Tensor:
+    """The mean of the mean so far and the next one: the last prompt counts for a half."""
+    so_far = rows[:1]
+    for row in rows[1:]:
+        so_far = (so_far + row) / 2
+    return so_far
 
 
 ZERO_SHOT_MISTAKES = (
@@ -148,8 +288,39 @@ ZERO_SHOT_MISTAKES = (
         "nothing is normalised, neither before the mean nor after.", (partial(_zero_shot, before=_as_is, after=_as_is),)
     ),
     Mistake(
+        "the prompts are summed and not normalised: the weights are to have length 1.",
+        tuple(
+            partial(_zero_shot, before=before, after=_as_is, mean=lambda rows: rows.sum(dim=0, keepdim=True))
+            for before in (unit, _as_is)
+        ),
+    ),
+    Mistake(
+        "the embeddings of a class are normalised over its prompts: divide every row by its own length, dim=1.",
+        tuple(partial(_zero_shot, before=_unit_columns, after=after) for after in (unit, _as_is)),
+    ),
+    Mistake(
+        "the weights are normalised over the classes: every column (D numbers of one class) is to have length 1.",
+        tuple(lambda *a, before=before: unit(_zero_shot(*a, before=before, after=_as_is)) for before in (unit, _as_is)),
+    ),
+    Mistake(
+        "all weights are divided by one number: every column is divided by its own length.",
+        tuple(
+            lambda *a, before=before: (w := _zero_shot(*a, before=before, after=_as_is)) / w.norm()
+            for before in (unit, _as_is)
+        ),
+    ),
+    Mistake(
         "only one prompt is used: average over all templates.",
-        (partial(_zero_shot, pick=slice(1)), partial(_zero_shot, pick=slice(-1, None))),
+        tuple(
+            partial(_zero_shot, pick=pick, after=after)
+            for pick in (slice(1), slice(-1, None))
+            for after in (unit, _as_is)
+        )
+        + tuple(partial(_zero_shot, pick=pick, before=_as_is, after=_as_is) for pick in (slice(1), slice(-1, None))),
+    ),
+    Mistake(
+        "one template is left out: average over all of them.",
+        (partial(_zero_shot, pick=slice(-1)), partial(_zero_shot, pick=slice(1, None))),
     ),
     Mistake(
         "the templates are not used: put the name in place of {}.",
@@ -160,104 +331,31 @@ ZERO_SHOT_MISTAKES = (
         (lambda names, templates, encode: _zero_shot(["{}"] * len(names), templates, encode),),
     ),
     Mistake(
+        "the prompts of different classes are mixed: they are listed in one order and grouped in the other.",
+        (partial(_mixed, by_class=True), partial(_mixed, by_class=False)),
+    ),
+    Mistake(
+        "the prompts do not count equally: a mean of the mean so far and the next one is no mean of all.",
+        tuple(partial(_zero_shot, mean=_running, before=before) for before in (unit, _as_is)),
+    ),
+    Mistake(
+        "the prompts are not averaged: the weights of a class are the mean of its prompts, normalised.",
+        tuple(
+            partial(_zero_shot, mean=mean, before=before, after=after)
+            for mean in (
+                lambda rows: rows.max(dim=0, keepdim=True).values,
+                lambda rows: rows.median(dim=0, keepdim=True).values,
+                lambda rows: rows.prod(dim=0, keepdim=True),
+            )
+            for before in (unit, _as_is)
+            for after in (unit, _as_is)
+        ),
+    ),
+    Mistake(
         "the classes are in another order than class_names.",
         (
             lambda names, templates, encode: _zero_shot(sorted(names), templates, encode),
             lambda names, templates, encode: _zero_shot(list(reversed(names)), templates, encode),
         ),
-    ),
-)
-
-
-# --- auroc and fpr_at_95_tpr
-
-
-def auroc(inside: Tensor, outside: Tensor) -> float:
-    """Over all pairs, how often the inside one is higher; equal ones half."""
-    won = sum(1.0 if a > b else 0.5 if a == b else 0.0 for a in inside.tolist() for b in outside.tolist())
-    return won / (len(inside) * len(outside))
-
-
-def _pairs(inside: Tensor, outside: Tensor) -> Tensor:
-    return inside[:, None].double() - outside
-
-
-def _trapezoid(inside: Tensor, outside: Tensor, steps: int) -> float:
-    """The area under few points of the curve, thresholds equally spaced."""
-    both = torch.cat([inside, outside]).double()
-    cuts = torch.linspace(float(both.max()), float(both.min()), steps, dtype=torch.float64)
-    tpr, fpr = ((part.double()[None] >= cuts[:, None]).double().mean(dim=1) for part in (inside, outside))
-    return float(torch.trapezoid(tpr, fpr))
-
-
-AUROC_MISTAKES = (
-    Mistake(
-        "the sides are swapped: higher scores are more in-distribution, so inside samples are to be above.",
-        (lambda a, b: 1 - auroc(a, b),),
-    ),
-    Mistake(
-        "ties count for nothing: an equal pair counts half.", (lambda a, b: float((_pairs(a, b) > 0).double().mean()),)
-    ),
-    Mistake(
-        "ties count in full: an equal pair counts half.", (lambda a, b: float((_pairs(a, b) >= 0).double().mean()),)
-    ),
-    Mistake(
-        "the pairs are counted and not averaged: divide by N times M.",
-        (lambda a, b: auroc(a, b) * len(a) * len(b),),
-    ),
-    Mistake(
-        "it is an area under a few thresholds: every distinct score is a threshold.",
-        tuple(partial(_trapezoid, steps=n) for n in (10, 11, 20, 50, 51, 100, 101, 200, 500, 1000)),
-    ),
-)
-
-
-def fpr_at_95_tpr(inside: Tensor, outside: Tensor) -> float:
-    """Try the thresholds from the highest down; at the first that 95 % of the inside reach, count the outside."""
-    for threshold in sorted(inside.tolist(), reverse=True):
-        reached = sum(a >= threshold for a in inside.tolist())
-        if 100 * reached >= 95 * len(inside):
-            return sum(b >= threshold for b in outside.tolist()) / len(outside)
-    raise AssertionError
-
-
-def _at(inside: Tensor, outside: Tensor, share: float) -> float:
-    """The same for another share."""
-    for threshold in sorted(inside.tolist(), reverse=True):
-        if sum(a >= threshold for a in inside.tolist()) >= share * len(inside) - 1e-9:
-            return sum(b >= threshold for b in outside.tolist()) / len(outside)
-    raise AssertionError
-
-
-def _quantile(inside: Tensor, outside: Tensor, how: str) -> float:
-    cut = torch.quantile(inside.double(), 0.05, interpolation=how)
-    return float((outside.double() >= cut).double().mean())
-
-
-FPR_MISTAKES = (
-    Mistake(
-        "the sides are swapped: 95 % of the in-distribution samples are to be recognised, and the others counted.",
-        (lambda a, b: fpr_at_95_tpr(b, a), lambda a, b: fpr_at_95_tpr(-b, -a)),
-    ),
-    Mistake(
-        "the share is of the wrong side: count the out-of-distribution samples at or above the threshold.",
-        (lambda a, b: 1 - fpr_at_95_tpr(a, b), lambda a, b: fpr_at_95_tpr(-a, -b)),
-    ),
-    Mistake(
-        "the threshold is that of 5 %: 95 % of the in-distribution scores are to lie at or above it.",
-        (lambda a, b: _at(a, b, 0.05),),
-    ),
-    Mistake(
-        "it is the true positive rate where 5 % of the others pass: fix the rate of the inside, count the outside.",
-        (lambda a, b: float((a >= torch.quantile(b.double(), 0.95)).double().mean()),),
-    ),
-    Mistake(
-        "the threshold is interpolated between two scores: it is the highest score that at least 95 % reach.",
-        tuple(partial(_quantile, how=how) for how in ("linear", "midpoint")),
-    ),
-    Mistake(
-        "the threshold is one score too high or too low: at least 95 % of the in-distribution scores reach it, and "
-        "it is the highest such score.",
-        tuple(partial(_quantile, how=how) for how in ("higher", "lower", "nearest")),
     ),
 )

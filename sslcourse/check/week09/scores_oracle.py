@@ -1,10 +1,10 @@
 """Week 9: scores, one sample at a time, in float64. Higher is more in-distribution.
 
 References: Hendrycks and Gimpel 2017 (largest softmax probability); Hendrycks et al. 2022 (largest logit); Liu et al.
-2020 (energy); Ming et al. 2022 (maximum concept matching); Sun et al. 2022 (nearest neighbours); Lee et al. 2018
-(Mahalanobis); Ren et al. 2021 (relative Mahalanobis).
+2020 (energy); Ming et al. 2022 (maximum concept matching); Sun et al. 2022 (nearest neighbours).
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -12,8 +12,6 @@ from torch import Tensor
 
 from sslcourse.check.compare import Mistake
 from sslcourse.check.week04.oracle import unit
-
-RIDGE = 1e-6  # times trace / D, on the diagonal of a covariance
 
 # --- from logits
 
@@ -40,44 +38,148 @@ _IGNORED = "temperature is not used: the logits are divided by it first."
 _TIMES = "the logits are multiplied by the temperature: divide by it."
 _BATCH = "it runs over the batch: a sample's classes are in its row, dim=1."
 
+_LABEL = "it is the number of the best class: take the value there, not the place."
+_OVER_T = "the temperature divides the probabilities: it divides the logits, before the softmax."
+_LOG = "it is the logarithm of the probability."
+_ALONE = "every class is judged alone, by a sigmoid: it is a softmax over all classes."
+_TWICE = "the softmax is taken twice."
+_MARGIN = "it is the lead over the second class: take the largest alone."
+_ENTROPY = "it is an entropy: take the largest probability."
+
+
+def _top(x: Tensor, n: int = 0) -> Tensor:
+    return x.sort(dim=1, descending=True).values[:, min(n, x.shape[1] - 1)]
+
+
+def _entropy(p: Tensor) -> Tensor:
+    return -(p * p.log()).sum(dim=1)
+
+
+def _centred(x: Tensor) -> Tensor:
+    return x - x.amax(dim=1, keepdim=True)
+
+
 MSP_MISTAKES = (
-    Mistake(
-        _SIGN,
-        (_flipped(msp), lambda x, t=1.0: 1 - msp(x, t)),
-    ),
+    Mistake(_SIGN, (_flipped(msp), lambda x, t=1.0: 1 - msp(x, t))),
     Mistake(_IGNORED, (lambda x, t=1.0: msp(x, 1.0),)),
     Mistake(_TIMES, (lambda x, t=1.0: msp(x * t, 1.0),)),
+    Mistake(_OVER_T, (lambda x, t=1.0: msp(x, 1.0) / t,)),
     Mistake(
-        "the temperature divides the probabilities: it divides the logits, before the softmax.",
-        (lambda x, t=1.0: msp(x, 1.0) / t,),
+        "the temperature multiplies the probability: it divides the logits, nothing else.",
+        (lambda x, t=1.0: t * msp(x, t), lambda x, t=1.0: t * msp(x, 1.0)),
     ),
     Mistake(_BATCH, (lambda x, t=1.0: (x / t).softmax(dim=0).max(dim=1).values,)),
-    Mistake("the softmax is missing: it is the largest logit.", (lambda x, t=1.0: (x / t).max(dim=1).values,)),
-    Mistake("it is the logarithm of the probability.", (lambda x, t=1.0: msp(x, t).log(),)),
+    Mistake(
+        "the softmax is missing: it is the largest logit.", (lambda x, t=1.0: _top(x / t), lambda x, t=1.0: _top(x))
+    ),
+    Mistake(_LOG, (lambda x, t=1.0: msp(x, t).log(), lambda x, t=1.0: -msp(x, t).log())),
     Mistake(
         "it is the smallest probability: take the largest.",
         (lambda x, t=1.0: (x / t).softmax(dim=1).min(dim=1).values,),
     ),
+    Mistake("it is the second largest probability.", (lambda x, t=1.0: _top((x / t).softmax(dim=1), 1),)),
+    Mistake(
+        "it is the mean over the classes: take the largest.", (lambda x, t=1.0: (x / t).softmax(dim=1).mean(dim=1),)
+    ),
+    Mistake(_LABEL, (lambda x, t=1.0: x.argmax(dim=1).double(),)),
+    Mistake(_ALONE, (lambda x, t=1.0: _top((x / t).sigmoid()), lambda x, t=1.0: _top(x.sigmoid()))),
+    Mistake(_TWICE, (lambda x, t=1.0: msp((x / t).softmax(dim=1)), lambda x, t=1.0: msp(x.softmax(dim=1), t))),
+    Mistake(_MARGIN, (lambda x, t=1.0: _top((x / t).softmax(1)) - _top((x / t).softmax(1), 1),)),
+    Mistake(
+        _ENTROPY,
+        tuple(lambda x, t=1.0, sign=sign: sign * _entropy((x / t).softmax(dim=1)) for sign in (1, -1)),
+    ),
+    Mistake(
+        "the exponential is missing: every logit is divided by their sum; softmax takes exponentials first.",
+        (lambda x, t=1.0: _top(x / x.sum(dim=1, keepdim=True)), lambda x, t=1.0: _top(x) / x.sum(dim=1)),
+    ),
 )
 MAX_LOGIT_MISTAKES = (
     Mistake(_SIGN, (_flipped(max_logit), lambda x: (-x).max(dim=1).values)),
-    Mistake("it is the largest probability: leave the softmax out.", (msp,)),
+    Mistake("it is the largest probability, or its logarithm: leave the softmax out.", (msp, lambda x: msp(x).log())),
     Mistake("it is the smallest logit: take the largest.", (lambda x: x.min(dim=1).values,)),
+    Mistake("it is the second largest logit.", (lambda x: _top(x, 1),)),
+    Mistake("it is the largest without its sign: a logit of -5 is below one of 1.", (lambda x: x.abs().amax(dim=1),)),
+    Mistake("logits are clamped at 0: where all are negative, the largest is too.", (lambda x: _top(x).clamp(min=0),)),
+    Mistake(_LABEL, (lambda x: x.argmax(dim=1).double(),)),
+    Mistake(_MARGIN, (lambda x: _top(x) - _top(x, 1),)),
+    Mistake(
+        "the logits are centred or scaled: take the largest as it stands.",
+        (
+            lambda x: _top(x) - x.mean(dim=1),
+            lambda x: _top(x) / x.norm(dim=1),
+            lambda x: _top((x - x.mean(dim=0)) / x.std(dim=0)),
+            lambda x: _top(x - x.mean(dim=0)),
+        ),
+    ),
+    Mistake(
+        "it is a sum or mean over the classes: take the largest.",
+        (lambda x: x.mean(dim=1), lambda x: x.sum(dim=1), lambda x: x.logsumexp(dim=1)),
+    ),
+    Mistake("it is a sigmoid of the logit: leave it out.", (lambda x: _top(x).sigmoid(),)),
 )
 ENERGY_MISTAKES = (
     Mistake(
         "the sign is flipped: this is the energy itself, and higher is to mean more in-distribution.",
-        (_flipped(energy),),
+        (_flipped(energy), lambda x, t=1.0: -energy(x, 1.0)),
     ),
     Mistake(_IGNORED, (lambda x, t=1.0: energy(x, 1.0),)),
     Mistake("the factor T before the logarithm is missing.", (lambda x, t=1.0: energy(x, t) / t,)),
+    Mistake("the logarithm is divided by T: multiply.", (lambda x, t=1.0: energy(x, t) / t**2,)),
     Mistake(
         "the temperature is a factor only: the logits are divided by it too.", (lambda x, t=1.0: t * energy(x, 1.0),)
     ),
-    Mistake(_TIMES, (lambda x, t=1.0: t * (x * t).logsumexp(1), lambda x, t=1.0: (x * t).logsumexp(1) / t)),
+    Mistake(
+        _TIMES,
+        (
+            lambda x, t=1.0: t * (x * t).logsumexp(1),
+            lambda x, t=1.0: (x * t).logsumexp(1) / t,
+            lambda x, t=1.0: (x * t).logsumexp(1),
+        ),
+    ),
     Mistake("it is the largest logit: sum the exponentials of all.", (lambda x, t=1.0: x.max(dim=1).values,)),
-    Mistake("the logarithm is missing.", (lambda x, t=1.0: t * (x / t).exp().sum(dim=1),)),
-    Mistake("the exponentials are averaged: sum them.", (lambda x, t=1.0: t * (x / t).exp().mean(dim=1).log(),)),
+    Mistake(
+        "the logarithm is missing.", tuple(lambda x, t=1.0, k=k: k(t) * (x / t).exp().sum(dim=1) for k in (float, bool))
+    ),
+    Mistake(
+        "the exponentials are averaged: sum them.",
+        (lambda x, t=1.0: t * (x / t).exp().mean(dim=1).log(), lambda x, t=1.0: (x / t).exp().mean(dim=1).log()),
+    ),
+    Mistake(
+        "the exponential is missing: the logits themselves are summed.",
+        (
+            lambda x, t=1.0: x.sum(dim=1),
+            lambda x, t=1.0: x.mean(dim=1),
+            lambda x, t=1.0: (x / t).sum(dim=1),
+        ),
+    ),
+    Mistake(
+        "the largest logit is taken off before the exponential and not put back as it was.",
+        (
+            lambda x, t=1.0: energy(_centred(x), t),
+            lambda x, t=1.0: energy(_centred(x), t) + _top(x) / t,
+            lambda x, t=1.0: energy(_centred(x), t) + t * _top(x),
+        ),
+    ),
+    Mistake(
+        "a softmax is taken first: sum the exponentials of the logits.",
+        (
+            lambda x, t=1.0: t * (x / t).softmax(dim=1).logsumexp(1),
+            lambda x, t=1.0: energy(x.softmax(dim=1), t),
+            lambda x, t=1.0: (x / t).log_softmax(dim=1).logsumexp(1),
+        ),
+    ),
+    Mistake(
+        "the logarithm is not the natural one.",
+        tuple(lambda x, t=1.0, base=base: energy(x, t) / torch.tensor(base).log() for base in (2.0, 10.0)),
+    ),
+    Mistake(
+        "each exponential gets a 1 added (softplus): sum the exponentials, then the logarithm.",
+        (
+            lambda x, t=1.0: t * torch.nn.functional.softplus(x / t).sum(dim=1),
+            lambda x, t=1.0: t * (x / t).exp().sum(dim=1).log1p(),
+        ),
+    ),
 )
 
 
@@ -98,33 +200,72 @@ def _as_is(z: Tensor) -> Tensor:
     return z
 
 
+def _unit_columns(z: Tensor) -> Tensor:
+    return z / z.norm(dim=0)
+
+
+def _cosines(score: Callable) -> partial:
+    return partial(_mcm, score=score)
+
+
 MCM_MISTAKES = (
     Mistake(_SIGN, (_flipped(mcm), lambda x, w, t=1.0: 1 - mcm(x, w, t))),
     Mistake("temperature is not used: the cosines are divided by it.", (lambda x, w, t=1.0: mcm(x, w, 1.0),)),
     Mistake("the cosines are multiplied by the temperature: divide by it.", (lambda x, w, t=1.0: mcm(x, w, 1 / t),)),
+    Mistake(_OVER_T, (lambda x, w, t=1.0: mcm(x, w, 1.0) / t,)),
     Mistake(
         "the embeddings are not normalised: these are inner products, no cosines.",
         (partial(_mcm, lengths=(_as_is, unit)), partial(_mcm, lengths=(_as_is, _as_is))),
     ),
     Mistake(
-        "the softmax is missing: it is the largest cosine.",
-        (
-            partial(_mcm, score=lambda c, t: c.max(dim=1).values),
-            partial(_mcm, score=lambda c, t: (c / t).max(dim=1).values),
-        ),
+        "the normalisation runs over the batch: divide every image by its own length, dim=1.",
+        (partial(_mcm, lengths=(_unit_columns, unit)),),
     ),
-    Mistake(_BATCH, (partial(_mcm, score=lambda c, t: (c / t).softmax(dim=0).max(dim=1).values),)),
+    Mistake(
+        "the weights are normalised over the classes: their columns have length 1 already, leave them.",
+        (partial(_mcm, lengths=(unit, _unit_columns)), partial(_mcm, lengths=(_as_is, _unit_columns))),
+    ),
+    Mistake(
+        "the softmax is missing: it is the largest cosine.",
+        (_cosines(lambda c, t: _top(c)), _cosines(lambda c, t: _top(c / t))),
+    ),
+    Mistake(_BATCH, (_cosines(lambda c, t: (c / t).softmax(dim=0).max(dim=1).values),)),
+    Mistake(
+        "the cosines are clamped at 0: negative ones stay.",
+        (_cosines(lambda c, t: msp(c.clamp(min=0), t)), _cosines(lambda c, t: msp(c.abs(), t))),
+    ),
+    Mistake(_LOG, (_cosines(lambda c, t: msp(c, t).log()), _cosines(lambda c, t: -msp(c, t).log()))),
+    Mistake(_ALONE, (_cosines(lambda c, t: _top((c / t).sigmoid())),)),
+    Mistake(_TWICE, (_cosines(lambda c, t: msp((c / t).softmax(dim=1))), _cosines(lambda c, t: msp(c.softmax(1), t)))),
+    Mistake(_LABEL, (_cosines(lambda c, t: c.argmax(dim=1).double()),)),
+    Mistake("it is the smallest probability: take the largest.", (_cosines(lambda c, t: (c / t).softmax(1).amin(1)),)),
+    Mistake(
+        "it is the energy of the cosines: take the largest softmax probability.",
+        (_cosines(energy), _cosines(lambda c, t: energy(c, t) / t)),
+    ),
+    Mistake(_MARGIN, (_cosines(lambda c, t: _top((c / t).softmax(1)) - _top((c / t).softmax(1), 1)),)),
+    Mistake(
+        _ENTROPY, tuple(_cosines(lambda c, t, sign=sign: sign * _entropy((c / t).softmax(dim=1))) for sign in (1, -1))
+    ),
+    Mistake(
+        "the cosines are multiplied by 100 as well: the temperature alone scales them.",
+        (lambda x, w, t=1.0: mcm(x, w, t / 100), lambda x, w, t=1.0: mcm(x, w, 0.01)),
+    ),
 )
 
 
 def knn_score(train_x: Tensor, x: Tensor, k: int = 1) -> Tensor:
     """Minus the k-th smallest distance between the sample and all training samples, both of length 1."""
     bank = unit(train_x)
-    return torch.stack([-sorted((row - other).square().sum().sqrt() for other in bank)[k - 1] for row in unit(x)])
+    return torch.stack([-(row - bank).square().sum(dim=1).sqrt().sort().values[k - 1] for row in unit(x)])
 
 
 def _knn(train_x: Tensor, x: Tensor, k: int = 1, *, lengths=(unit, unit), of=lambda d, k: d[:, k - 1]) -> Tensor:
     return -of(torch.cdist(lengths[1](x), lengths[0](train_x)).sort(dim=1).values, k)
+
+
+def _k_th(d: Tensor, k: int) -> Tensor:
+    return d[:, min(k, d.shape[1]) - 1]
 
 
 KNN_MISTAKES = (
@@ -140,146 +281,62 @@ KNN_MISTAKES = (
         "only one side is normalised.", (partial(_knn, lengths=(unit, _as_is)), partial(_knn, lengths=(_as_is, unit)))
     ),
     Mistake(
-        "k is not used: it is the distance to the k-th neighbour.",
-        tuple(partial(_knn, of=lambda d, k, n=n: d[:, n]) for n in (0, 1)),
+        "the normalisation runs over the samples: divide every row by its own length, dim=1.",
+        (partial(_knn, lengths=(_unit_columns, _unit_columns)),),
     ),
     Mistake(
-        "it is one neighbour too far: the nearest is number 1, at place 0.", (partial(_knn, of=lambda d, k: d[:, k]),)
+        "the features are standardised: divide every row by its length, and do nothing else to it.",
+        (
+            lambda train, x, k=1: _knn(train, x, k, lengths=(lambda z: (z - train.mean(0)) / train.std(0),) * 2),
+            lambda train, x, k=1: _knn(train, x, k, lengths=(lambda z: unit((z - train.mean(0)) / train.std(0)),) * 2),
+            lambda train, x, k=1: _knn(train, x, k, lengths=(lambda z: unit(z - train.mean(0)),) * 2),
+        ),
     ),
+    Mistake(
+        "k is not used: it is the distance to the k-th neighbour.",
+        tuple(partial(_knn, of=lambda d, k, n=n: _k_th(d, n)) for n in (1, 2, 5, 50)),
+    ),
+    Mistake(
+        "it is one neighbour too far: the nearest is number 1, at place 0.",
+        (partial(_knn, of=lambda d, k: _k_th(d, k + 1)),),
+    ),
+    Mistake("it is one neighbour too near: it is number k.", (partial(_knn, of=lambda d, k: _k_th(d, max(k - 1, 1))),)),
     Mistake(
         "it is the mean over the k nearest: take the distance to the k-th.",
-        (partial(_knn, of=lambda d, k: d[:, :k].mean(1)),),
+        (partial(_knn, of=lambda d, k: d[:, :k].mean(1)), partial(_knn, of=lambda d, k: d[:, :k].sum(1))),
+    ),
+    Mistake(
+        "it is a mean over all training samples: take the distance to the k-th nearest.",
+        (partial(_knn, of=lambda d, k: d.mean(1)),),
     ),
     Mistake("it is the k-th largest distance: take the k-th smallest.", (partial(_knn, of=lambda d, k: d[:, -k]),)),
-    Mistake("the distances are squared.", (partial(_knn, of=lambda d, k: d[:, k - 1].square()),)),
+    Mistake("the distances are squared.", (partial(_knn, of=lambda d, k: _k_th(d, k).square()),)),
     Mistake(
         "it is the cosine: take minus the Euclidean distance.",
-        (partial(_knn, of=lambda d, k: d[:, k - 1].square() / 2 - 1),),
-    ),
-)
-
-
-# --- Mahalanobis
-
-
-def covariance(deviations: Tensor, divisor: int, ridge: float = RIDGE) -> Tensor:
-    """Sum of outer products over the divisor, plus the ridge on the diagonal; one sample after the other."""
-    total = sum(torch.outer(row, row) for row in deviations) / divisor
-    return total + ridge * total.trace() / len(total) * torch.eye(len(total), dtype=total.dtype)
-
-
-def _distances(x: Tensor, means: Tensor, cov: Tensor) -> Tensor:
-    """Squared Mahalanobis distances (N, K)."""
-    inverse = torch.linalg.inv(cov)
-    return torch.stack([torch.stack([(row - m) @ inverse @ (row - m) for m in means]) for row in x])
-
-
-def _by_class(train_x: Tensor, train_y: Tensor) -> tuple[Tensor, Tensor]:
-    """Class means (K, D), and every sample minus the mean of its class (N, D)."""
-    means = {y: train_x[train_y == y].mean(dim=0) for y in sorted(set(train_y.tolist()))}
-    return torch.stack(list(means.values())), torch.stack(
-        [row - means[y] for row, y in zip(train_x, train_y.tolist(), strict=True)]
-    )
-
-
-def mahalanobis(train_x: Tensor, train_y: Tensor, x: Tensor) -> Tensor:
-    means, deviations = _by_class(train_x, train_y)
-    return -_distances(x, means, covariance(deviations, len(train_x))).min(dim=1).values
-
-
-def _one(train_x: Tensor, x: Tensor) -> Tensor:
-    """The same for a single Gaussian over all."""
-    mean = train_x.mean(dim=0)
-    return -_distances(x, mean[None], covariance(train_x - mean, len(train_x)))[:, 0]
-
-
-def relative(train_x: Tensor, train_y: Tensor, x: Tensor) -> Tensor:
-    return mahalanobis(train_x, train_y, x) - _one(train_x, x)
-
-
-def _variant(train_x, train_y, x, *, cov="within", means="class", of=lambda d: -d.min(dim=1).values) -> Tensor:
-    """mahalanobis with something wrong."""
-    class_means, deviations = _by_class(train_x, train_y)
-    n, centred = len(train_x), train_x - train_x.mean(dim=0)
-    sigma = {
-        "within": lambda: covariance(deviations, n),
-        "total": lambda: covariance(centred, n),
-        "unbiased": lambda: covariance(deviations, n - 1),
-        "pooled": lambda: covariance(deviations, n - len(class_means)),
-        "not centred": lambda: covariance(train_x, n),
-        "none": lambda: torch.eye(train_x.shape[1], dtype=train_x.dtype),
-        "diagonal": lambda: covariance(deviations, n).diagonal().diag(),
-        "inverted": lambda: torch.linalg.inv(covariance(deviations, n)),
-        "sum": lambda: covariance(deviations, 1),
-        "of each": lambda: None,
-    }[cov]()
-    centres = {"class": class_means, "zero": torch.zeros_like(class_means[:1]), "all": train_x.mean(dim=0)[None]}[means]
-    if sigma is None:
-        each = []
-        for y, centre in zip(sorted(set(train_y.tolist())), class_means, strict=True):
-            rows = train_x[train_y == y] - centre
-            each.append(_distances(x, centre[None], covariance(rows, len(rows)))[:, 0])
-        return of(torch.stack(each, dim=1))
-    return of(_distances(x, centres, sigma))
-
-
-def _maha(**what) -> partial:
-    return partial(_variant, **what)
-
-
-MAHALANOBIS_MISTAKES = (
-    Mistake("the sign is flipped: a small distance means in-distribution.", (_flipped(mahalanobis),)),
-    Mistake(
-        "the covariance is that of the whole set: subtract from every sample the mean of its own class first.",
-        (_maha(cov="total"),),
+        tuple(
+            partial(_knn, of=lambda d, k, a=a, b=b: a * (_k_th(d, k).square() / 2 - b))
+            for a, b in ((1, 1), (1, 0), (-1, 1))
+        )
+        + tuple(partial(_knn, of=lambda d, k, a=a: a * (d[:, :k].square() / 2 - 1).mean(1)) for a in (1, -1)),
     ),
     Mistake(
-        "the means are not subtracted: distances are from the class means.",
-        (_maha(means="zero"), _maha(means="zero", cov="not centred")),
+        "the differences are summed without squares (L1): the distance is Euclidean.",
+        (lambda train, x, k=1: -_k_th(torch.cdist(unit(x), unit(train), p=1).sort(dim=1).values, k),),
     ),
     Mistake(
-        "there is one mean for all: distances are from the mean of each class.",
-        (_maha(means="all"), _maha(means="all", cov="total")),
-    ),
-    Mistake("the samples are not centred before their covariance.", (_maha(cov="not centred"),)),
-    Mistake(
-        "it is the largest distance to a class: take the smallest.",
-        (_maha(of=lambda d: -d.max(dim=1).values), _maha(of=lambda d: (-d).min(dim=1).values)),
-    ),
-    Mistake("it is the mean over the classes: take the smallest distance.", (_maha(of=lambda d: -d.mean(dim=1)),)),
-    Mistake("the root is taken: the distance stays squared.", (_maha(of=lambda d: -d.min(dim=1).values.sqrt()),)),
-    Mistake(
-        "the distance is halved, as in the density: the score is minus the squared distance.",
-        (_maha(of=lambda d: -d.min(dim=1).values / 2),),
-    ),
-    Mistake("the covariance is divided by N - 1 or N - K: divide by N.", (_maha(cov="unbiased"), _maha(cov="pooled"))),
-    Mistake("the covariance is not divided by N.", (_maha(cov="sum"),)),
-    Mistake("the covariance is not used: these are Euclidean distances.", (_maha(cov="none"),)),
-    Mistake("only the variances are used: the covariance has an off-diagonal too.", (_maha(cov="diagonal"),)),
-    Mistake("it is multiplied by the covariance: multiply by its inverse.", (_maha(cov="inverted"),)),
-    Mistake("every class has a covariance of its own: it is shared.", (_maha(cov="of each"),)),
-)
-
-
-def _relative(
-    train_x, train_y, x, *, sign: float = -1, cov: str = "total", of=lambda d: -d.min(dim=1).values
-) -> Tensor:
-    """relative with something wrong; the background's covariance is `cov`."""
-    own = mahalanobis(train_x, train_y, x)
-    return own + sign * _variant(train_x, train_y, x, means="all", cov=cov)
-
-
-RELATIVE_MISTAKES = (
-    Mistake("the background is added: subtract its score.", (partial(_relative, sign=1),)),
-    Mistake("the background is missing: this is score(x).", (mahalanobis,)),
-    Mistake(
-        "the background has the covariance within classes: it is one Gaussian over all training data, with that "
-        "of the whole set.",
-        (partial(_relative, cov="within"),),
+        "training samples at distance 0 are left out: x is another set, and a copy of it in the training set is its "
+        "nearest neighbour.",
+        (
+            partial(_knn, of=lambda d, k: _k_th(d.masked_fill(d < 1e-6, torch.inf).sort(dim=1).values, k)),
+            partial(_knn, of=lambda d, k: torch.stack([row.unique()[min(k, len(row.unique())) - 1] for row in d])),
+        ),
     ),
     Mistake(
-        "the background is not centred: its covariance is that around its own mean.",
-        (partial(_relative, cov="not centred"),),
+        "the distance is turned into a similarity: take minus the distance itself.",
+        (
+            lambda train, x, k=1: knn_score(train, x, k).exp(),
+            lambda train, x, k=1: 1 / (1 - knn_score(train, x, k)),
+            lambda train, x, k=1: 1 + knn_score(train, x, k),
+        ),
     ),
-    Mistake("the sign is flipped: it is score(x) minus that of the background.", (_flipped(relative),)),
 )
