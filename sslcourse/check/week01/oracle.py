@@ -28,61 +28,91 @@ class Epoch:
         return sum(loss * size for loss, size in zip(self.losses, self.sizes, strict=True)) / sum(self.sizes)
 
 
+def mean_square(y: Tensor, target: Tensor) -> Tensor:
+    return (y - target).square().sum() / y.numel()
+
+
 def train_epoch(
     batches: Sequence[Tensor],
     start: Tensor,
     lr: float,
     *,
     targets: Sequence[Tensor] | None = None,
-    keep_gradients: bool = False,
-    distance: Callable = torch.square,
-    divisor: Callable = Tensor.numel,
+    gradients: str = "new",
+    cost: Callable[[Tensor, Tensor], Tensor] = mean_square,
 ) -> Epoch:
     """Gradient descent over these batches in this order; right with the defaults.
 
     start: gain and offset, which minimise the mean of (gain x + offset - x)^2. The keywords make the named mistakes:
-    other targets, gradients that add up, another distance, another number to divide the sum of a batch by.
+    other targets, another cost, gradients that are kept ("kept"), or those of the batch before ("late").
     """
     weights = start.double().requires_grad_()
     gradient, losses, late = torch.zeros(2, dtype=torch.float64), [], []
     for x, target in zip(batches, batches if targets is None else targets, strict=True):
         x, target = x.double(), target.double()
-
-        def loss_of(x: Tensor = x, target: Tensor = target) -> Tensor:
-            return distance(weights[0] * x + weights[1] - target).sum() / divisor(x)  # noqa: B023 - called right below
-
-        losses.append(loss_of().item())
-        gradient = torch.autograd.grad(loss_of(), weights)[0] + (gradient if keep_gradients else 0)
+        loss = cost(weights[0] * x + weights[1], target)
+        losses.append(loss.item())
+        new = torch.autograd.grad(loss, weights)[0]
+        step = {"new": new, "kept": gradient + new, "late": gradient}[gradients]
+        gradient = gradient + new if gradients == "kept" else new
         with torch.no_grad():
-            weights -= lr * gradient
-        late.append(loss_of().item())
+            weights -= lr * step
+        late.append(cost(weights[0] * x + weights[1], target).item())
     return Epoch([len(x) for x in batches], losses, late, weights.detach())
 
 
 STEP_MISTAKES = {
     "the gradients are not reset: without zero_grad, each step adds up those of all earlier batches.": {
-        "keep_gradients": True
+        "gradients": "kept"
     },
-    "the squared errors are summed: take the mean over all values of a batch.": {"divisor": lambda x: 1},
-    "the squared errors of an image are summed: take the mean over all values.": {"divisor": len},
-    "the absolute error stands where the squared error should.": {"distance": torch.abs},
+    "the step comes before the backward pass, so each batch moves the weights by the gradient of the one before.": {
+        "gradients": "late"
+    },
+    "the squared errors are summed: take the mean over all values of a batch.": {
+        "cost": lambda y, x: (y - x).square().sum()
+    },
+    "the squared errors of an image are summed: take the mean over all values.": {
+        "cost": lambda y, x: (y - x).square().sum() / len(x)
+    },
+    "the absolute error stands where the squared error should.": {"cost": lambda y, x: (y - x).abs().mean()},
+    "the root of the mean squared error is minimised: leave the root out.": {
+        "cost": lambda y, x: mean_square(y, x).sqrt()
+    },
+    "the squared error is halved.": {"cost": lambda y, x: mean_square(y, x) / 2},
+    "the error is not squared.": {"cost": lambda y, x: (y - x).mean()},
+    "the binary cross-entropy stands where the mean squared error should.": {"cost": F.binary_cross_entropy},
+    "a smooth absolute error stands where the squared error should.": {"cost": F.smooth_l1_loss},
+    "the loss is divided by the size of the batch, but it is a mean already.": {
+        "cost": lambda y, x: mean_square(y, x) / len(x)
+    },
 }
 RETURN_MISTAKES = {
     "in the result a smaller last batch is weighted like a full one: weight each loss with the number of its images.": (
-        lambda epoch: sum(epoch.losses) / len(epoch.losses)
+        lambda epoch, _: sum(epoch.losses) / len(epoch.losses)
+    ),
+    "in the result every loss is weighted with batch_size: the last batch may be smaller, weight with len(batch).": (
+        lambda epoch, batch_size: sum(epoch.losses) * batch_size / sum(epoch.sizes)
     ),
     "in the result each loss is taken after its update: take the one that the step was made from.": (
-        lambda epoch: Epoch(epoch.sizes, epoch.late, [], epoch.weights).mean
+        lambda epoch, _: Epoch(epoch.sizes, epoch.late, [], epoch.weights).mean
     ),
-    "the result is the loss of the last batch: take the mean over the whole pass.": lambda epoch: epoch.losses[-1],
-    "the result is a sum over the images: divide by their number.": lambda epoch: epoch.mean * sum(epoch.sizes),
-    "the result is a sum over the batches: take the mean per image.": lambda epoch: sum(epoch.losses),
+    "the result is the loss of the last batch: take the mean over the whole pass.": lambda epoch, _: epoch.losses[-1],
+    "the result is the loss of the first batch: take the mean over the whole pass.": lambda epoch, _: epoch.losses[0],
+    "the result is a sum over the images: divide by their number.": lambda epoch, _: epoch.mean * sum(epoch.sizes),
+    "the result is a sum over the batches: take the mean per image.": lambda epoch, _: sum(epoch.losses),
     "the result is divided by the number of batches: the sum over images is divided by the number of images.": (
-        lambda epoch: epoch.mean * sum(epoch.sizes) / len(epoch.sizes)
+        lambda epoch, _: epoch.mean * sum(epoch.sizes) / len(epoch.sizes)
+    ),
+    "the result is divided by the number of full batches: weight each loss with its images.": (
+        lambda epoch, batch_size: sum(epoch.losses) / max(sum(epoch.sizes) // batch_size, 1)
+    ),
+    "the result is divided by batch_size: divide the sum over images by the number of images.": (
+        lambda epoch, batch_size: sum(epoch.losses) / batch_size
     ),
     "the result is divided by the number of images, but was summed over batches: weight each loss with its images.": (
-        lambda epoch: sum(epoch.losses) / sum(epoch.sizes)
+        lambda epoch, _: sum(epoch.losses) / sum(epoch.sizes)
     ),
+    "the result is the root of the mean: return the mean squared error.": lambda epoch, _: epoch.mean**0.5,
 }
 
 
