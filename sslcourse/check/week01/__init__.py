@@ -9,7 +9,7 @@ from itertools import pairwise, product
 import torch
 from torch import Tensor, nn
 
-from sslcourse.check.compare import agree, close, gives, number, shown, tensor
+from sslcourse.check.compare import close, doubled, gives, number, shown, tensor
 from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
@@ -33,6 +33,7 @@ def ConvAutoencoder(student: Student) -> str:
         _decoded(student, model, images, latent_dim)
         _whole_range(student, model, latent_dim)
         _no_bypass(student, model, images)
+        _rows_apart(student, model, images)
     _latent(student, student(3, 32, 6), student.uniform(1, 3, 32, 32), 6)  # the default width, a single image
 
     _everything_learns(student, model, images)
@@ -50,15 +51,12 @@ def _latent(student: Student, model: nn.Module, images: Tensor, latent_dim: int)
         raise Wrong("encode gives other results for the same images: make the layers in __init__, so that they last.")
     if len(z) > 1 and close(z, z[:1].expand_as(z), 1e-7):
         raise Wrong("encode gives the same for different images.")
-    if not close(student.run(model.encode, images[:1]), z[:1]):
-        raise Wrong("What encode makes of an image depends on the other images of the batch: flatten each, flatten(1).")
 
 
 def _decoded(student: Student, model: nn.Module, images: Tensor, latent_dim: int) -> None:
     """Size and range of what the decoder makes of any latent vector."""
     side, wanted = images.shape[-1], tuple(images.shape)
-    latent = student.normal(len(images), latent_dim)
-    decoded = student.run(model.decode, latent)
+    decoded = student.run(model.decode, student.normal(len(images), latent_dim))
     if isinstance(decoded, Tensor) and decoded.ndim == 4 and (more := decoded.shape[-1] - side):
         large = f"{abs(more)} pixel{'s' * (abs(more) > 1)} too {'large' if more > 0 else 'small'}"
         raise Wrong(
@@ -72,8 +70,6 @@ def _decoded(student: Student, model: nn.Module, images: Tensor, latent_dim: int
         raise Wrong(f"decode gives values from {low:.3g} to {high:.3g}: they should lie in [0, 1], as a sigmoid's do.")
     if close(far, far[:1].expand_as(far), 1e-7):
         raise Wrong("decode gives the same for different latent vectors.")
-    if not close(student.run(model.decode, latent[:1]), decoded[:1]):
-        raise Wrong("What decode makes of a vector depends on the others: give each its own maps, unflatten(1, ...).")
 
 
 def _whole_range(student: Student, model: nn.Module, latent_dim: int) -> None:
@@ -113,6 +109,15 @@ def _no_bypass(student: Student, model: nn.Module, images: Tensor) -> None:
             "forward(x) is not decode(encode(x)): there is a bypass around the bottleneck, on which the decoder learns "
             "more of the image than the latent vector holds."
         )
+
+
+def _rows_apart(student: Student, model: nn.Module, images: Tensor) -> None:
+    """An image has the same latent vector, and a vector the same image, whatever stands beside it in the batch."""
+    latent = student.run(model.encode, images)
+    if not close(student.run(model.encode, images[:1]), latent[:1]):
+        raise Wrong("What encode makes of an image depends on the other images of the batch: flatten each, flatten(1).")
+    if not close(student.run(model.decode, latent[:1]), student.run(model.decode, latent)[:1]):
+        raise Wrong("What decode makes of a vector depends on the others: give each its own maps, unflatten(1, ...).")
 
 
 def _everything_learns(student: Student, model: nn.Module, images: Tensor) -> None:
@@ -383,7 +388,7 @@ def _compare_features(features: object, wanted: Tensor, batch_size: int) -> None
 
 def _features(train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor) -> str:
     sets = f"{len(train_x)} training and {len(test_x)} test samples"
-    return f"{sets} of {int(train_y.max()) + 1} classes with {train_x.shape[1]} features"
+    return f"{sets} of {len(train_y.unique())} classes with {train_x.shape[1]} features"
 
 
 @exercise("week01")
@@ -393,15 +398,20 @@ def linear_probe(student: Student) -> str:
     A result with `.accuracy` is right too, and so is a strength of regularisation that is chosen on a part of the
     training set: hence the tolerance, which the mistakes exceed by far.
     """
-    agree(
-        student,
-        [_scales(student), _tempting(student), _relabelled(student)],
-        oracle.linear_probe,
-        oracle.LINEAR_PROBE_MISTAKES,
-        words=_features,
-        hint="Standardise both sets with mean and standard deviation of train_x, fit on train_x, score on test_x.",
-        tolerance=0.06,
-    )
+    cases = [case(student) for case in (_uneven, _scales, _tempting, _relabelled, _far_out, _bent, _copies)]
+    values = [number(student(*case)) for case in cases]
+    wanted = [oracle.linear_probe(*doubled(case)) for case in cases]
+    for case, value, right in zip(cases, values, wanted, strict=True):
+        if not close(value, right, 0.06):
+            found = f"On {_features(*case)} {gives(value, right)}"
+            # Whoever makes one of these mistakes makes the same answers but for a few samples.
+            fitting = [mistake for mistake in oracle.LINEAR_PROBE_MISTAKES if mistake.fits(cases, values, 0.03)]
+            if len(fitting) == 1:
+                raise Wrong(f"{found}\nIt looks as if {fitting[0].sentence}")
+            raise Wrong(
+                f"{found}\nStandardise both sets with mean and standard deviation of train_x, fit a logistic "
+                "regression with C = 1 on train_x, score on test_x."
+            )
     return "The accuracy of a logistic regression on standardised features, fitted on the training set alone."
 
 
@@ -436,3 +446,51 @@ def _relabelled(student: Student) -> tuple:
     train_y, test_y = torch.arange(90) % 3, torch.arange(200) % 3
     train_x, test_x = corners[train_y] + 0.6 * student.normal(90, 2), corners[test_y] + 0.6 * student.normal(200, 2)
     return train_x, train_y, test_x, torch.tensor([1, 0, 2])[test_y]
+
+
+def _far_out(student: Student) -> tuple:
+    """As `_tempting`, but it is two values of the training set that make the good feature small for a min-max scale."""
+    train_y, test_y = torch.arange(100) % 2, torch.arange(200) % 2
+    train_sign, test_sign = 2.0 * train_y - 1, 2.0 * test_y - 1
+    lie = torch.where(torch.arange(100) % 8 < 6, 1.0, -1.0)
+    train_x = torch.stack([train_sign, train_sign * lie], dim=1) + 0.3 * student.normal(100, 2)
+    train_x[:2, 0] = torch.tensor([-15.0, 15])
+    test_x = torch.stack([test_sign, -test_sign], dim=1) + 0.3 * student.normal(200, 2)
+    return train_x, train_y, test_x, test_y
+
+
+def _bent(student: Student) -> tuple:
+    """The second feature is large, of either sign, in one class: no help to a straight line, all that others need."""
+    train_y, test_y = torch.arange(120) % 2, torch.arange(300) % 2
+    train_x, test_x = (
+        torch.stack(
+            [
+                1.6 * y + student.normal(len(y)),
+                torch.where(torch.arange(len(y)) % 4 < 2, 1.0, -1.0) * (3.0 * y + 0.5) + 0.3 * student.normal(len(y)),
+            ],
+            dim=1,
+        )
+        for y in (train_y, test_y)
+    )
+    return train_x, train_y, test_x, test_y
+
+
+def _uneven(student: Student) -> tuple:
+    """Three classes of 80, 15 and 5 %, whose ids have gaps, away from the origin and overlapping."""
+    ids, corners = torch.tensor([1, 4, 6]), torch.tensor([[0.0, 0], [1.4, 0], [0, 1.4]])
+    train_y, test_y = (torch.arange(3).repeat_interleave(torch.tensor([16, 3, 1]) * n) for n in (12, 20))
+    train_x, test_x = (corners[y] + 0.8 * student.normal(len(y), 2) + 3 for y in (train_y, test_y))
+    return train_x, ids[train_y], test_x, ids[test_y]
+
+
+def _copies(student: Student) -> tuple:
+    """One feature sixty times, each copy with a little noise, and some wrong labels.
+
+    Only who hardly regularises can use the noise to learn those labels by heart, and pays for it: the test set has
+    more of it. Between C = 0.01 and C = 10 nothing changes.
+    """
+    truth, test_y = torch.arange(80) % 2, torch.arange(200) % 2
+    train, test = (1.3 * (2.0 * y - 1) + student.normal(len(y)) for y in (truth, test_y))
+    train_y = torch.where(torch.arange(80) % 10 == 3, 1 - truth, truth)
+    train_x = train[:, None] + 0.02 * student.normal(80, 60)
+    return train_x, train_y, test[:, None] + 0.16 * student.normal(200, 60), test_y

@@ -70,7 +70,7 @@ def vicreg(
     features too, and the variance term over the two views. The paper sums both (eq. 5 and 6): VICREG_READINGS.
     """
     terms = ((invariance, apart), (variance, spreads), (covariance, redundancy))
-    return sum(weight * term(z0, z1) for weight, term in terms if weight)  # those with weight 0 are not worth their time
+    return sum(weight * term(z0, z1) for weight, term in terms if weight)
 
 
 VICREG_READINGS = tuple(
