@@ -317,7 +317,7 @@ def labels_adjacent(model, images):
         (changed(per_angle=lambda p, n: n * p), "per angle are counted"),
         (changed(per_angle=lambda p, n: p.roll(1)), "angles are in another order"),
         (changed(per_angle=lambda p, n: 1 - p), "error rates per angle"),
-        (lambda model, images: angle_by_angle(model, images[:256]), "The model saw 1024 of the 1200"),
+        (lambda model, images: angle_by_angle(model, images[:256]), "The model saw 1024 of the 1040"),
         (lambda model, images: angle_by_angle(model, images[: len(images) // 4 * 4 or 1]), "saw 32 of the 44"),
     ],
 )
