@@ -377,7 +377,7 @@ def hides_queries(q, k, v, mask=None, zeros=True):
         (lambda q, k, v, mask=None: (v, attention(q, k, v, mask)[1]), "the output is not"),
         (lambda q, k, v, mask=None: [x.detach() for x in attention(q, k, v, mask)], "carries no gradient"),
         (lambda q, k, v, mask=None: attention(q.detach(), k, v, mask), "no gradient reaches one of q, k and v"),
-        (lambda q, k, v, mask=None: attention(k, q, v, mask), "softmax(q k^T / sqrt(d))"),
+        (lambda q, k, v, mask=None: attention(k, q, v, mask), "queries and keys are swapped"),
         (lambda q, k, v, mask=None: attention(q, k, v, mask, scale=3), "softmax(q k^T / sqrt(d))"),
     ],
 )
@@ -495,8 +495,8 @@ def test_right_pool(right, seeds):
         (lambda h, m: pool(h, m).detach(), "carry no gradient"),
         (lambda h, m: pool(h, m)[0], "it should be (4, 5)"),
         (lambda h, m: pool(h, m) + 0.1, "Try one by hand"),
-        (lambda h, m: h[torch.arange(len(h)), m.sum(1) - 1], "Try one by hand"),
-        (lambda h, m: (h * m[..., None]).sum(1) / (m.sum(1, keepdim=True) + 1), "Try one by hand"),
+        (lambda h, m: h[torch.arange(len(h)), m.sum(1) - 1], "the token at place n - 1"),
+        (lambda h, m: (h * m[..., None]).sum(1) / (m.sum(1, keepdim=True) + 1), "1 is added"),
     ],
 )
 def test_wrong_pool(wrong, words):

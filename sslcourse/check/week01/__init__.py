@@ -9,11 +9,12 @@ from itertools import pairwise, product
 import torch
 from torch import Tensor, nn
 
-from sslcourse.check.compare import agree, close, gives, number, shown, tensor
+from sslcourse.check.compare import close, gives, number, shown, tensor
 from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
 from sslcourse.check.week01 import oracle
+from sslcourse.check.week01.probe import linear_probe
 
 __all__ = ["ConvAutoencoder", "extract_features", "linear_probe", "report", "sweep", "train_epoch"]
 
@@ -31,7 +32,9 @@ def ConvAutoencoder(student: Student) -> str:
         images = student.uniform(3, channels, size, size)
         _latent(student, model, images, latent_dim)
         _decoded(student, model, images, latent_dim)
+        _whole_range(student, model, latent_dim)
         _no_bypass(student, model, images)
+        _rows_apart(student, model, images)
     _latent(student, student(3, 32, 6), student.uniform(1, 3, 32, 32), 6)  # the default width, a single image
 
     _everything_learns(student, model, images)
@@ -66,6 +69,33 @@ def _decoded(student: Student, model: nn.Module, images: Tensor, latent_dim: int
     low, high = float(far.min()), float(far.max())
     if not (0 <= low and high <= 1):
         raise Wrong(f"decode gives values from {low:.3g} to {high:.3g}: they should lie in [0, 1], as a sigmoid's do.")
+    if close(far, far[:1].expand_as(far), 1e-7):
+        raise Wrong("decode gives the same for different latent vectors.")
+
+
+def _whole_range(student: Student, model: nn.Module, latent_dim: int) -> None:
+    """With large weights, black and white are within reach; what is squashed twice keeps away from them.
+
+    All weights grow for a moment, since latent vectors alone cannot drive a decoder with a normalisation inside.
+    """
+    before = [weights.detach().clone() for weights in model.parameters()]
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights *= 30
+        far = student.run(model.decode, 100 * student.normal(16, latent_dim))
+        for weights, value in zip(model.parameters(), before, strict=True):
+            weights.copy_(value)
+    low, high = float(far.min()), float(far.max())
+    if 0.49 < low and high < 0.7311:  # the sigmoid of 0 and of 1
+        raise Wrong(
+            f"However large the weights, decode gives values from {low:.3f} to {high:.3f}: it looks as if a sigmoid is "
+            "applied twice; the given decoder ends in one."
+        )
+    if low > 0.1 or high < 0.9:
+        raise Wrong(
+            f"However large the weights, decode gives values from {low:.3f} to {high:.3f}: images hold all of [0, 1], "
+            "from black to white."
+        )
 
 
 def _no_bypass(student: Student, model: nn.Module, images: Tensor) -> None:
@@ -82,6 +112,15 @@ def _no_bypass(student: Student, model: nn.Module, images: Tensor) -> None:
         )
 
 
+def _rows_apart(student: Student, model: nn.Module, images: Tensor) -> None:
+    """An image has the same latent vector, and a vector the same image, whatever stands beside it in the batch."""
+    latent = student.run(model.encode, images)
+    if not close(student.run(model.encode, images[:1]), latent[:1]):
+        raise Wrong("What encode makes of an image depends on the other images of the batch: flatten each, flatten(1).")
+    if not close(student.run(model.decode, latent[:1]), student.run(model.decode, latent)[:1]):
+        raise Wrong("What decode makes of a vector depends on the others: give each its own maps, unflatten(1, ...).")
+
+
 def _everything_learns(student: Student, model: nn.Module, images: Tensor) -> None:
     """Gradients of the reconstruction error reach the weights that encode uses, and others: the decoder's."""
     model.train()
@@ -93,6 +132,25 @@ def _everything_learns(student: Student, model: nn.Module, images: Tensor) -> No
                 f"No gradient reaches the weights of the {half}: something is detached on the way, or the layers are "
                 "not on self (a list of layers is an nn.ModuleList)."
             )
+    if name := _used_without_gradient(student, model, images):
+        raise Wrong(f"The weights {name} shape the result, but no gradient reaches them: they are detached or frozen.")
+
+
+def _used_without_gradient(student: Student, model: nn.Module, images: Tensor) -> str | None:
+    """The name of weights that change the result when they change, and yet get no gradient."""
+    model.eval()
+    reached = _reached(model, (student.run(model, images) - images).square().mean())
+    with torch.no_grad():
+        before = student.run(model, images)
+        for name, weights in model.named_parameters():
+            if name not in reached:
+                value = weights.clone()
+                weights += 1
+                changed = not close(student.run(model, images), before, 1e-6)
+                weights.copy_(value)
+                if changed:
+                    return name
+    return None
 
 
 def _reached(model: nn.Module, loss: Tensor) -> set[str]:
@@ -107,18 +165,35 @@ def _reached(model: nn.Module, loss: Tensor) -> set[str]:
 
 
 class _Line(nn.Module):
-    """The model y = gain * x + offset; keeps the batches that went through it and the mode it was in."""
+    """The model y = gain * x + offset; keeps the batches that went through it and the mode that all of it was in."""
 
     def __init__(self):
         super().__init__()
-        self.weights = nn.Parameter(torch.tensor([0.3, 0.4]))
+        self.inner = nn.Sequential(nn.ParameterList([torch.tensor([0.3, 0.4])]))
         self.batches: list[Tensor] = []
         self.modes: list[bool] = []
 
+    @property
+    def weights(self) -> Tensor:
+        return self.inner[0][0]
+
+    def all_training(self) -> bool:
+        return all(module.training for module in self.modules())
+
     def forward(self, images: Tensor) -> Tensor:
         self.batches.append(images.detach().clone())
-        self.modes.append(self.training)
+        self.modes.append(self.all_training())
         return self.weights[0] * images + self.weights[1]
+
+
+class _CountedSGD(torch.optim.SGD):
+    """Keeps how many steps were taken."""
+
+    steps = 0
+
+    def step(self, *args, **kwargs):
+        self.steps += 1
+        return super().step(*args, **kwargs)
 
 
 @exercise("week01")
@@ -140,6 +215,7 @@ def train_epoch(student: Student) -> str:
         raise Wrong("Every epoch has the same order: draw a new one each time, without seeding.")
     for n, batch_size in ((8, 4), (3, 8), (9, 4)):
         _one_epoch(student, images[:n], batch_size)
+    _one_epoch(student, student.uniform(300, 1, 2, 2), 256)  # nobody has a limit of their own
     return (
         "One shuffled pass of plain steps, every image once, also in a smaller last batch; the mean loss per image; "
         "the model is left in train mode."
@@ -151,7 +227,7 @@ def _one_epoch(
 ) -> list[int]:
     """Run one epoch and compare everything about it; returns the order in which the images were seen."""
     model = _Line().eval()
-    optimizer, lr = torch.optim.SGD(model.parameters(), lr=0.4), 0.4
+    optimizer, lr = _CountedSGD(model.parameters(), lr=0.4), 0.4
     start = model.weights.detach().clone()
     result = student(model, images, optimizer, batch_size, generator)
     value = number(result)
@@ -159,12 +235,19 @@ def _one_epoch(
         raise Wrong("It returns a tensor with its graph: return a float, such as loss.item() gives.")
     if not all(model.modes):
         raise Wrong("The model is in eval mode while it learns: it may come from an evaluation, call model.train().")
-    if not model.training:
+    if not model.all_training():
         raise Wrong("It leaves the model in eval mode: the contract is train mode at the end.")
 
     order = _order(model.batches, images, batch_size)
+    if not optimizer.steps:
+        raise Wrong("optimizer.step() is never called: the weights are changed by the argument optimizer alone.")
     if torch.equal(model.weights.detach(), start):
         raise Wrong("The weights do not change: each batch needs zero_grad, backward and step, in this order.")
+    if optimizer.steps != len(model.batches):
+        raise Wrong(
+            f"optimizer.step() is called {optimizer.steps} time{'s' * (optimizer.steps > 1)} for {len(model.batches)} "
+            "batches: one step a batch."
+        )
 
     # The pass as it should have been, and as it would be with mistakes in the steps, in the result, or in both.
     plain = oracle.train_epoch(model.batches, start, lr)
@@ -174,10 +257,10 @@ def _one_epoch(
     if not close(model.weights, plain.weights):
         found += f" The weights after it are {shown(model.weights)}, they should be {shown(plain.weights)}."
     steps = {"": {}, **oracle.STEP_MISTAKES, **_other_targets(images, model.batches)}
-    results = {"": lambda epoch: epoch.mean, **oracle.RETURN_MISTAKES}
+    results = {"": lambda epoch, _: epoch.mean, **oracle.RETURN_MISTAKES}
     for (step, how), (result, of) in product(steps.items(), results.items()):
         epoch = oracle.train_epoch(model.batches, start, lr, **how)
-        if close(model.weights, epoch.weights) and close(value, of(epoch)):
+        if close(model.weights, epoch.weights) and close(value, of(epoch, batch_size)):
             raise Wrong(f"{found}\nIt looks as if {' Also, '.join(filter(None, (step, result)))}")
     raise Wrong(found)
 
@@ -215,40 +298,70 @@ def _order(batches: list[Tensor], images: Tensor, batch_size: int) -> list[int]:
 # --- extract_features
 
 
-class _Encoder(nn.Module):
-    """A linear map that, like batch norm, gives something else in train mode; keeps how it was called."""
+class _Inner(nn.Module):
+    """A linear map that, like batch norm, gives something else in train mode."""
 
     def __init__(self, weights: Tensor):
         super().__init__()
         self.weights = nn.Parameter(weights)
-        self.calls: list[tuple[int, bool]] = []  # how many images, in train mode or not
 
     def forward(self, images: Tensor) -> Tensor:
-        self.calls.append((len(images), self.training))
         return images.flatten(1) @ self.weights + float(self.training)
+
+
+class _Encoder(nn.Module):
+    """What has a mode lies two levels down, as in every real network; keeps how it was called, copies of it too."""
+
+    def __init__(self, weights: Tensor, calls: list[tuple[int, bool, bool]]):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Sequential(_Inner(weights), nn.Dropout(0.0)))
+        self.log = calls.append
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.log((len(images), self.training, any(module.training for module in self.layers.modules())))
+        return self.layers(images)
 
 
 @exercise("week01")
 def extract_features(student: Student) -> str:
     """extract_features(encoder, images, batch_size=256) -> (N, D): eval mode, no gradients, order and mode kept."""
-    images, weights = student.uniform(10, 3, 4, 4), student.normal(48, 5)
+    images, weights = student.uniform(300, 3, 4, 4), student.normal(48, 5)
     wanted = images.flatten(1) @ weights
     for n, batch_size, training in ((10, 4, True), (10, 4, False), (8, 4, True), (1, 4, True), (5, 16, False)):
-        encoder = _Encoder(weights).train(training)
-        features = student(encoder, images[:n], batch_size)
-        _compare_features(features, wanted[:n], batch_size)
-        if any(mode for _, mode in encoder.calls):
-            raise Wrong("The encoder is in train mode while it computes features: call encoder.eval() before.")
-        if encoder.training != training:
-            modes = ("train", "eval") if training else ("eval", "train")
-            raise Wrong(f"The encoder came in {modes[0]} mode and is left in {modes[1]} mode: restore the mode.")
-        if features.requires_grad:
-            raise Wrong("The features carry a graph, which keeps every batch in memory: use torch.no_grad().")
-        if (most := max(size for size, _ in encoder.calls)) > batch_size:
-            raise Wrong(f"{most} images went through the encoder at once, batch_size is {batch_size}.")
-    _compare_features(student(_Encoder(weights), images), wanted, 256)
-    _compare_features(student(lambda batch: batch.flatten(1) @ weights, images, 4), wanted, 4)
+        _one_extraction(student, images[:n], weights, wanted[:n], batch_size, training)
+    _one_extraction(student, images, weights, wanted, None, True)
+    _compare_features(student(lambda batch: batch.flatten(1) @ weights, images[:10], 4), wanted[:10], 4)
     return "In the order of the images, in eval mode, without gradients; the mode is restored; functions work too."
+
+
+def _one_extraction(
+    student: Student, images: Tensor, weights: Tensor, wanted: Tensor, batch_size: int | None, training: bool
+) -> None:
+    calls: list[tuple[int, bool, bool]] = []
+    encoder = _Encoder(weights, calls).train(training)
+    features = student(encoder, images) if batch_size is None else student(encoder, images, batch_size)
+    size = batch_size or 256
+    if any(inner and not outer for _, outer, inner in calls):
+        raise Wrong(
+            "Only the flag of the encoder itself is set, the layers inside are still in train mode: call "
+            "encoder.eval(), which reaches all of them."
+        )
+    _compare_features(features, wanted, size)
+    if any(outer or inner for _, outer, inner in calls):
+        raise Wrong("The encoder is in train mode while it computes features: call encoder.eval() before.")
+    if encoder.training != training:
+        modes = ("train", "eval") if training else ("eval", "train")
+        raise Wrong(f"The encoder came in {modes[0]} mode and is left in {modes[1]} mode: restore the mode.")
+    if any(module.training != training for module in encoder.modules()):
+        raise Wrong("Layers inside the encoder are left in the other mode: encoder.train(mode) sets that of all.")
+    if not all(weights.requires_grad for weights in encoder.parameters()):
+        raise Wrong("It leaves the weights of the encoder frozen: use torch.no_grad() instead of requires_grad.")
+    if features.requires_grad:
+        raise Wrong("The features carry a graph, which keeps every batch in memory: use torch.no_grad().")
+    if not calls:
+        return  # a copy of its own, called without the log
+    if (most := max(number_of for number_of, *_ in calls)) > size:
+        raise Wrong(f"{most} images went through the encoder at once, batch_size is {size}.")
 
 
 def _compare_features(features: object, wanted: Tensor, batch_size: int) -> None:
@@ -264,64 +377,8 @@ def _compare_features(features: object, wanted: Tensor, batch_size: int) -> None
         raise Wrong("The order is lost: row n of the features belongs to image n, so do not shuffle.")
     if close(features - 1, wanted):
         raise Wrong("The features are those of train mode: call encoder.eval() before.")
+    if close(features, wanted / wanted.norm(dim=1, keepdim=True)):
+        raise Wrong("The features are normalised: return them as the encoder gives them.")
+    if close(features, wanted[torch.arange(n) % batch_size]):
+        raise Wrong("The features of the first batch stand in the place of all later ones.")
     raise Wrong("The features are not what the encoder gives for these images: return its results as they are.")
-
-
-# --- linear_probe
-
-
-def _features(train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor) -> str:
-    sets = f"{len(train_x)} training and {len(test_x)} test samples"
-    return f"{sets} of {int(train_y.max()) + 1} classes with {train_x.shape[1]} features"
-
-
-@exercise("week01")
-def linear_probe(student: Student) -> str:
-    """linear_probe(train_x, train_y, test_x, test_y) -> float: test accuracy in [0, 1] of a logistic regression.
-
-    A result with `.accuracy` is right too, and so is a strength of regularisation that is chosen on a part of the
-    training set: hence the tolerance, which the mistakes exceed by far.
-    """
-    agree(
-        student,
-        [_scales(student), _tempting(student), _relabelled(student)],
-        oracle.linear_probe,
-        oracle.LINEAR_PROBE_MISTAKES,
-        words=_features,
-        hint="Standardise both sets with mean and standard deviation of train_x, fit on train_x, score on test_x.",
-        tolerance=0.06,
-    )
-    return "The accuracy of a logistic regression on standardised features, fitted on the training set alone."
-
-
-def _scales(student: Student) -> tuple:
-    """The two features that tell the classes apart are tiny beside the others: standardising brings them out."""
-    corners = 2.2 * torch.tensor([[1.0, 0, 0, 0], [-0.5, 0.87, 0, 0], [-0.5, -0.87, 0, 0]])
-    size = torch.tensor([1e-3, 1e-3, 10, 100])
-    train_y = torch.arange(90) % 3
-    test_y = (3 * student.uniform(200) ** 2).long()
-    # The training set is noisier than the test set, so that their accuracies differ.
-    train_x, test_x = corners[train_y] + 1.6 * student.normal(90, 4), corners[test_y] + 0.7 * student.normal(200, 4)
-    return train_x * size, train_y, test_x * size, test_y
-
-
-def _tempting(student: Student) -> tuple:
-    """The first feature tells two classes apart; the second does so worse, and the other way round in the test set.
-
-    A few huge values make the first small once it is divided by a standard deviation of the test set.
-    """
-    train_y, test_y = torch.arange(100) % 2, torch.arange(200) % 2
-    train_sign, test_sign = 2.0 * train_y - 1, 2.0 * test_y - 1
-    lie = torch.where(torch.arange(100) % 8 < 6, 1.0, -1.0)
-    far = torch.where(torch.arange(200) < 20, 300.0, 1.0)
-    train_x = torch.stack([train_sign, train_sign * lie], dim=1) + 0.3 * student.normal(100, 2)
-    test_x = torch.stack([far * test_sign, -0.8 * test_sign], dim=1) + 0.3 * student.normal(200, 2)
-    return train_x, train_y, test_x, test_y
-
-
-def _relabelled(student: Student) -> tuple:
-    """In the test set two of three classes have swapped labels: whoever has seen test labels does too well."""
-    corners = 2.5 * torch.tensor([[1.0, 0], [-0.5, 0.87], [-0.5, -0.87]])
-    train_y, test_y = torch.arange(90) % 3, torch.arange(200) % 3
-    train_x, test_x = corners[train_y] + 0.6 * student.normal(90, 2), corners[test_y] + 0.6 * student.normal(200, 2)
-    return train_x, train_y, test_x, torch.tensor([1, 0, 2])[test_y]

@@ -31,7 +31,8 @@ def turned(image: Tensor, quarter: int) -> Tensor:
 
 def all_turned(images: Tensor) -> Tensor:
     """(N, 4, C, S, S): every image in its four rotations."""
-    return torch.stack([torch.stack([turned(image, k) for k in range(4)]) for image in images])
+    channels = images.flatten(0, 1)  # (N C, S, S): a channel does not know whose it is
+    return torch.stack([turned(channels, k).view_as(images) for k in range(4)], dim=1)
 
 
 WRONG_AXES = {
@@ -79,6 +80,14 @@ def mistaken_truths(n: int) -> dict[str, Tensor]:
             torch.arange(4).repeat_interleave(n).view(n, 4)
         ),
     }
+
+
+def unweighted_means(right: Tensor) -> list[float]:
+    """Accuracies of batches averaged as if all were of one size, from right (N, 4), for batches of several sizes."""
+    in_blocks, adjacent = right.T.flatten(), right.flatten()
+    batches = [flat.double().split(size) for flat in (in_blocks, adjacent) for size in (16, 32, 64, 100, 128, 256, 512)]
+    batches += [right.double().split(size) for size in (16, 32, 64, 100, 128, 256)]  # all four of some images
+    return [float(sum(batch.mean() for batch in each) / len(each)) for each in batches]
 
 
 def by_prediction(predicted: Tensor) -> list[float]:

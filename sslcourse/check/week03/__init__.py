@@ -47,9 +47,7 @@ def attention(student: Student) -> str:
             if close(output, right_output):
                 continue
             found = "The weights are right, the output is not: each output is the sum of the values times its weights."
-            if close(output, weight.transpose(2, 3).double() @ case[2].double()):
-                raise Wrong(f"{found}\nIt looks as if the weights are transposed before they meet the values.")
-            raise Wrong(found)
+            raise Wrong(found + _why_output(cases, came, wanted))
         where = "with a padding mask" if len(case) > 3 else "without a mask"
         n, head, query, key = (
             (weight.double() - right_weight)
@@ -69,11 +67,25 @@ def attention(student: Student) -> str:
     for (_, weight), case in zip(came, cases, strict=True):
         if len(case) > 3 and weight.masked_select(case[3][:, None, None].expand_as(weight)).any():
             raise Wrong("Padded keys get a weight that is tiny, but not 0: fill their scores with -inf or near it.")
+    if any(not close(a, b) for a, b in zip(came[0], _attended(student, *cases[0]), strict=True)):
+        raise Wrong("A second call on the same inputs gives something else: no dropout here, and nothing kept.")
     _nothing_to_look_at(student, q, k, v)
     return (
         "Equal to the definition with and without padding; padded keys get weight 0, and so does everything where all "
         "is padding, with finite gradients."
     )
+
+
+def _why_output(cases: Sequence[tuple], came: Sequence[tuple], wanted: Sequence[tuple]) -> str:
+    """What the outputs of all cases are instead, where there is one sentence for it."""
+    for sentence, variants in oracle.OUTPUT_MISTAKES.items():
+        for wrong in variants if isinstance(variants, tuple) else (variants,):
+            if all(
+                close(output, wrong(weights, *doubled(case[:3])))
+                for case, (output, _), (_, weights) in zip(cases, came, wanted, strict=True)
+            ):
+                return f"\nIt looks as if {sentence}"
+    return ""
 
 
 def _nothing_to_look_at(student: Student, q: Tensor, k: Tensor, v: Tensor) -> None:
@@ -117,6 +129,7 @@ def mlm_loss(student: Student) -> str:
     """mlm_loss(logits (..., V), labels (...)) -> scalar: mean over chosen positions; 0 with gradient if none."""
     logits = 2 * student.normal(4, 7, 9)
     labels = torch.randint(0, 9, (4, 7), generator=student.generator)
+    labels[0, 3], labels[2, 1] = 0, 0  # chosen below, and a word like any other
     unchosen = torch.arange(7) % torch.tensor([[2], [3], [7], [4]]) != 1  # rows with different numbers of chosen words
     labels = labels.masked_fill(unchosen, IGNORED)
     few = _few(student)
@@ -174,14 +187,20 @@ def pool(student: Student) -> str:
         right = oracle.pool(*doubled(case))
         if close(value, right):
             continue
-        row = int((value.double() - right).abs().nan_to_num(torch.inf).amax(1).argmax())
-        found = f"For {_states(*case)} row {row} {gives(value[row, 0].item(), right[row, 0].item())} (first feature)"
+        apart = (value.double() - right).abs().nan_to_num(torch.inf)
+        row, feature = divmod(int(apart.argmax()), apart.shape[1])
+        found = f"For {_states(*case)} row {row}, feature {feature}: "
+        found += gives(value[row, feature].item(), right[row, feature].item())
         fitting = [mistake for mistake in oracle.POOL_MISTAKES if mistake.fits(cases, came, 1e-4)]
         if len(fitting) == 1:
             raise Wrong(f"{found}\nIt looks as if {fitting[0].sentence}")
-        small = by_hand(student.normal(1, 3, 1)), torch.tensor([[1, 1, 0]])
-        yours, should = student(*small).flatten()[0].item(), oracle.pool(*doubled(small)).item()
-        raise Wrong(f"{found}\nTry one by hand: hidden = {shown(small[0])}, mask = [[1, 1, 0]]; {gives(yours, should)}")
+        for mask in ([[1, 1, 0]], [[0, 1, 1]], [[1, 0, 1]]):
+            small = by_hand(student.normal(1, 3, 1)), torch.tensor(mask)
+            yours = tensor(student(*small), (1, 1), "It returns").item()
+            if not close(yours, should := oracle.pool(*doubled(small)).item()):
+                found += f"\nTry one by hand: hidden = {shown(small[0])}, mask = {mask}; {gives(yours, should)}"
+                break
+        raise Wrong(found)
 
     # Masks come as bool, too, and a text may be nothing but padding.
     tensor(value := student(hidden, mask.bool()), (4, 5), "With a bool mask it returns")

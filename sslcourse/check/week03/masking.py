@@ -96,6 +96,29 @@ def _choice(chosen: Tensor, special: Tensor, p: float) -> None:
         raise Wrong(f"{found}\nEach word is chosen with probability p.")
 
 
+# What becomes of the chosen words: shares of [MASK], of another word, and of those kept. Draws may be shared or not.
+_SHARES = {
+    "random words overwrite masks: only what has not become [MASK] may become another word.": (
+        (0.4, 0.5, 0.1),
+        (0.72, 0.1, 0.18),
+        (0.0, 0.9, 0.1),
+        (0.0, 1.0, 0.0),
+        (0.7, 0.1, 0.2),
+        (0.08, 0.9, 0.02),
+        (0.4, 0.6, 0.0),
+    ),
+    "the masks are lost: the second step starts from input_ids again, not from what the first has made.": (
+        (0.0, 0.1, 0.9),
+    ),
+    "the three shares are swapped.": ((0.1, 0.8, 0.1), (0.1, 0.1, 0.8)),
+    "no chosen word is replaced.": ((0.0, 0.0, 1.0),),
+    "words are kept among those that should become [MASK]: nine tenths of the chosen are replaced, a tenth is not.": (
+        (0.64, 0.16, 0.2),
+        (0.7, 0.2, 0.1),
+    ),
+}
+
+
 def _shares(ids: Tensor, inputs: Tensor, chosen: Tensor) -> None:
     """80 % [MASK], 10 % random, 10 % kept, decided for every chosen position by itself."""
     n = int(chosen.sum())
@@ -107,12 +130,13 @@ def _shares(ids: Tensor, inputs: Tensor, chosen: Tensor) -> None:
     uniform = (is_mask.sum(1) == chosen.sum(1)) | (is_mask.sum(1) == 0)
     if mask == 1:
         raise Wrong(f"{found}\nIt looks as if all chosen words become [MASK]: {wanted}")
-    if uniform.double().mean() > 0.5:
+    if uniform.double().mean() > 0.5 and 0.5 < mask < 0.95:
         raise Wrong(f"{found}\nIt looks as if one draw decides for a whole row: every chosen position has its own.")
     if _near(mask, 0.8, n) and _near(random, 0.1, n) and _near(kept, 0.1, n):
         return
-    if _near(mask, 0.1, n):
-        raise Wrong(f"{found}\nIt looks as if the three shares are swapped. {wanted}")
+    for sentence, shares in _SHARES.items():
+        if any(all(map(_near, (mask, random, kept), share, (n, n, n))) for share in shares):
+            raise Wrong(f"{found} {wanted}\nIt looks as if {sentence}")
     if kept < 0.005 and _near(mask, 0.8 / 0.9, n):
         raise Wrong(
             f"{found}\nIt looks as if only replaced positions have a label: the tenth that is kept is chosen, too, and "
@@ -155,18 +179,30 @@ def mask_tokens(student: Student) -> str:
         replaced.append(inputs[chosen & (inputs != ids) & (inputs != _MASK_ID)])
     _replacements(torch.cat(replaced))
 
-    # Random numbers: from the generator where one is given, and new ones every time.
+    # Random numbers: from the generator where one is given, and new ones every time; some texts are enough for that.
+    texts, ends = ids[:60], special[:60]
     first, second, third = (
-        _masked(student, ids, special, 0.15, torch.Generator().manual_seed(seed)) for seed in (5, 5, 6)
+        _masked(student, texts, ends, 0.15, torch.Generator().manual_seed(seed)) for seed in (5, 5, 6)
     )
     if not all(map(torch.equal, first, second)):
         raise Wrong("Two generators of one seed give different results: pass `generator` to every draw.")
     if torch.equal(first[1], third[1]):
         raise Wrong("Generators of different seeds choose the same words: `generator` is not used.")
-    one, other = (_masked(student, ids, special, 0.15)[1] for _ in range(2))
+    shared = torch.Generator().manual_seed(7)
+    steps = [_masked(student, texts, ends, 0.15, shared) for _ in range(2)]
+    if torch.equal(steps[0][1], steps[1][1]):
+        raise Wrong(
+            "Two calls with one generator hide the same words: the generator is set back to its seed, or its state is "
+            "not used up. Pass it to every draw and do not seed it, so that every step hides other words."
+        )
+    one, other = (_masked(student, texts, ends, 0.15)[1] for _ in range(2))
     if torch.equal(one, other):
         raise Wrong("A second call chooses the same words: do not seed the random numbers, every step needs new ones.")
-    if (_masked(student, ids, special, 1e-9)[1] != IGNORED).any():  # not 0, which a function may refuse
+    fates = [(inputs == _MASK_ID) | (labels == IGNORED) for inputs, labels in steps]
+    both = (steps[0][1] != IGNORED) & (steps[1][1] != IGNORED)  # some 60 words were chosen twice
+    if torch.equal(fates[0][both], fates[1][both]):
+        raise Wrong("Two calls with one generator do the same to the same words: every draw is a new one.")
+    if (_masked(student, texts, ends, 1e-9)[1] != IGNORED).any():  # not 0, which a function may refuse
         raise Wrong("With p = 0.000000001 it still chooses words.")
     left_out = student(ids, special, _MASK_ID, _WORDS)[1] != IGNORED
     if not _near(left_out[~special].double().mean().item(), 0.15, int((~special).sum())):

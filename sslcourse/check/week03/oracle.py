@@ -5,7 +5,7 @@ bidirectional transformers for language understanding", sections 3.1 and A.1; Ba
 """
 
 from functools import partial
-from math import nan, sqrt
+from math import log, nan, sqrt
 
 import torch
 from torch import Tensor
@@ -30,9 +30,14 @@ def attention(q: Tensor, k: Tensor, v: Tensor, key_padding_mask: Tensor | None =
     return output, weights
 
 
-def _weights(q, k, v, mask=None, *, scale=sqrt, dim=-1, use="before", invert=False, zeros=True) -> Tensor:
-    """The weights of attention with something wrong; right with the defaults."""
-    scores = q @ k.transpose(2, 3) / scale(q.shape[3])  # (N, heads, L, L)
+def _weights(
+    q, k, v, mask=None, *, scale=sqrt, whole=False, dim=-1, use="before", fill=-1e30, invert=False, zeros=True
+) -> Tensor:
+    """The weights of attention with something wrong; right with the defaults.
+
+    scale: a number to divide by, from the width of a head, or (whole) from all of q; fill: scores of padded keys.
+    """
+    scores = q @ k.transpose(2, 3) / (scale(q) if whole else scale(q.shape[3]))  # (N, heads, L, L)
     keep = torch.ones(len(q), k.shape[2], dtype=torch.bool) if mask is None else ~mask
     if invert and mask is not None:
         keep = ~keep
@@ -40,9 +45,46 @@ def _weights(q, k, v, mask=None, *, scale=sqrt, dim=-1, use="before", invert=Fal
     if use == "queries":
         keys = keep[:, None, :, None].expand_as(scores)
     if use in ("before", "queries"):
-        scores = scores.masked_fill(~keys, -1e30)
+        scores = scores.masked_fill(~keys, fill)
     weights = scores.softmax(dim)
     return weights * keys if zeros and use != "never" else weights
+
+
+def _causal(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, *, zeros: str = "all") -> Tensor:
+    """Weights of keys up to the query alone. zeros: what is set to 0 where nothing is left, all or padding."""
+    length = q.shape[2]
+    real = torch.ones(len(q), 1, 1, length, dtype=torch.bool) if mask is None else ~mask[:, None, None]
+    keep = torch.ones(length, length).tril().bool() & real
+    weights = (q @ k.transpose(2, 3) / sqrt(q.shape[3])).masked_fill(~keep, -1e30).softmax(3)
+    return weights * (keep if zeros == "all" else real)
+
+
+# What the output may be instead, from the right weights and q, k, v.
+OUTPUT_MISTAKES = {
+    "the weights are transposed before they meet the values.": lambda w, q, k, v: w.transpose(2, 3) @ v,
+    "a residual is added: that belongs to the block around it, here the output is weights @ v.": (
+        lambda w, q, k, v: w @ v + v,
+        lambda w, q, k, v: w @ v + q,
+    ),
+    "the weights meet the keys or the queries: they meet the values.": (
+        lambda w, q, k, v: w @ k,
+        lambda w, q, k, v: w @ q,
+    ),
+    "the output is scaled once more: weights @ v is all.": (
+        lambda w, q, k, v: w @ v / sqrt(v.shape[3]),
+        lambda w, q, k, v: w @ v * sqrt(v.shape[3]),
+        lambda w, q, k, v: w @ v / v.shape[2],
+    ),
+    "the output is normalised: that belongs to the block around it.": (
+        lambda w, q, k, v: torch.nn.functional.layer_norm(w @ v, v.shape[3:]),
+        lambda w, q, k, v: w @ v / (w @ v).norm(dim=3, keepdim=True),
+    ),
+    "the values are left as they are: each output is a mixture of all values.": lambda w, q, k, v: v,
+    "the heads are averaged: each has an output of its own.": (
+        lambda w, q, k, v: w.mean(1, keepdim=True) @ v,
+        lambda w, q, k, v: (w @ v).mean(1, keepdim=True).expand_as(v),
+    ),
+}
 
 
 WEIGHT_MISTAKES = (
@@ -53,6 +95,80 @@ WEIGHT_MISTAKES = (
     Mistake(
         "the scores are divided by d, not by its square root.",
         (partial(_weights, scale=float),),
+    ),
+    Mistake(
+        "the scores are divided by the length of the text or its root: d is the width of a head, the last dimension.",
+        (
+            partial(_weights, whole=True, scale=lambda q: sqrt(q.shape[2])),
+            partial(_weights, whole=True, scale=lambda q: q.shape[2]),
+        ),
+    ),
+    Mistake(
+        "the scores are divided by the root of the width of all heads: d is the width of one head, the last dimension.",
+        (partial(_weights, whole=True, scale=lambda q: sqrt(q.shape[1] * q.shape[3])),),
+    ),
+    Mistake(
+        "the scores are divided by the root of the number of heads: d is the width of one head, the last dimension.",
+        (partial(_weights, whole=True, scale=lambda q: sqrt(q.shape[1])),),
+    ),
+    Mistake(
+        "queries and keys are swapped: scores are q k^T, a row is a query.",
+        (
+            lambda q, k, v, mask=None: _weights(k, q, v, mask),
+            lambda q, k, v, mask=None: _weights(k, q, v, mask, zeros=False),
+        ),
+    ),
+    Mistake(
+        "q and k are normalised first: the scores are dot products, lengths count.",
+        (
+            lambda q, k, v, mask=None: _weights(
+                q / q.norm(dim=3, keepdim=True), k / k.norm(dim=3, keepdim=True), v, mask, scale=lambda d: 1.0
+            ),
+            lambda q, k, v, mask=None: _weights(
+                q / q.norm(dim=3, keepdim=True), k / k.norm(dim=3, keepdim=True), v, mask
+            ),
+        ),
+    ),
+    Mistake(
+        "the scores of padded keys are set to 0, and exp(0) = 1 is a weight: put -inf (or the smallest number) there.",
+        (partial(_weights, fill=0.0, zeros=False), partial(_weights, fill=1e-9, zeros=False)),
+    ),
+    Mistake(
+        "the scores of padded keys are set to 0 and their weights afterwards too, so the rest does not add up to 1: "
+        "put -inf (or the smallest number) into the scores.",
+        (partial(_weights, fill=0.0),),
+    ),
+    Mistake(
+        "the mask is added as it is, which gives padded keys more weight: add a large negative number there.",
+        (
+            lambda q, k, v, mask=None: (
+                q @ k.transpose(2, 3) / sqrt(q.shape[3]) + (0 if mask is None else mask[:, None, None].to(q.dtype))
+            ).softmax(3),
+        ),
+    ),
+    Mistake(
+        "the softmax is missing: weights are positive and add up to 1 over the keys.",
+        (
+            lambda q, k, v, mask=None: (q @ k.transpose(2, 3) / sqrt(q.shape[3])).masked_fill(
+                torch.zeros(len(q), 1, 1, q.shape[2], dtype=torch.bool) if mask is None else mask[:, None, None], 0
+            ),
+        ),
+    ),
+    Mistake(
+        "each weight is a sigmoid: a softmax over the keys makes them add up to 1.",
+        (
+            lambda q, k, v, mask=None: (
+                (q @ k.transpose(2, 3) / sqrt(q.shape[3]))
+                .sigmoid()
+                .masked_fill(
+                    torch.zeros(len(q), 1, 1, q.shape[2], dtype=torch.bool) if mask is None else mask[:, None, None], 0
+                )
+            ),
+        ),
+    ),
+    Mistake(
+        "every query sees only itself and what stands before: BERT looks in both directions, there is no causal mask.",
+        (_causal, partial(_causal, zeros="padding")),
     ),
     Mistake(
         "the scores are multiplied by sqrt(d): divide by it.",
@@ -145,6 +261,46 @@ MLM_LOSS_MISTAKES = (
     Mistake("the sign is wrong: the loss is minus the logarithm.", (partial(_mlm_loss, sign=1),)),
     Mistake("the logarithm is missing: minus the log of the probability.", (_probability,)),
     Mistake("the softmax is taken twice: F.cross_entropy wants logits.", (_softmax_twice,)),
+    Mistake(
+        "word 0 is left out, as if it were a label to ignore: only -100 means not chosen, 0 is a word like any other.",
+        (
+            lambda logits, labels: mlm_loss(logits, labels.masked_fill(labels == 0, -100)),
+            lambda logits, labels: (
+                mlm_loss(logits, labels.masked_fill(labels == 0, -100)) * (labels > 0).sum() / (labels >= 0).sum()
+            ),
+        ),
+    ),
+    Mistake(
+        "the logarithm and the mean are swapped: take the logarithm at every chosen position, then the mean.",
+        (lambda logits, labels: -(-_probability(logits, labels)).log(),),
+    ),
+    Mistake("the exponential is taken at the end: that is the perplexity.", (lambda a, b: mlm_loss(a, b).exp(),)),
+    Mistake("the logarithm is not the natural one: the loss is in nats.", (lambda a, b: mlm_loss(a, b) / log(2),)),
+    Mistake(
+        "1 is added to the number of chosen positions: take at least 1, clamp(min=1).",
+        (partial(_mlm_loss, divisor=lambda labels: (labels != -100).sum() + 1),),
+    ),
+    Mistake(
+        "there is no softmax: the loss is minus the log probability, not minus the score.",
+        (
+            lambda logits, labels: (
+                -sum(row[label] for row, label in _chosen(logits, labels)) / len(_chosen(logits, labels))
+            ),
+        ),
+    ),
+    Mistake(
+        "the softmax runs over the positions: it runs over the vocabulary, the last dimension.",
+        tuple(
+            lambda logits, labels, dim=dim: (
+                -(
+                    (logits.log_softmax(dim if logits.dim() > 2 else 0))
+                    .gather(-1, labels.clamp(min=0)[..., None])[..., 0][labels >= 0]
+                    .mean()
+                )
+            )
+            for dim in (0, 1)
+        ),
+    ),
 )
 
 
@@ -159,6 +315,14 @@ MLM_ACCURACY_MISTAKES = (
         "it divides by all positions: only the chosen ones count.",
         (lambda logits, labels: float((logits.argmax(-1) == labels).double().mean()),),
     ),
+    Mistake("the error rate is returned.", (lambda logits, labels: 1 - mlm_accuracy(logits, labels),)),
+    Mistake("a percentage is returned: it lies in [0, 1].", (lambda a, b: 100 * mlm_accuracy(a, b),)),
+    Mistake("hits are counted: divide by the number of chosen.", (lambda a, b: mlm_accuracy(a, b) * (b >= 0).sum(),)),
+    Mistake(
+        "word 0 is left out, as if it were a label to ignore.",
+        (lambda a, b: mlm_accuracy(a, b.masked_fill(b == 0, -100)),),
+    ),
+    Mistake("the least likely word is taken: argmax, not argmin.", (lambda a, b: mlm_accuracy(-a, b),)),
 )
 
 
@@ -210,6 +374,35 @@ POOL_MISTAKES = (
     ),
     Mistake("it is the first token, [CLS]: here the mean over real tokens is asked for.", (lambda h, m: h[:, 0],)),
     Mistake("it is the maximum: take the mean.", (_largest, lambda h, m: h.amax(1))),
+    Mistake("it is the last token: here the mean over real tokens is asked for.", (lambda h, m: h[:, -1],)),
+    Mistake(
+        "it is the token at place n - 1, with n the number of real tokens: the mean over all of them is asked for.",
+        (lambda h, m: h[torch.arange(len(h)), m.sum(1) - 1],),
+    ),
+    Mistake(
+        "the first n positions are averaged, with n the number of real tokens: real is where the mask is 1, and "
+        "padding may come first.",
+        (lambda h, m: _pool(h, (torch.arange(m.shape[1]) < m.sum(1, keepdim=True)).long()),),
+    ),
+    Mistake(
+        "the first token, [CLS], is left out: all real tokens count.",
+        (
+            lambda h, m: _pool(h[:, 1:], m[:, 1:]),
+            lambda h, m: _pool(h[:, 1:], m[:, 1:], divisor=lambda kept: m.sum(1).clamp(min=1)),
+        ),
+    ),
+    Mistake(
+        "the sum is divided by the root of the number of real tokens: divide by the number itself.",
+        (partial(_pool, divisor=lambda m: m.sum(1).clamp(min=1).sqrt()),),
+    ),
+    Mistake(
+        "1 is added to the number of real tokens: take at least 1, clamp(min=1).",
+        (partial(_pool, divisor=lambda m: m.sum(1) + 1),),
+    ),
+    Mistake(
+        "the result is normalised: return the mean as it is.",
+        (lambda h, m: _pool(h, m) / _pool(h, m).norm(dim=1, keepdim=True),),
+    ),
 )
 
 

@@ -1,16 +1,17 @@
-"""Checks of week 4, SimCLR. The definitions and the named mistakes are in oracle.py."""
+"""Checks of week 4, SimCLR. The definitions and the named mistakes are in the oracles beside it."""
 
-import copy
-from math import log
+from collections.abc import Callable, Sequence
+from math import isfinite, log
 
 import torch
 from torch import Tensor, nn
 
-from sslcourse.check.compare import agree, by_hand, close, gives, gradients_agree, number, tensor
+from sslcourse.check.compare import agree, by_hand, close, doubled, gives, gradients_agree, number, tensor
 from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
-from sslcourse.check.week04 import oracle
+from sslcourse.check.week04 import oracle, redundancy_oracle, sphere_oracle
+from sslcourse.check.week04.step import train_step
 
 __all__ = ["alignment", "barlow_twins", "mi_lower_bound", "nt_xent", "projection_head", "report", "sweep", "train_step"]
 __all__ += ["two_views", "uniformity", "vicreg"]
@@ -58,8 +59,10 @@ def two_views(student: Student) -> str:
         raise Wrong("It should return two views: `return view0, view1`.")
     view0, view1 = (tensor(view, (6, 3, 8, 8), f"view{n} is") for n, view in enumerate(views))
 
+    if not augment.inputs:
+        raise Wrong("`augment` is never called: it is the argument that makes a view of a batch.")
     for given in augment.inputs:
-        if not any(torch.equal(given, image) for image in images):
+        if not any(torch.equal(given.float(), image) for image in images):
             raise Wrong("`augment` was applied to something else than the images: views are made from the originals.")
     amounts = [_amounts(view0, images, "view0"), _amounts(view1, images, "view1")]
     for name, amount in zip(("view0", "view1"), amounts, strict=True):
@@ -67,6 +70,8 @@ def two_views(student: Student) -> str:
             raise Wrong(f"{name} is the images themselves: both views are augmented.")
     if close(*amounts):
         raise Wrong("It looks as if both views are the same: `augment` must draw random numbers anew for each view.")
+    if close(amounts[0].sort().values, amounts[1].sort().values):
+        raise Wrong("It looks as if view1 has the draws of view0 in another order: `augment` must draw for each view.")
     for name, amount in zip(("view0", "view1"), amounts, strict=True):
         if close(amount, amount.mean().expand(6)):
             raise Wrong(f"It looks as if one draw serves the whole batch: all of {name} is changed in the same way.")
@@ -112,19 +117,26 @@ def _pairs(z0: Tensor, *_) -> str:
 @exercise("week04")
 def nt_xent(student: Student) -> str:
     """nt_xent(z0, z1, temperature=0.5) -> scalar, the mean over all 2N embeddings (Chen et al. 2020, eq. 1)."""
-    # Related views of different lengths, as in training: every mistake changes the number.
-    z0 = student.normal(8, 16) * (0.5 + student.uniform(8, 1))
-    z1 = z0 + 0.7 * student.normal(8, 16)
+    # Related views of different lengths, as in training: every mistake changes the number. All are short, so that
+    # those who forget to normalise get a number and not an overflow.
+    z0 = 0.2 * student.normal(8, 16) * (0.5 + student.uniform(8, 1))
+    z1 = z0 + 0.14 * student.normal(8, 16)
     few = by_hand(student.normal(3, 2)), by_hand(student.normal(3, 2)), 0.5
-    agree(
-        student,
-        [(z0, z1, 0.5), (z0, z1, 0.2), (z0, z1, 1.0)],
-        oracle.nt_xent,
-        oracle.NT_XENT_MISTAKES,
-        words=_pairs,
-        small=few,
-        hint="with these three pairs each row has five candidates.",
-    )
+    try:
+        agree(
+            student,
+            [(z0, z1, 0.5), (z0, z1, 0.2), (z0, z1, 1.0), (z0[:5], z1[:5], 0.3)],
+            oracle.nt_xent,
+            oracle.NT_XENT_MISTAKES,
+            words=_pairs,
+            small=few,
+            hint="with these three pairs each row has five candidates.",
+        )
+    except Wrong as wrong:
+        long = number(student(50 * z0, 50 * z1, 0.2))
+        if isfinite(number(student(z0, z1, 0.2))) and not isfinite(long):
+            raise Wrong(f"{wrong}\nOn the same embeddings, 50 times as long, it gives {long}: exp overflows.") from None
+        raise
     agree(student, [few, (z1, z0, 0.3)], oracle.nt_xent, words=_pairs)
 
     # The corners: no temperature given, a single pair that has no negatives, total collapse.
@@ -145,101 +157,6 @@ def nt_xent(student: Student) -> str:
     )
 
 
-# --- train_step
-
-
-class _Net(nn.Module):
-    """Features of images, without batch norm, so that one pass or two make no difference; keeps what it was given."""
-
-    def __init__(self, pixels: int, features: int):
-        super().__init__()
-        self.layer = nn.Linear(pixels, features)
-        self.seen: list[Tensor] = []
-
-    def forward(self, images: Tensor) -> Tensor:
-        self.seen.append(images.detach().clone())
-        return self.layer(images.flatten(1)).tanh()
-
-
-def _pairs_seen(backbone: _Net, images: Tensor) -> tuple[Tensor, Tensor]:
-    """The two views of every image that the backbone saw, in whatever order it saw them."""
-    seen = torch.cat(backbone.seen) if backbone.seen else images[:0]
-    source = (seen.flatten(1)[:, None] - images.flatten(1)).square().sum(dim=2).argmin(dim=1)  # (seen,)
-    counts = torch.bincount(source, minlength=len(images))
-    if (counts != 2).any():
-        raise Wrong(f"The backbone saw {len(seen)} images for a batch of {len(images)}, not two views of each.")
-    order = source.argsort(stable=True)
-    view0, view1 = seen[order[0::2]], seen[order[1::2]]
-    if close(view0, view1, 1e-6):
-        raise Wrong("It looks as if both views are the same: the backbone saw every image twice in one version.")
-    if close(view0, images, 1e-6) or close(view1, images, 1e-6):
-        raise Wrong("The backbone saw the images themselves: it should see the two augmented views.")
-    return view0, view1
-
-
-def _rest_left_to_fit(nets: dict[str, nn.Module], before: nn.ModuleDict) -> None:
-    """No step, no backward pass, no change of mode."""
-    for name, net in nets.items():
-        if not all(map(close, net.parameters(), before[name].parameters())):
-            raise Wrong(f"It changes the weights of the {name}: the step is left to `fit`.")
-        if any(weights.grad is not None for weights in net.parameters()):
-            raise Wrong("It calls backward: return the loss with its graph, the backward pass is left to `fit`.")
-        if not net.training:
-            raise Wrong(f"It puts the {name} into eval mode: training needs train mode.")
-
-
-def _whole_graph(loss: Tensor, nets: dict[str, nn.Module], wanted: Tensor, exact: nn.ModuleDict) -> None:
-    """The gradients for all weights are those of the definition."""
-    if not isinstance(loss, Tensor) or not loss.requires_grad:
-        raise Wrong("The value is right, but it carries no graph: return the tensor itself, computed with gradients.")
-    loss.backward()
-    wanted.backward()
-    for name, net in nets.items():
-        gradients = [weights.grad for weights in net.parameters()]
-        if not any(gradient is not None and gradient.any() for gradient in gradients):
-            raise Wrong(f"The value is right, but no gradient reaches the {name}: it is detached on the way.")
-        for gradient, should in zip(gradients, exact[name].parameters(), strict=True):
-            if gradient is None or not close(gradient, should.grad, 1e-3):
-                raise Wrong(f"The value is right, but not the gradient for the {name}: one view is detached.")
-
-
-@exercise("week04")
-def train_step(student: Student) -> str:
-    """train_step(backbone, head, images, augment, temperature) -> loss with graph; no backward, no optimiser step."""
-    levels = torch.linspace(0.05, 0.75, 5)[:, None, None, None]
-    images = levels + 0.05 * student.uniform(5, 3, 4, 4)  # far enough apart to know an image by its views
-
-    def augment(batch: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return batch + 0.02 + 0.05 * torch.rand(batch.shape, generator=generator)
-
-    backbone = _Net(48, 12)
-    head = nn.Sequential(nn.Linear(12, 12), nn.Tanh(), nn.Linear(12, 6))
-    nets = {"backbone": backbone, "head": head}
-    with torch.no_grad():
-        for weights in (*backbone.parameters(), *head.parameters()):
-            weights.copy_(student.normal(*weights.shape) * 0.7)
-    exact = copy.deepcopy(nn.ModuleDict(nets)).double()
-
-    loss = student(backbone, head, images, augment, 0.2)
-    value = number(loss)
-    _rest_left_to_fit(nets, exact)
-
-    # The definition on exactly those views that the backbone saw; the order of the pairs does not matter to the loss.
-    view0, view1 = _pairs_seen(backbone, images)
-    h0, h1 = exact["backbone"](view0.double()), exact["backbone"](view1.double())
-    z0, z1 = exact["head"](h0), exact["head"](h1)
-    wanted = oracle.nt_xent(z0, z1, 0.2)
-    if not close(value, wanted):
-        found = f"On 5 images {gives(value, wanted.item())}"
-        if close(value, oracle.nt_xent(h0, h1, 0.2)):
-            raise Wrong(f"{found}\nIt looks as if the head is left out: the loss compares z = head(h), not h.")
-        if any(close(value, oracle.nt_xent(z0, z1, t)) for t in (0.07, 0.1, 0.5, 1.0)):
-            raise Wrong(f"{found}\nIt looks as if the temperature is not passed on to nt_xent.")
-        raise Wrong(f"{found}\nThe loss is nt_xent(z0, z1, temperature) of the projections of the two views.")
-    _whole_graph(loss, nets, wanted, exact)
-    return "The loss of two augmented views through backbone and head, with its graph; no backward pass, no step."
-
-
 # --- alignment, uniformity, mi_lower_bound
 
 
@@ -252,13 +169,13 @@ def alignment(student: Student) -> str:
     agree(
         student,
         [(z0, z1), (3 * z1, z0), few],
-        oracle.alignment,
-        oracle.ALIGNMENT_MISTAKES,
+        sphere_oracle.alignment,
+        sphere_oracle.ALIGNMENT_MISTAKES,
         words=_pairs,
         small=few,
         hint="with these two pairs it is the mean of two squared distances between directions.",
     )
-    agree(student, [(z0, 2 * z0), (z0, -z0), (z0[:1], z1[:1])], oracle.alignment, words=_pairs)
+    agree(student, [(z0, 2 * z0), (z0, -z0), (z0[:1], z1[:1])], sphere_oracle.alignment, words=_pairs)
     return "Equal to the definition on random pairs; 0 for pairs of one direction, 4 for opposite ones."
 
 
@@ -274,16 +191,16 @@ def uniformity(student: Student) -> str:
     agree(
         student,
         [(z, 2.0), (z, 1.0), (z, 3.0), (student.normal(20, 4), 2.0), few],
-        oracle.uniformity,
-        oracle.UNIFORMITY_MISTAKES,
+        sphere_oracle.uniformity,
+        sphere_oracle.UNIFORMITY_MISTAKES,
         words=_points,
         small=few,
         hint="three points make three pairs.",
     )
-    left_out, wanted = number(student(z)), float(oracle.uniformity(z.double()))
+    left_out, wanted = number(student(z)), float(sphere_oracle.uniformity(z.double()))
     if not close(left_out, wanted):
         raise Wrong(f"Without t {gives(left_out, wanted)} The default is t = 2.")
-    agree(student, [(z[:2], 2.0), (torch.ones(5, 3), 2.0)], oracle.uniformity, words=_points)
+    agree(student, [(z[:2], 2.0), (torch.ones(5, 3), 2.0)], sphere_oracle.uniformity, words=_points)
     return "Equal to the definition on random points, for three t and for a single pair; 0 where all points coincide."
 
 
@@ -292,9 +209,9 @@ def mi_lower_bound(student: Student) -> str:
     """mi_lower_bound(loss, n_candidates) -> float: ln(n_candidates) - loss, in nats."""
     agree(
         student,
-        [(0.5, 128), (2.3, 17), (0.0, 511)],
-        oracle.mi_lower_bound,
-        oracle.MI_LOWER_BOUND_MISTAKES,
+        [(0.5, 128), (2.3, 17), (0.2, 511)],
+        sphere_oracle.mi_lower_bound,
+        sphere_oracle.MI_LOWER_BOUND_MISTAKES,
         words=lambda loss, n: f"loss = {loss} and {n} candidates",
     )
     if number(student(2.0, 4)) == 0:
@@ -309,19 +226,27 @@ def mi_lower_bound(student: Student) -> str:
 def vicreg(student: Student) -> str:
     """vicreg(z0, z1, invariance=25.0, variance=25.0, covariance=1.0) -> scalar (Bardes et al. 2022, eq. 1-6).
 
-    The constants of the published code and of lightly (the squared distance is averaged over all values, the variance
-    terms over the two views) and those of the paper's equations are both right, and so are variances that divide by N.
+    The squared distance is averaged over all values (the text, published code, lightly) or summed over features (eq.
+    5), the variance terms are averaged over the two views or summed (eq. 6), and variances divide by N - 1 or by N.
     """
-    z0 = 0.7 * student.normal(16, 5) @ student.normal(5, 5)
-    z1 = z0 + 0.5 * student.normal(16, 5)
-    weights = [(25.0, 25.0, 1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)]
+    sizes = torch.linspace(0.3, 3, 5)  # deviations on both sides of 1: some hinges are active
+    z0 = sizes * (student.normal(16, 5) + 0.5 * student.normal(16, 1)) + student.normal(5)
+    z1 = z0 + 0.3 * sizes * student.normal(16, 5)
+    weights = [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (25.0, 25.0, 1.0), (3.0, 2.0, 5.0)]
     small = 0.3 * student.normal(12, 4)  # every hinge of the variance term is active
-    cases = [*((z0, z1, *w) for w in weights), (small, -small, *weights[0])]
-    agree(student, cases, oracle.VICREG_READINGS, words=_weighted, tolerance=1e-3)
-    agree(student, [(z0, z1)], oracle.VICREG_READINGS, words=_pairs, tolerance=1e-3)
-    if not getattr(student(z0.requires_grad_(), z1), "requires_grad", False):
-        raise Wrong("The value is right, but it carries no gradient, so nothing could learn from it.")
-    return "Equal to the definition, term by term and together."
+    cases = [*((z0, z1, *w) for w in weights), (small, -small, *weights[-1])]
+    readings = redundancy_oracle.VICREG_READINGS
+    agree(student, cases, readings, redundancy_oracle.VICREG_MISTAKES, words=_weighted, tolerance=1e-3)
+    agree(student, [(z0, z1)], readings, words=_pairs, tolerance=1e-3)
+    _gradients_of_one(student, cases[3], readings)
+    return "Equal to the definition, term by term and together; gradients reach both views."
+
+
+def _gradients_of_one(student: Student, case: tuple, readings: Sequence[Callable]) -> None:
+    """The gradients are those of the reading that the value is of."""
+    value = number(student(*case))
+    reading = next(reading for reading in readings if close(value, reading(*doubled(case)), 1e-3))
+    gradients_agree(student, case, reading, names=("z0", "z1"))
 
 
 def _weighted(z0: Tensor, z1: Tensor, *weights: float) -> str:
@@ -338,8 +263,8 @@ def barlow_twins(student: Student) -> str:
     z0 = student.normal(16, 5) @ student.normal(5, 5) + 1
     z1 = z0 + student.normal(16, 5)
     cases = [(z0, z1, 5e-3), (z0, z1, 0.0), (z0, z1, 1.0), (z1, z0, 0.1)]
-    agree(student, cases, oracle.BARLOW_TWINS_READINGS, words=_pairs, tolerance=1e-3)
-    agree(student, [(z0, z1)], oracle.BARLOW_TWINS_READINGS, words=_pairs, tolerance=1e-3)
-    if not getattr(student(z0.requires_grad_(), z1), "requires_grad", False):
-        raise Wrong("The value is right, but it carries no gradient, so nothing could learn from it.")
-    return "Equal to the definition at four weights."
+    readings = redundancy_oracle.BARLOW_TWINS_READINGS
+    agree(student, cases, readings, redundancy_oracle.BARLOW_TWINS_MISTAKES, words=_pairs, tolerance=1e-3)
+    agree(student, [(z0, z1)], readings, words=_pairs, tolerance=1e-3)
+    _gradients_of_one(student, cases[-1], readings)
+    return "Equal to the definition at four weights; gradients reach both views."

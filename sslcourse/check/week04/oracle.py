@@ -1,13 +1,12 @@
-"""Week 4: the contrastive loss and its relatives, one number at a time, as the papers write them.
+"""Week 4: the contrastive loss, one number at a time, and the mistakes that have a name.
 
-References: Chen et al. 2020, "A simple framework for contrastive learning of visual representations", eq. 1; Wang and
-Isola 2020, "Understanding contrastive representation learning through alignment and uniformity on the hypersphere";
-Bardes et al. 2022, "VICReg", eq. 1-6; Zbontar et al. 2021, "Barlow Twins", eq. 1 and 2.
+Reference: Chen et al. 2020, "A simple framework for contrastive learning of visual representations", eq. 1.
 """
 
+from collections.abc import Callable
 from functools import partial
-from itertools import combinations, product
-from math import log, log2, log10
+from itertools import product
+from math import log
 
 import torch
 from torch import Tensor
@@ -20,12 +19,37 @@ def unit(z: Tensor) -> Tensor:
     return torch.stack([row / row.dot(row).sqrt() for row in z])
 
 
-def _as_is(z: Tensor) -> Tensor:
+def as_is(z: Tensor) -> Tensor:
     return z
 
 
-def _unit_columns(z: Tensor) -> Tensor:
+def unit_columns(z: Tensor) -> Tensor:
     return z / z.norm(dim=0)
+
+
+def _whole_views(z: Tensor) -> Tensor:
+    """Two views, one below the other, each divided by its own columns' lengths."""
+    return torch.cat([unit_columns(view) for view in z.chunk(2)])
+
+
+def squared(z: Tensor) -> Tensor:
+    """(N, N) squared distances."""
+    return (z[:, None] - z).square().sum(dim=2)
+
+
+def cosines(z0: Tensor, z1: Tensor) -> Tensor:
+    """(N,) cosine of both views of each image."""
+    return (unit(z0) * unit(z1)).sum(dim=1)
+
+
+OTHER_LENGTHS = (
+    lambda z: z / z.square().sum(dim=1, keepdim=True),
+    lambda z: z / z.norm(dim=1, keepdim=True).sqrt(),
+    lambda z: z / z.abs().sum(dim=1, keepdim=True),
+    lambda z: z / z.abs().amax(dim=1, keepdim=True),
+    lambda z: z / z.sum(dim=1, keepdim=True),
+    lambda z: z.softmax(dim=1),
+)
 
 
 # --- nt_xent
@@ -48,36 +72,42 @@ def _nt_xent(
     temperature: float = 0.5,
     *,
     lengths=unit,
-    invert: bool = False,
-    fixed: float | None = None,
+    compare=lambda z: z @ z.T,
+    sharpen=lambda s, t: s / t,
     among: str = "others",
     anchors: slice = slice(None),
     shift: tuple[int, int] = (0, 0),
-    factor=lambda n: 1,
+    end=torch.mean,
 ) -> Tensor:
     """nt_xent with something wrong; right with the defaults.
 
-    among: who the candidates are; anchors: the rows averaged over, of 0 (view 0) and 1 (view 1); shift: how far the
-    positive is off, for the anchors of either view; factor: how many times too large the loss is, for N pairs.
+    compare: all similarities; sharpen: what the temperature does to them; among: who the candidates are; anchors: the
+    rows averaged over, of 0 (view 0) and 1 (view 1); shift: how far the positive is off, for the anchors of either
+    view; end: from one loss a row to the result.
     """
     z, n = lengths(torch.cat([z0, z1])), len(z0)
-    temperature = fixed or temperature
-    similarity = z @ z.T * (temperature if invert else 1 / temperature)  # (2N, 2N)
+    similarity = sharpen(compare(z), temperature)  # (2N, 2N)
     view = torch.arange(2).repeat_interleave(n)
     positive = (torch.arange(2 * n) + n + torch.tensor(shift)[view]) % (2 * n)
     itself = torch.eye(2 * n, dtype=torch.bool)
     answer = torch.zeros_like(itself).scatter(1, positive[:, None], True)
     across = view[:, None] != view
-    kept = {
+    weights = {
         "others": ~itself,
         "all": torch.ones_like(itself),
         "other view": across,
         "own view": ~across & ~itself | answer,
         "negatives": ~itself & ~answer,
+        "positive twice": (~itself).double() + answer,
+        "a mean": ~itself / (2 * n - 1),
+        "a mean of negatives": (~itself & ~answer) / max(2 * n - 2, 1),
     }
-    candidates = similarity.masked_fill(~kept[among], -torch.inf).logsumexp(dim=1)
+    if among == "zero":  # exp(0) = 1 stands for the embedding itself
+        candidates = similarity.masked_fill(itself, 0).logsumexp(dim=1)
+    else:
+        candidates = (similarity + weights[among].double().log()).logsumexp(dim=1)
     loss = candidates - similarity[answer]  # (2N,)
-    return factor(n) * loss.view(2, n)[anchors].mean()
+    return end(loss.view(2, n)[anchors])
 
 
 def _neighbours_as_pairs(z0: Tensor, z1: Tensor, temperature: float = 0.5) -> Tensor:
@@ -85,24 +115,47 @@ def _neighbours_as_pairs(z0: Tensor, z1: Tensor, temperature: float = 0.5) -> Te
     return _nt_xent(z[0::2], z[1::2], temperature)
 
 
+def _softmax_twice(z0: Tensor, z1: Tensor, temperature: float = 0.5, *, among: str = "others") -> Tensor:
+    """The cross-entropy of probabilities, which it takes for logits."""
+
+    def probabilities(similarity: Tensor, t: float) -> Tensor:
+        itself = torch.eye(len(similarity), dtype=torch.bool)
+        return (similarity / t).masked_fill(itself, -torch.inf).softmax(dim=1)
+
+    return _nt_xent(z0, z1, temperature, sharpen=probabilities, among=among)
+
+
 def _wrong(**what) -> partial:
     return partial(_nt_xent, **what)
 
 
+def _times(factor: Callable[[int, float], float]) -> Callable:
+    """nt_xent times a factor of N and the temperature."""
+    return lambda z0, z1, t=0.5: factor(len(z0), t) * _nt_xent(z0, z1, t)
+
+
 _VIEW_0, _VIEW_1 = slice(0, 1), slice(1, 2)
+OTHER_LENGTH = (
+    "the embeddings are divided by something else than their length, the root of the sum of squares of a row."
+)
 
 NT_XENT_MISTAKES = (
     Mistake(
         "the embeddings are not normalised: divide every row by its length before comparing.",
-        (_wrong(lengths=_as_is),),
+        (_wrong(lengths=as_is),),
     ),
     Mistake(
         "the normalisation runs over the batch: divide by the length of a row (dim=1), not of a column.",
-        (_wrong(lengths=_unit_columns), _wrong(lengths=lambda z: z / z.norm())),
+        (_wrong(lengths=unit_columns), _wrong(lengths=lambda z: z / z.norm()), _wrong(lengths=_whole_views)),
     ),
+    Mistake(OTHER_LENGTH, tuple(_wrong(lengths=lengths) for lengths in OTHER_LENGTHS)),
     Mistake(
         "the similarity of a view with itself is still in the denominator: leave the diagonal out.",
         (_wrong(among="all"),),
+    ),
+    Mistake(
+        "the diagonal is set to 0, and exp(0) = 1 stays in the denominator: set it to minus infinity.",
+        (_wrong(among="zero"),),
     ),
     Mistake(
         "the positives are off by one: the other view of row i is row (i + N) mod 2N, and one column earlier for i < N "
@@ -112,6 +165,13 @@ NT_XENT_MISTAKES = (
     Mistake(
         "neighbouring rows (0 and 1, 2 and 3, ...) are taken for pairs: after torch.cat, the other view is N away.",
         (_neighbours_as_pairs,),
+    ),
+    Mistake(
+        "every embedding is taken for its own positive: the answer of row i is row (i + N) mod 2N.",
+        tuple(
+            lambda z0, z1, t=0.5, among=among: _nt_xent(z0, z1, t, shift=(-len(z0), -len(z0)), among=among)
+            for among in ("all", "zero")
+        ),
     ),
     Mistake(
         "only one view's embeddings are anchors: the mean is over all 2N, the other view's ask the same question.",
@@ -131,175 +191,87 @@ NT_XENT_MISTAKES = (
         (_wrong(among="negatives"),),
     ),
     Mistake(
-        "the losses are summed: take the mean over all 2N embeddings.",
-        (_wrong(factor=lambda n: 2 * n), _wrong(factor=lambda n: n), _wrong(factor=lambda n: 2)),
+        "the positive is twice in the denominator: it is one of the 2N-1 candidates already.",
+        (_wrong(among="positive twice"),),
     ),
-    Mistake("the loss is halved once too often: the mean over all 2N is all.", (_wrong(factor=lambda n: 0.5),)),
-    Mistake("the similarities are multiplied by the temperature: divide by it.", (_wrong(invert=True),)),
+    Mistake(
+        "the negatives are left out: the softmax runs over all 2N-1 candidates, of which one is the positive.",
+        (
+            lambda z0, z1, t=0.5: -cosines(z0, z1).mean() / t,
+            lambda z0, z1, t=0.5: -cosines(z0, z1).mean(),
+            lambda z0, z1, t=0.5: 1 - cosines(z0, z1).mean(),
+        ),
+    ),
+    Mistake(
+        "the denominator is a mean: it is the sum over the candidates.",
+        (_wrong(among="a mean"), _wrong(among="a mean of negatives")),
+    ),
+    Mistake(
+        "a softmax stands before the cross-entropy, which has one inside: pass it the similarities themselves.",
+        tuple(partial(_softmax_twice, among=among) for among in ("others", "all")),
+    ),
+    Mistake(
+        "the logarithm and the mean are swapped: take the logarithm of each probability, then the mean over all 2N.",
+        (
+            _wrong(end=lambda loss: -(-loss).exp().mean().log()),
+            _wrong(end=lambda loss: loss.exp().mean().log()),
+        ),
+    ),
+    Mistake(
+        "the logarithm is missing: the loss is minus the logarithm of the probability of the positive.",
+        tuple(
+            _wrong(end=end)
+            for end in (
+                lambda loss: -(-loss).exp().mean(),
+                lambda loss: (-loss).exp().mean(),
+                lambda loss: 1 - (-loss).exp().mean(),
+            )
+        ),
+    ),
+    Mistake("the logarithm is not the natural one.", tuple(_times(lambda n, t, b=b: 1 / log(b)) for b in (2, 10))),
+    Mistake(
+        "negative similarities are cut off or lose their sign: the cosine runs from -1 to 1, all of it counts.",
+        (_wrong(compare=lambda z: (z @ z.T).clamp(min=0)), _wrong(compare=lambda z: (z @ z.T).abs())),
+    ),
+    Mistake(
+        "distances stand where the cosine similarities should: the logits are z_i . z_j / temperature.",
+        (
+            _wrong(compare=lambda z: -squared(z).sqrt()),
+            _wrong(compare=lambda z: -squared(z)),
+            _wrong(compare=lambda z: squared(z).sqrt()),
+            _wrong(compare=lambda z: squared(z)),
+        ),
+    ),
+    Mistake(
+        "the losses are summed: take the mean over all 2N embeddings.",
+        (_times(lambda n, t: 2 * n), _times(lambda n, t: n), _times(lambda n, t: 2)),
+    ),
+    Mistake("the loss is halved once too often: the mean over all 2N is all.", (_times(lambda n, t: 0.5),)),
+    Mistake(
+        "the mean is divided by the number of embeddings once more.",
+        (_times(lambda n, t: 1 / n), _times(lambda n, t: 1 / (2 * n))),
+    ),
+    Mistake("the similarities are multiplied by the temperature: divide by it.", (_wrong(sharpen=lambda s, t: s * t),)),
+    Mistake("the similarities are divided by the temperature twice.", (_wrong(sharpen=lambda s, t: s / t**2),)),
+    Mistake(
+        "the root of the temperature divides the similarities: divide by the temperature itself.",
+        (_wrong(sharpen=lambda s, t: s / t**0.5),),
+    ),
+    Mistake(
+        "the temperature reaches only the positives or only the denominator: it divides every similarity.",
+        (
+            lambda z0, z1, t=0.5: _nt_xent(z0, z1, t) + (1 / t - 1) * cosines(z0, z1).mean(),
+            lambda z0, z1, t=0.5: _nt_xent(z0, z1, 1.0) - (1 / t - 1) * cosines(z0, z1).mean(),
+        ),
+    ),
     Mistake(
         "the argument temperature is not used: every similarity is divided by it.",
-        tuple(_wrong(fixed=t) for t in (0.07, 0.1, 0.5, 1.0)),
+        tuple(_wrong(sharpen=lambda s, _, t=t: s / t) for t in (0.07, 0.1, 0.2, 0.5, 1.0)),
     ),
-    Mistake("the sign is wrong: the loss is minus the logarithm of a probability.", (_wrong(factor=lambda n: -1),)),
+    Mistake(
+        "the temperature scales the loss: divide the similarities by it, and nothing else.",
+        tuple(_times(factor) for factor in (lambda n, t: t, lambda n, t: 1 / t, lambda n, t: 2 * t))
+        + tuple(lambda z0, z1, t=0.5, sign=sign: t**sign * _nt_xent(z0, z1, 1.0) for sign in (1, -1)),
+    ),
+    Mistake("the sign is wrong: the loss is minus the logarithm of a probability.", (_times(lambda n, t: -1),)),
 )
-
-
-# --- alignment and uniformity
-
-
-def alignment(z0: Tensor, z1: Tensor) -> Tensor:
-    """Wang and Isola's l_align with alpha = 2: the mean squared distance of positive pairs on the sphere."""
-    return sum((a - b).square().sum() for a, b in zip(unit(z0), unit(z1), strict=True)) / len(z0)
-
-
-def _alignment(z0: Tensor, z1: Tensor, *, lengths=unit, power: int = 2, factor=lambda n, d: 1) -> Tensor:
-    distance = (lengths(z0) - lengths(z1)).square().sum(dim=1).sqrt()  # (N,)
-    return factor(*z0.shape) * (distance**power).mean()
-
-
-ALIGNMENT_MISTAKES = (
-    Mistake(
-        "the embeddings are not normalised: divide every row by its length first.",
-        (partial(_alignment, lengths=_as_is),),
-    ),
-    Mistake(
-        "the normalisation runs over the batch: divide by the length of a row (dim=1), not of a column.",
-        (partial(_alignment, lengths=_unit_columns),),
-    ),
-    Mistake("the distances are not squared.", (partial(_alignment, power=1),)),
-    Mistake(
-        "the mean runs over the D features too: sum the squares of a row, then take the mean over the N pairs.",
-        (partial(_alignment, factor=lambda n, d: 1 / d),),
-    ),
-    Mistake("the pairs are summed: take the mean over the N pairs.", (partial(_alignment, factor=lambda n, d: n),)),
-)
-
-
-def uniformity(z: Tensor, t: float = 2.0) -> Tensor:
-    """Wang and Isola's l_uniform: the log of the mean Gaussian potential over all pairs i < j."""
-    pairs = list(combinations(unit(z), 2))
-    return (sum((-t * (a - b).square().sum()).exp() for a, b in pairs) / len(pairs)).log()
-
-
-def _uniformity(
-    z: Tensor, t: float = 2.0, *, lengths=unit, pairs: str = "apart", power: int = 2, fixed=None, sign=-1, end=torch.log
-) -> Tensor:
-    z = lengths(z)
-    squared = (z[:, None] - z).square().sum(dim=2)  # (N, N)
-    n = len(z)
-    chosen = {
-        "apart": torch.ones(n, n).triu(1).bool(),
-        "all": torch.ones(n, n).bool(),
-        "upper": torch.ones(n, n).triu().bool(),
-    }
-    exponents = sign * (fixed or t) * squared[chosen[pairs]] ** (power / 2)
-    return exponents.mean() if end is None else end(exponents.exp().mean())
-
-
-UNIFORMITY_MISTAKES = (
-    Mistake(
-        "the embeddings are not normalised: divide every row by its length first.",
-        (partial(_uniformity, lengths=_as_is),),
-    ),
-    Mistake(
-        "the normalisation runs over the batch: divide by the length of a row (dim=1), not of a column.",
-        (partial(_uniformity, lengths=_unit_columns),),
-    ),
-    Mistake(
-        "self-pairs are among the pairs: a point is no partner of its own, so only i < j counts.",
-        (partial(_uniformity, pairs="all"), partial(_uniformity, pairs="upper")),
-    ),
-    Mistake("the distances are not squared.", (partial(_uniformity, power=1),)),
-    Mistake("the argument t is not used.", tuple(partial(_uniformity, fixed=t) for t in (1.0, 2.0))),
-    Mistake(
-        "the sign in the exponent is wrong: near pairs have a large potential, exp(-t d^2).",
-        (partial(_uniformity, sign=1),),
-    ),
-    Mistake("the logarithm at the end is missing.", (partial(_uniformity, end=_as_is),)),
-    Mistake(
-        "the logarithm and the mean are swapped: first the mean of the potentials, then its logarithm.",
-        (partial(_uniformity, end=None),),
-    ),
-    Mistake(
-        "the sign is wrong: the logarithm itself, which is at most 0.", (partial(_uniformity, end=lambda x: -x.log()),)
-    ),
-)
-
-
-# --- mi_lower_bound
-
-
-def mi_lower_bound(loss: float, n_candidates: int) -> float:
-    """van den Oord et al. 2018, section 2.3: I >= ln(n) - loss."""
-    return log(n_candidates) - loss
-
-
-MI_LOWER_BOUND_MISTAKES = (
-    Mistake("the sign is wrong: a smaller loss means a larger bound.", (lambda loss, n: loss - log(n),)),
-    Mistake(
-        "the logarithm is not the natural one: the loss is in nats, so is the bound.",
-        (lambda loss, n: log2(n) - loss, lambda loss, n: log10(n) - loss),
-    ),
-    Mistake(
-        "the number of negatives stands where the number of candidates should: the positive is a candidate too.",
-        (lambda loss, n: log(n - 1) - loss,),
-    ),
-    Mistake("the loss is added: subtract it.", (lambda loss, n: log(n) + loss,)),
-)
-
-
-# --- vicreg and barlow_twins
-
-
-def vicreg(
-    z0: Tensor,
-    z1: Tensor,
-    invariance: float = 25.0,
-    variance: float = 25.0,
-    covariance: float = 1.0,
-    *,
-    as_paper: bool = False,
-    correction: int = 1,
-) -> Tensor:
-    """Three terms, weighted: stay near the other view, keep every feature spread, keep features uncorrelated.
-
-    Paper and published code differ by constants. As the code (and lightly's VICRegLoss): the squared distance is
-    averaged over features too, and the variance term over the two views. as_paper: both are summed (eq. 5 and 6).
-    """
-    n, d = z0.shape
-    apart = sum((a - b).square().sum() for a, b in zip(z0, z1, strict=True)) / n
-
-    def spread(z: Tensor) -> Tensor:  # eq. 1 and 2
-        return sum((1 - (column.var(correction=correction) + 1e-4).sqrt()).clamp(min=0) for column in z.T) / d
-
-    def correlated(z: Tensor) -> Tensor:  # eq. 3 and 4
-        centred = [column - column.mean() for column in z.T]
-        return sum((centred[i].dot(centred[j]) / (n - 1)) ** 2 for i in range(d) for j in range(d) if i != j) / d
-
-    shared = (1, 1) if as_paper else (d, 2)
-    return (
-        invariance * apart / shared[0]
-        + variance * (spread(z0) + spread(z1)) / shared[1]
-        + covariance * (correlated(z0) + correlated(z1))
-    )
-
-
-VICREG_READINGS = tuple(
-    partial(vicreg, as_paper=as_paper, correction=correction) for as_paper, correction in product((False, True), (1, 0))
-)
-
-
-def barlow_twins(z0: Tensor, z1: Tensor, lambda_: float = 5e-3, *, correction: int = 0) -> Tensor:
-    """Eq. 1 and 2: the cross-correlation matrix of the two views' features should be the identity.
-
-    As lightly's BarlowTwinsLoss: standard deviations divide by N; the paper's listing divides by N - 1 (correction=1).
-    """
-    n, d = z0.shape
-    a = [(column - column.mean()) / column.std(correction=correction) for column in z0.T]
-    b = [(column - column.mean()) / column.std(correction=correction) for column in z1.T]
-    c = [[a[i].dot(b[j]) / n for j in range(d)] for i in range(d)]
-    on_diagonal = sum((1 - c[i][i]) ** 2 for i in range(d))
-    return on_diagonal + lambda_ * sum(c[i][j] ** 2 for i in range(d) for j in range(d) if i != j)
-
-
-BARLOW_TWINS_READINGS = (barlow_twins, partial(barlow_twins, correction=1))
