@@ -19,12 +19,13 @@ from sslcourse.check.compare import (
     tensor,
     two_parts,
 )
-from sslcourse.check.machinery import Student, Wrong, exercise, shorten
+from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
 from sslcourse.check.week10 import oracle
 from sslcourse.check.week10 import overlap_oracle as overlap
 from sslcourse.check.week10 import spectrum_oracle as spectrum
+from sslcourse.check.words import shorten
 
 __all__ = ["gride", "id_scaling", "label_overlap", "layer_profile", "neighbourhood_overlap", "participation_ratio"]
 __all__ += ["report", "sweep", "two_nearest", "two_nn", "two_nn_mle"]
