@@ -87,11 +87,11 @@ def test_curves_of_an_encoder_whose_cosine_is_known():
 
 
 def by_loops(n, grid, image_size, keep=0.5, generator=None):
-    """As in RISE's published code: one mask after the other; the grid covers a little more than the image."""
+    """In the manner of RISE's published code, one mask after the other, with one cell more."""
     size = math.ceil(image_size / grid)
     masks = torch.empty(n, 1, image_size, image_size)
     for i in range(n):
-        cells = (torch.rand(1, 1, grid, grid, generator=generator) < keep).float()
+        cells = (torch.rand(1, 1, grid + 1, grid + 1, generator=generator) < keep).float()
         large = F.interpolate(cells, size=(grid + 1) * size, mode="bilinear", align_corners=False)
         y, x = torch.randint(0, size, (2,), generator=generator).tolist()
         masks[i] = large[0, :, y : y + image_size, x : x + image_size]
@@ -159,7 +159,7 @@ def test_right_sample_masks_as_a_cell(seeds):
     [
         ("< keep", "> keep", "keep and to drop a cell are swapped"),
         ("(y, x) in zip(large, shifts)", "(y, x) in [(large[0], shifts[0])] * n", "all are alike"),
-        (f"{CELLS}\n", f"{FOR_ALL}\n", "not yet right"),  # one drawing, moved about: whichever statistic shows it
+        (f"{CELLS}\n", f"{FOR_ALL}\n", "drawn once for all masks"),
         ("torch.randint(size, (n, 2), generator=generator).tolist()", "[(0, 0)] * n", "A pattern of the grid is left"),
         ("torch.randint(size, (n", "torch.randint(min(grid, size), (n", "A pattern of the grid is left"),
         ("torch.randint(size, (n", "torch.randint(max(1, size // 2), (n", "A pattern of the grid is left"),
@@ -276,10 +276,10 @@ PAIR = "F.cosine_similarity(encoder(image * masks), h)"
         (PAIR, "F.cosine_similarity((image * masks).flatten(1), image.flatten()[None])", "pixels are compared"),
         (PAIR, "encoder(image * masks) @ h[0]", "dot product"),
         (PAIR, "1 - F.cosine_similarity(encoder(image * masks), h)", "distance is taken"),
-        (PAIR, "(encoder(image * masks) - h).norm(dim=1)", "it should be"),
-        (PAIR, "F.cosine_similarity(encoder(image * masks), h).clamp(min=0)", "it should be"),
-        (PAIR, "F.cosine_similarity(encoder(image * (masks > 0.5)), h)", "it should be"),
-        (PAIR, "F.cosine_similarity(encoder(image * masks + 1 - masks), h)", "it should be"),
+        (PAIR, "(encoder(image * masks) - h).norm(dim=1)", "Euclidean distance"),
+        (PAIR, "F.cosine_similarity(encoder(image * masks), h).clamp(min=0)", "cut off at 0"),
+        (PAIR, "F.cosine_similarity(encoder(image * (masks > 0.5)), h)", "rounded to 0 or 1 before it hides"),
+        (PAIR, "F.cosine_similarity(encoder(image * masks + 1 - masks), h)", "painted white"),
         ("        encoder.eval()", "        pass", "asked in training mode"),
         ("        encoder.train()", "        pass", "was in training mode before and is not afterwards"),
         ("    if training:\n", "    if training is not None:\n", "in eval mode"),

@@ -453,9 +453,9 @@ def test_pool_residues():
         (lambda h, m: h.mean(1), "averaged in"),
         (lambda h, m: (h * m[..., None]).mean(1), "number of positions"),
         (lambda h, m: by_row(h, 1 - m.float()), "other way round"),
-        (lambda h, m: (h * m[..., None]).sum(1), "not the mean"),
-        (lambda h, m: (h * m[..., None]).amax(1), "not the mean"),
-        (lambda h, m: h[:, 0], "not the mean"),
+        (lambda h, m: (h * m[..., None]).sum(1), "added up"),
+        (lambda h, m: (h * m[..., None]).amax(1), "the maximum is taken"),
+        (lambda h, m: h[:, 0], "the first token is taken"),
     ):
         assert_wrong(check.pool_residues, wrong, words)
 

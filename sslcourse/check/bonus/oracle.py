@@ -1,6 +1,6 @@
 """Definitions of the bonus on RELAX, transcribed slowly in float64, each with the mistakes that have a name.
 
-A mistake is a transcription of the definition with that mistake in it; check/bonus/ knows it by its numbers.
+A mistake is a transcription of the definition with that mistake in it; the check knows it by its numbers.
 References: Wickstrøm et al. 2023 (arXiv:2112.10161); Petsiuk et al. 2018, RISE (arXiv:1806.07421).
 """
 
@@ -39,6 +39,27 @@ def pattern(masks: Tensor, cell: int) -> float:
     inner = masks[:, 0, cell:-cell, cell:-cell].double()
     variance = inner.var(dim=0)  # (h, w)
     return float(variance.std() / variance.mean())
+
+
+def level_of_means(keep: float, grid: int) -> float:
+    """Variance over masks of their mean over the image, for an image of grid x grid cells.
+
+    Along one axis the values at two places a distance t apart (in cells) have a correlation r(t), the cubic B-spline:
+    the integral of r is 1, that of |t| r is 7/15. So the mean over grid cells has the variance (grid - 7/15) / grid^2.
+    """
+    return keep * (1 - keep) * ((grid - 7 / 15) / grid**2) ** 2
+
+
+def diagonals(masks: Tensor, cell: int) -> float:
+    """How much more pixels on the grid's diagonals vary than those half a cell beside them, relative.
+
+    0 where the two shifts of a mask are independent; with one shift for both axes the pixels of a diagonal are at
+    corners and at centres of cells together, and the difference is 0.09.
+    """
+    variance = masks[:, 0, cell:-cell, cell:-cell].double().var(dim=0)
+    place = torch.arange(len(variance))
+    beside = (place[:, None] - place) % cell
+    return float((variance[beside == 0].mean() - variance[beside == cell // 2].mean()) / variance.mean())
 
 
 # --- importance and uncertainty
@@ -102,6 +123,22 @@ def _others(encode, image: Tensor, masks: Tensor) -> dict[str, Tensor]:
         "pixels are compared, not what the encoder makes of them": cos(pixels, all_pixels),
         "the dot product is taken, not the cosine: divide by both lengths": (part * h).sum(1),
         "the distance is taken, 1 - cosine: important pixels should get high values": 1 - cos(part, h),
+        "the Euclidean distance is taken, not the cosine": (part - h).norm(dim=1),
+        "negative similarities are cut off at 0: a cosine runs from -1 to 1": cos(part, h).clamp(min=0),
+        "the sign of the similarity is lost: a cosine runs from -1 to 1": cos(part, h).abs(),
+        "the similarity is squared: take the cosine as it is": cos(part, h).square(),
+        "the similarity is moved into [0, 1]: take the cosine as it is": (cos(part, h) + 1) / 2,
+        "a softmax makes weights of the similarities: take the cosines as they are": cos(part, h).softmax(0),
+        "hidden pixels are painted white: image * mask leaves them black": cos(encode(image * masks + 1 - masks), h),
+        "the mask is rounded to 0 or 1 before it hides: multiply the image by the mask as it is": cos(
+            encode(image * (masks > 0.5)), h
+        ),
+        "the means of the representations are taken off first, which makes a correlation: take the cosine": cos(
+            part - part.mean(dim=1, keepdim=True), h - h.mean(dim=1, keepdim=True)
+        ),
+        "each masked image is compared with the mean of all masked ones, not with the whole image": cos(
+            part, part.mean(dim=0, keepdim=True)
+        ),
     }
 
 
@@ -146,6 +183,26 @@ def relax_mistakes(encode, image: Tensor, masks: Tensor) -> dict[str, list[tuple
         "the squares are missing in the uncertainty": [(right, ((s.view(-1, 1, 1) - right) * w).sum(0) / total)],
         "uncertainty and importance are returned in the wrong order": [(spread / total, right)],
     }
+    mistakes["the weights are masks rounded to 0 or 1: weigh with the masks as they are"] = [
+        (_sum(s, (masks > 0.5).double()) / (w > 0.5).sum(0), None)
+    ]
+    mistakes["the importance is not weighted: a pixel's mean goes over the masks, weighted by them"] = [
+        (torch.full_like(total, float(s.mean())), None)
+    ]
+    mistakes["the uncertainty is corrected like that of a sample: divide by the sum of the masks"] = [
+        (right, spread / (total - 1)),
+        (right, spread / total * n / (n - 1)),
+        (right, spread / (total - w.square().sum(0) / total)),
+        (right, spread / (n - 1)),
+    ]
+    mistakes["the uncertainty is that of the weighted similarities: take the squares of s - importance, weighted"] = [
+        (right, ((s.view(-1, 1, 1) * w - right) ** 2).sum(0) / total),
+        (right, (s.view(-1, 1, 1) * w).var(0)),
+        (right, (s.view(-1, 1, 1) * w).var(0, correction=0)),
+    ]
+    mistakes["the mean of the squares is returned: take off the square of the importance"] = [
+        (right, (s.view(-1, 1, 1) ** 2 * w).sum(0) / total)
+    ]
     for sentence, other in _others(encode, image, masks).items():
         mistakes[sentence] = [(_sum(other, masks) / total, None)]
     return mistakes
@@ -156,16 +213,56 @@ def relax_mistakes(encode, image: Tensor, masks: Tensor) -> dict[str, list[tuple
 
 def curves(encode, image: Tensor, importance: Tensor, steps: int, most_first: bool = True) -> tuple[Tensor, Tensor]:
     """Insertion and deletion (steps + 1,): after step k the round(k / steps HW) most important pixels have moved."""
+    whole = encode(image[None])[0]
+    return _curves_by(lambda h: cosine(h, whole), encode, image, importance, steps, most_first)
+
+
+def _curves_by(measure, encode, image, importance, steps: int, most_first: bool = True) -> tuple[Tensor, Tensor]:
+    """The same with any measure of a representation in place of the cosine with that of the whole image."""
     pixels = importance.flatten().tolist()
     order = sorted(range(len(pixels)), key=lambda p: pixels[p], reverse=most_first)
-    whole, both = encode(image[None])[0], ([], [])
+    both = ([], [])
     for k in range(steps + 1):
         chosen = torch.zeros(len(pixels), dtype=torch.float64)
         chosen[order[: round(k * len(pixels) / steps)]] = 1
         chosen = chosen.view(importance.shape)
         for curve, kept in zip(both, (chosen, 1 - chosen), strict=True):
-            curve.append(cosine(encode((image * kept)[None])[0], whole))
+            curve.append(measure(encode((image * kept)[None])[0]))
     return tuple(torch.tensor(curve, dtype=torch.float64) for curve in both)
+
+
+def _against_the_last(encode, image, importance, steps: int) -> tuple[Tensor, Tensor]:
+    black = encode(torch.zeros_like(image)[None])[0]
+    deletion = _curves_by(lambda h: cosine(h, black), encode, image, importance, steps)[1]
+    return curves(encode, image, importance, steps)[0], deletion
+
+
+def curve_mistakes(encode, image: Tensor, importance: Tensor, steps: int) -> dict[str, tuple[Tensor, ...]]:
+    """{sentence: both curves as that mistake gives them}."""
+    right = curves(encode, image, importance, steps)
+    whole = encode(image[None])[0]
+    return {
+        "the least important pixels go first: start with the most important ones.": curves(
+            encode, image, importance, steps, most_first=False
+        ),
+        "insertion and deletion are swapped: insertion starts from the black image.": right[::-1],
+        "the sign of the importance is lost: a pixel of -2 is less important than one of 1.": curves(
+            encode, image, importance.abs(), steps
+        ),
+        "distances are taken, 1 - cosine: each point is the cosine with the whole image.": tuple(1 - c for c in right),
+        "pixels are compared, not what the encoder makes of them.": curves(
+            lambda x: x.flatten(1), image, importance, steps
+        ),
+        "the dot product is taken: divide by both lengths.": _curves_by(
+            lambda h: float(h @ whole), encode, image, importance, steps
+        ),
+        "the curves are counted backwards: they start at step 0, with no pixel moved.": tuple(
+            curve.flip(0) for curve in right
+        ),
+        "the last point is compared with, not the whole image: in deletion that is black.": _against_the_last(
+            encode, image, importance, steps
+        ),
+    }
 
 
 def area(curve: Tensor) -> float:

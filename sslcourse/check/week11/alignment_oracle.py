@@ -1,8 +1,7 @@
-"""Week 11: measures of alignment between two representations, written with kernels and pairs of samples.
+"""Week 11: RSA and Procrustes, written pair by pair. CKA is in cka_oracle.py.
 
-References: Kornblith et al. 2019, "Similarity of neural network representations revisited", eq. 1 to 3; Song et al.
-2012, "Feature selection via dependence maximization", eq. 5; Kriegeskorte et al. 2008, "Representational similarity
-analysis"; Schoenemann 1966, "A generalized solution of the orthogonal Procrustes problem".
+References: Kriegeskorte et al. 2008, "Representational similarity analysis"; Schoenemann 1966, "A generalized solution
+of the orthogonal Procrustes problem".
 """
 
 from functools import partial
@@ -11,152 +10,7 @@ import torch
 from torch import Tensor
 
 from sslcourse.check.compare import Mistake
-
-# --- linear_cka
-
-
-def linear_cka(x: Tensor, y: Tensor, debiased: bool = False) -> Tensor:
-    """HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L)) with the N x N kernels of inner products."""
-    kernels = x @ x.T, y @ y.T
-    hsic = _unbiased_hsic if debiased else _hsic
-    own = [hsic(kernel, kernel) for kernel in kernels]
-    return hsic(*kernels) / (own[0] * own[1]).sqrt()
-
-
-def _hsic(k: Tensor, m: Tensor) -> Tensor:
-    """tr(K H L H), with the centring matrix H."""
-    h = torch.eye(len(k), dtype=k.dtype) - 1 / len(k)
-    return (k @ h @ m @ h).trace()
-
-
-def _unbiased_hsic(k: Tensor, m: Tensor) -> Tensor:
-    """Song et al., eq. 5: with the diagonals set to 0."""
-    n = len(k)
-    k, m = (kernel.clone().fill_diagonal_(0) for kernel in (k, m))
-    one = torch.ones(n, dtype=k.dtype)
-    middle = (one @ k @ one) * (one @ m @ one) / ((n - 1) * (n - 2))
-    return ((k @ m).trace() + middle - 2 / (n - 2) * (one @ k @ m @ one)) / (n * (n - 3))
-
-
-def _columns(x: Tensor) -> Tensor:
-    return x - x.mean(dim=0)
-
-
-def _linear_cka(
-    x: Tensor,
-    y: Tensor,
-    debiased: bool = False,
-    *,
-    centre=_columns,
-    swap: bool = False,
-    power: int = 2,
-    root: bool = True,
-    own: bool | None = None,
-    norm: str = "fro",
-) -> Tensor:
-    """linear_cka with something wrong, in the d x d form; right with the defaults where debiased is False.
-
-    own: whether the denominators are debiased, where that differs from the numerator.
-    """
-    x, y = centre(x), centre(y)
-    if swap:
-        x, y = x.T, y.T
-    if debiased or own:
-        kernels = x @ x.T, y @ y.T
-        plain = [(k * m).sum() for k, m in ((kernels[0], kernels[1]), (kernels[0],) * 2, (kernels[1],) * 2)]
-        fair = [_unbiased_hsic(k, m) for k, m in ((kernels[0], kernels[1]), (kernels[0],) * 2, (kernels[1],) * 2)]
-        top = fair[0] if debiased else plain[0]
-        below = fair if (debiased if own is None else own) else plain
-        return top / (below[1] * below[2]).sqrt()
-    size = {"fro": lambda m: m.norm(), "nuclear": lambda m: torch.linalg.matrix_norm(m, "nuc")}[norm]
-    top, bottom = size(x.T @ y) ** power, size(x.T @ x) * size(y.T @ y)
-    if power == 2 and norm == "fro" and not root:
-        bottom = bottom**2
-    return top / bottom
-
-
-def _kept(x: Tensor, y: Tensor, debiased: bool = False, *, diagonal: str) -> Tensor:
-    """The debiased estimate with a slip: diagonals kept, or taken off without the two corrections."""
-    if not debiased:
-        return linear_cka(x, y)
-    if diagonal == "on":
-        kernels = [z @ z.T for z in (x, y)]  # of centred features this would be plain CKA
-    else:
-        kernels = [_columns(z) @ _columns(z).T for z in (x, y)]
-        kernels = [k.clone().fill_diagonal_(0) for k in kernels]
-        return (kernels[0] * kernels[1]).sum() / ((kernels[0] ** 2).sum() * (kernels[1] ** 2).sum()).sqrt()
-
-    def hsic(k: Tensor, m: Tensor) -> Tensor:
-        n, one = len(k), torch.ones(len(k), dtype=k.dtype)
-        middle = (one @ k @ one) * (one @ m @ one) / ((n - 1) * (n - 2))
-        return (k @ m).trace() + middle - 2 / (n - 2) * (one @ k @ m @ one)
-
-    return hsic(*kernels) / (hsic(kernels[0], kernels[0]) * hsic(kernels[1], kernels[1])).sqrt()
-
-
-def _wrong(**what) -> partial:
-    return partial(_linear_cka, **what)
-
-
-CKA_MISTAKES = (
-    Mistake(
-        "nothing is centred: take off the mean of every feature over the samples first, x - x.mean(dim=0).",
-        (_wrong(centre=lambda x: x),),
-    ),
-    Mistake(
-        "the mean runs over the features: every feature has a mean over the samples, dim=0.",
-        (_wrong(centre=lambda x: x - x.mean(dim=1, keepdim=True)), _wrong(centre=lambda x: x - x.mean())),
-    ),
-    Mistake(
-        "features and samples are swapped: rows are samples, so the products are x.T @ y, of shape (D, E).",
-        (
-            _wrong(swap=True),
-            _wrong(swap=True, centre=lambda x: x),
-            _wrong(swap=True, centre=lambda x: x - x.mean(dim=1, keepdim=True)),
-        ),
-    ),
-    Mistake("the norm of x.T @ y is not squared: CKA is |x.T y|^2 / (|x.T x| |y.T y|).", (_wrong(power=1),)),
-    Mistake(
-        "the denominator lacks its square root: it is |x.T x| |y.T y|, norms that are not squared.",
-        (_wrong(root=False),),
-    ),
-    Mistake(
-        "this is another norm: Frobenius, the root of the sum of squares, which .norm() gives.",
-        (_wrong(norm="nuclear"), _wrong(norm="nuclear", power=1)),
-    ),
-    Mistake(
-        "every feature is standardised: CKA only centres; dividing by standard deviations undoes the weight of large "
-        "directions and the invariance to rotation.",
-        (
-            _wrong(centre=lambda x: (x - x.mean(dim=0)) / x.std(dim=0)),
-            _wrong(centre=lambda x: (x - x.mean(dim=0)) / x.std(dim=0, correction=0)),
-        ),
-    ),
-    Mistake(
-        "every sample is brought to length 1: CKA only centres.",
-        (_wrong(centre=lambda x: _columns(x) / _columns(x).norm(dim=1, keepdim=True)),),
-    ),
-    Mistake("the square root of CKA is returned.", (lambda x, y, d=False: linear_cka(x, y, d).sqrt(),)),
-)
-DEBIASED_MISTAKES = (
-    Mistake(
-        "this is plain CKA: either debiased is not used, or the diagonals, which the unbiased estimate leaves out, are "
-        "still in.",
-        (lambda x, y, d=False: linear_cka(x, y, False), partial(_kept, diagonal="on")),
-    ),
-    Mistake(
-        "only the numerator is debiased: all three of its terms are the unbiased estimate.",
-        (
-            lambda x, y, d=False: _linear_cka(x, y, True, own=False),
-            lambda x, y, d=False: len(x) * (len(x) - 3) * _linear_cka(x, y, True, own=False),
-        ),
-    ),
-    Mistake(
-        "the diagonals are left out, but the two corrections for the means are missing.",
-        (partial(_kept, diagonal="off only"),),
-    ),
-)
-
+from sslcourse.check.week11.cka_oracle import _columns
 
 # --- rsa
 
@@ -188,6 +42,12 @@ def _correlations(x: Tensor) -> Tensor:
 def _cosines(x: Tensor) -> Tensor:
     x = x / x.norm(dim=1, keepdim=True)
     return (x @ x.T).fill_diagonal_(1)
+
+
+def _kendall(u: Tensor, v: Tensor) -> Tensor:
+    order = torch.triu_indices(len(u), len(u), offset=1)
+    signs = [(d[order[0]] - d[order[1]]).sign() for d in (u, v)]
+    return (signs[0] * signs[1]).mean()
 
 
 def _rsa(
@@ -224,9 +84,25 @@ RSA_MISTAKES = (
     ),
     Mistake(
         "these are Euclidean distances: a dissimilarity is 1 minus Pearson's correlation of two samples.",
-        (partial(_rsa, table=lambda z: -torch.cdist(z, z)),),
+        tuple(partial(_rsa, table=lambda z, p=p: -torch.cdist(z, z, p=p)) for p in (2, 1)),
     ),
+    Mistake(
+        "the sign of the correlations is lost: samples that are opposite are the most dissimilar.",
+        (partial(_rsa, table=lambda z: _correlations(z).abs()), partial(_rsa, table=lambda z: _correlations(z) ** 2)),
+    ),
+    Mistake(
+        "these are covariances: Pearson's correlation divides by both standard deviations.",
+        (partial(_rsa, table=lambda z: torch.cov(z)),),
+    ),
+    Mistake(
+        "these are inner products: a dissimilarity is 1 minus Pearson's correlation of two samples.",
+        (partial(_rsa, table=lambda z: z @ z.T),),
+    ),
+    Mistake("it is Kendall's correlation at the end: Spearman's is asked for.", (partial(_rsa, last=_kendall),)),
     Mistake("the sign is wrong: equal representations give 1.", (lambda x, y: -rsa(x, y),)),
+    Mistake(
+        "it is a distance, one minus the correlation: equal representations give 1.", (lambda x, y: 1 - rsa(x, y),)
+    ),
 )
 
 
@@ -237,6 +113,10 @@ def procrustes(x: Tensor, y: Tensor) -> Tensor:
     """The orthogonal R with centred x R nearest to centred y: U V^T of x^T y = U S V^T (Schoenemann 1966)."""
     u, _, vh = torch.linalg.svd(_columns(x).T @ _columns(y))
     return u @ vh
+
+
+def _svd(x: Tensor, y: Tensor, centre=_columns) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.linalg.svd(centre(x).T @ centre(y))
 
 
 def without_reflection(x: Tensor, y: Tensor) -> Tensor:
@@ -252,7 +132,10 @@ PROCRUSTES_MISTAKES = {
         lambda x, y: procrustes(x, y).T,
     ),
     "nothing is centred: take the mean of each off first.": (
-        lambda x, y: torch.linalg.svd(x.T @ y)[0] @ torch.linalg.svd(x.T @ y)[2],
+        lambda x, y: _svd(x, y, lambda z: z)[0] @ _svd(x, y, lambda z: z)[2],
+    ),
+    "one mean is taken of all entries: every feature has a mean over the samples, dim=0.": (
+        lambda x, y: _svd(x, y, lambda z: z - z.mean())[0] @ _svd(x, y, lambda z: z - z.mean())[2],
     ),
     "reflections are excluded: R may have determinant -1 here.": (without_reflection,),
     "it is the least squares solution, which stretches: R is orthogonal, R^T R = 1.": (
@@ -260,9 +143,20 @@ PROCRUSTES_MISTAKES = {
         lambda x, y: torch.linalg.lstsq(x, y).solution,
     ),
     "the singular values are still in: leave them out, R = U V^T.": (lambda x, y: _columns(x).T @ _columns(y),),
-    "V is not transposed: torch.linalg.svd returns V^T, so R is U @ Vh.": (
-        lambda x, y: (
-            torch.linalg.svd(_columns(x).T @ _columns(y))[0] @ torch.linalg.svd(_columns(x).T @ _columns(y))[2].T
-        ),
+    "a scale is in it: leave the singular values out, R = U V^T.": (
+        lambda x, y: procrustes(x, y) * _svd(x, y)[1].sum() / _columns(x).square().sum(),
+        lambda x, y: procrustes(x, y) * _svd(x, y)[1].sum(),
+        lambda x, y: procrustes(x, y) * _columns(y).norm() / _columns(x).norm(),
     ),
+    "V is not transposed: torch.linalg.svd returns V^T, so R is U @ Vh.": (
+        lambda x, y: _svd(x, y)[0] @ _svd(x, y)[2].T,
+    ),
+    "U and V stand in the wrong order: R = U V^T.": (
+        lambda x, y: _svd(x, y)[2] @ _svd(x, y)[0],
+        lambda x, y: _svd(x, y)[2].T @ _svd(x, y)[0],
+    ),
+    "this is the Q of a QR decomposition, which is orthogonal and not the nearest: use the SVD.": (
+        lambda x, y: torch.linalg.qr(_columns(x).T @ _columns(y)).Q,
+    ),
+    "the sign is wrong: x R points away from y.": (lambda x, y: -procrustes(x, y),),
 }

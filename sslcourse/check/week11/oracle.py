@@ -1,9 +1,11 @@
-"""Week 11: relative representations and retrieval, one pair of samples at a time, as they are defined.
+"""Week 11: relative representations, one pair of samples at a time, as they are defined.
 
-References: Moschella et al. 2023, "Relative representations enable zero-shot latent space communication", eq. 1 and
-section 4.1 (cosine, Jaccard, MRR). The measures of alignment are in week11_alignment.py.
+Reference: Moschella et al. 2023, "Relative representations enable zero-shot latent space communication", eq. 1.
+Retrieval is in retrieval_oracle.py, the measures of alignment are in alignment_oracle.py.
 """
 
+import math
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -36,6 +38,18 @@ def _unit_columns(x: Tensor) -> Tensor:
 
 def _unit_at_once(x: Tensor) -> Tensor:
     return x / x.norm()
+
+
+def _squared(x: Tensor) -> Tensor:
+    return x / x.square().sum(dim=1, keepdim=True)
+
+
+def _manhattan(x: Tensor) -> Tensor:
+    return x / x.abs().sum(dim=1, keepdim=True)
+
+
+def _rows_centred(x: Tensor) -> Tensor:
+    return _unit(x - x.mean(dim=1, keepdim=True))
 
 
 def _relative(
@@ -78,6 +92,17 @@ def _wrong(**what) -> partial:
     return partial(_relative, **what)
 
 
+def _between(measure) -> Callable:
+    """relative with a function of samples and anchors, both centred where that is asked, in place of the cosine."""
+
+    def wrong(x: Tensor, anchors: Tensor, center: bool = False) -> Tensor:
+        mean = anchors.mean(dim=0) if center else 0
+        return measure(x - mean, anchors - mean)
+
+    return wrong
+
+
+ALWAYS = "it always centres: without center=True the vectors are taken as they are."
 RELATIVE_MISTAKES = {
     "nothing is normalised: a cosine divides by both lengths, that of the sample and that of the anchor.": (
         _wrong(lengths=(_as_is, _as_is)),
@@ -89,11 +114,42 @@ RELATIVE_MISTAKES = {
     "the normalisation runs over the samples: divide every row by its length (dim=1), not every column.": (
         _wrong(lengths=(_unit_columns, _unit_columns)),
     ),
+    "the lengths are squared: divide by the root of the sum of squares.": (_wrong(lengths=(_squared, _squared)),),
+    "the length is a sum of absolute values: a cosine divides by the root of the sum of squares.": (
+        _wrong(lengths=(_manhattan, _manhattan)),
+    ),
+    "every vector's own mean over the features is taken off, which makes Pearson's correlation: a cosine takes the "
+    "vectors as they are.": (_wrong(lengths=(_rows_centred, _rows_centred)),),
     "everything is divided by one number: every row has a length of its own.": (
         _wrong(lengths=(_unit_at_once, _unit_at_once)),
     ),
     "these are distances, one minus the cosine: a relative representation holds the cosines.": (
         _wrong(then=lambda s: 1 - s),
+    ),
+    "negative similarities are cut off at 0: a cosine runs from -1 to 1.": (_wrong(then=lambda s: s.clamp(min=0)),),
+    "the sign is lost: a cosine runs from -1 to 1, and opposite directions are not the same.": (
+        _wrong(then=torch.abs),
+        _wrong(then=torch.square),
+    ),
+    "the cosines are moved into [0, 1]: leave them as they are, from -1 to 1.": (_wrong(then=lambda s: (s + 1) / 2),),
+    "these are angles: leave out the arc cosine.": (
+        _wrong(then=torch.acos),
+        _wrong(then=lambda s: torch.acos(s) / math.pi),
+        _wrong(then=lambda s: 1 - torch.acos(s) / math.pi),
+    ),
+    "a softmax follows: a relative representation holds the cosines themselves.": (
+        _wrong(then=lambda s: s.softmax(dim=1)),
+        _wrong(then=lambda s: s.softmax(dim=0)),
+    ),
+    "the rows of the result are brought to length 1 once more: leave the cosines as they are.": (_wrong(then=_unit),),
+    "these are Euclidean distances: a relative representation holds cosines.": (
+        _between(torch.cdist),
+        _between(lambda x, a: -torch.cdist(x, a)),
+        _between(lambda x, a: torch.cdist(x, a).square()),
+        _between(lambda x, a: torch.cdist(_unit(x), _unit(a))),
+        _between(lambda x, a: (-torch.cdist(x, a).square()).exp()),
+        _between(lambda x, a: (-torch.cdist(x, a)).exp()),
+        _between(lambda x, a: 1 / (1 + torch.cdist(x, a))),
     ),
     "only the samples are centred: the anchors' mean is taken off the anchors themselves, too.": (
         _wrong(means="samples only"),
@@ -111,171 +167,15 @@ RELATIVE_MISTAKES = {
     "the argument center is not used: with center=True the anchors' mean is taken off both first.": (
         _wrong(means="none"),
     ),
-    "it always centres: without center=True the vectors are taken as they are.": (_wrong(means="always"),),
+    ALWAYS: (_wrong(means="always"),),
+    "center works the wrong way round: the mean is taken off where center is True, and only there.": (
+        lambda x, anchors, center=False: _relative(x, anchors, not center),
+    ),
     "it centres after normalising: take the mean off first, then divide by the lengths that are left.": (
         _wrong(means="late"),
     ),
     "the mean runs over the features: the anchors' mean is a vector, their average over dim=0.": (
         _wrong(means="rows"),
         _wrong(means="entries"),
-    ),
-}
-
-
-# --- retrieval
-
-
-def retrieval(a: Tensor, b: Tensor, k: int = 10) -> dict[str, float]:
-    n = len(a)
-    ranks, cosines, overlaps = [], [], []
-    for i in range(n):
-        similar = [float(cosine(a[i], b[j])) for j in range(n)]
-        ranks.append(1 + sum(s > similar[i] for s in similar))
-        cosines.append(similar[i])
-        near = [set(_neighbours(x, i, k)) for x in (a, b)]
-        overlaps.append(len(near[0] & near[1]) / len(near[0] | near[1]))
-    return {
-        "mrr": sum(1 / rank for rank in ranks) / n,
-        "top1": sum(rank == 1 for rank in ranks) / n,
-        "cosine": sum(cosines) / n,
-        "jaccard": sum(overlaps) / n,
-    }
-
-
-def _neighbours(x: Tensor, i: int, k: int) -> list[int]:
-    """The k samples nearest to sample i by cosine, itself left out."""
-    others = [j for j in range(len(x)) if j != i]
-    return sorted(others, key=lambda j: -float(cosine(x[i], x[j])))[:k]
-
-
-def _ranks(similarity: Tensor) -> Tensor:
-    return 1 + (similarity > similarity.diag()[:, None]).sum(dim=1).double()
-
-
-def _cosines(a: Tensor, b: Tensor) -> Tensor:
-    return _unit(a) @ _unit(b).T
-
-
-def _mean(x: Tensor) -> float:
-    return float(x.double().mean())
-
-
-def _euclidean(a: Tensor, b: Tensor) -> Tensor:
-    return -torch.cdist(a, b)
-
-
-def _cut(ranks: Tensor, k: int) -> Tensor:
-    return torch.where(ranks <= k, 1 / ranks, torch.zeros_like(ranks))
-
-
-MRR_MISTAKES = {
-    "the ranks count from 0: the best match has rank 1, and 1 / rank is then 1.": (
-        lambda a, b, k: _mean(1 / (_ranks(_cosines(a, b)) - 1)),
-        lambda a, b, k: _mean(1 / (_ranks(_cosines(a, b)) - 1).clamp(min=1)),
-        lambda a, b, k: _mean(1 / (_ranks(_cosines(a, b)) - 1).clamp(min=1e-12)),
-    ),
-    "the ranks count from 2: the best match has rank 1, and 1 / rank is then 1.": (
-        lambda a, b, k: _mean(1 / (_ranks(_cosines(a, b)) + 1)),
-    ),
-    "ranks beyond k count as nothing: the reciprocal rank is not cut off, k is for the neighbours alone.": (
-        lambda a, b, k: _mean(_cut(_ranks(_cosines(a, b)), k)),
-    ),
-    "it is one over the mean rank: take the reciprocal of every rank first, then the mean.": (
-        lambda a, b, k: 1 / _mean(_ranks(_cosines(a, b))),
-    ),
-    "it is the mean rank: take the mean of the reciprocals.": (lambda a, b, k: _mean(_ranks(_cosines(a, b))),),
-    "b asks and a answers: row i of a is the query, all rows of b are the candidates.": (
-        lambda a, b, k: _mean(1 / _ranks(_cosines(b, a))),
-    ),
-    "the vectors are not normalised: candidates are compared by cosine, so a long row of b has no advantage.": (
-        lambda a, b, k: _mean(1 / _ranks(a @ b.T)),
-        lambda a, b, k: _mean(1 / _ranks(_unit(a) @ b.T)),
-    ),
-    "candidates are compared by distance: use the cosine.": (lambda a, b, k: _mean(1 / _ranks(_euclidean(a, b))),),
-    "the ranks are reversed: rank 1 is the most similar row, so sort from high to low.": (
-        lambda a, b, k: _mean(1 / _ranks(-_cosines(a, b))),
-    ),
-}
-TOP1_MISTAKES = {
-    "the true row may be anywhere among the first k: top1 asks for rank 1.": (
-        lambda a, b, k: _mean(_ranks(_cosines(a, b)) <= k),
-    ),
-    "b asks and a answers: row i of a is the query, all rows of b are the candidates.": (
-        lambda a, b, k: _mean(_ranks(_cosines(b, a)) == 1),
-    ),
-    "the vectors are not normalised: candidates are compared by cosine.": (
-        lambda a, b, k: _mean(_ranks(a @ b.T) == 1),
-        lambda a, b, k: _mean(_ranks(_unit(a) @ b.T) == 1),
-    ),
-    "it is a number of rows: divide by N.": (lambda a, b, k: float((_ranks(_cosines(a, b)) == 1).sum()),),
-}
-COSINE_MISTAKES = {
-    "it is the mean over all pairs: only the true pairs count, row i of a with row i of b.": (
-        lambda a, b, k: _mean(_cosines(a, b)),
-    ),
-    "it is the mean of the best matches: the pairs are row i of a with row i of b, found or not.": (
-        lambda a, b, k: _mean(_cosines(a, b).amax(dim=1)),
-    ),
-    "it is the inner product: divide by both lengths.": (
-        lambda a, b, k: _mean((a * b).sum(dim=1)),
-        lambda a, b, k: _mean((_unit(a) * b).sum(dim=1)),
-        lambda a, b, k: _mean((a * _unit(b)).sum(dim=1)),
-    ),
-    "the true pairs are added up: take their mean.": (lambda a, b, k: float(_cosines(a, b).diag().sum()),),
-}
-
-
-def _overlap(
-    a: Tensor, b: Tensor, k: int, *, of=_cosines, alone: bool = True, across: bool = False, share=None
-) -> float:
-    """Mean overlap of neighbourhoods; alone: itself left out; across: both sets are places in the other space."""
-    pairs = ((a, b), (b, a)) if across else ((a, a), (b, b))
-    similar = [of(*pair) for pair in pairs]
-    if alone:
-        similar = [s.clone().fill_diagonal_(-torch.inf) for s in similar]
-    near = [s.topk(k, dim=1).indices for s in similar]
-    common = (near[0][:, :, None] == near[1][:, None, :]).flatten(1).sum(dim=1).double()
-    return _mean((share or (lambda c, k: c / (2 * k - c)))(common, k))
-
-
-def _over_all(a: Tensor, b: Tensor, k: int) -> float:
-    """Intersections and unions added up first, divided then."""
-    near = [_cosines(x, x).fill_diagonal_(-torch.inf).topk(k, dim=1).indices for x in (a, b)]
-    common = float((near[0][:, :, None] == near[1][:, None, :]).sum())
-    return common / (2 * k * len(a) - common)
-
-
-def _less_itself(c: Tensor, k: int) -> Tensor:
-    return (c - 1) / (2 * (k - 1) - (c - 1)) if k > 1 else 0 * c
-
-
-JACCARD_MISTAKES = {
-    "a point is counted as its own neighbour: it is the nearest to itself in both spaces, whatever they are like.": (
-        partial(_overlap, alone=False),
-        lambda a, b, k: _overlap(a, b, min(k + 1, len(a)), alone=False),
-    ),
-    "one neighbour is missing: with the point itself left out there are still k of them.": (
-        lambda a, b, k: _overlap(a, b, max(k - 1, 1)),
-        lambda a, b, k: _overlap(a, b, k, alone=False, share=_less_itself),
-    ),
-    "the intersection is divided by k: divide by the size of the union, 2k minus the intersection.": (
-        partial(_overlap, share=lambda c, k: c / k),
-    ),
-    "the intersection is divided by 2k: divide by the size of the union, 2k minus the intersection.": (
-        partial(_overlap, share=lambda c, k: c / (2 * k)),
-    ),
-    "neighbours are looked for in the other space: compare those of i within a with those of i within b.": (
-        partial(_overlap, across=True),
-        partial(_overlap, across=True, alone=False),
-    ),
-    "neighbours are the nearest by distance: use the cosine.": (partial(_overlap, of=_euclidean),),
-    "the vectors are not normalised: neighbours are the nearest by cosine.": (
-        partial(_overlap, of=lambda a, b: a @ b.T),
-    ),
-    "intersections and unions are added up before dividing: take the quotient for every point, then the mean.": (
-        _over_all,
-    ),
-    "these are the farthest: the neighbours have the largest cosines.": (
-        partial(_overlap, of=lambda a, b: -_cosines(a, b)),
     ),
 }

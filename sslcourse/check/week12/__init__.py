@@ -1,17 +1,21 @@
-"""Checks of week 12, protein language models. Definitions and mistakes: oracle.py, mutations_oracle.py."""
+"""Checks of week 12, protein language models. Definitions and mistakes: oracle.py, mutations_oracle.py.
 
-import math
+precision_at_l is examined in precision.py.
+"""
+
+import operator
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from sslcourse.check.compare import Mistake, agree, close, number, tensor
+from sslcourse.check.compare import Mistake, close, tensor
 from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
 from sslcourse.check.week12 import mutations_oracle as mutations
 from sslcourse.check.week12 import oracle
+from sslcourse.check.week12.precision import examine_precision
 
 __all__ = ["ContactHead", "apc", "attention_features", "categorical_jacobian", "masked_marginal", "parse_mutation"]
 __all__ += ["pool_residues", "precision_at_l", "report", "sweep", "symmetrize"]
@@ -55,9 +59,15 @@ def _fits(mistake: Mistake, cases: Sequence[tuple], came: Sequence[Tensor]) -> b
             wrong = [variant(*case) for case in cases]
         except (RuntimeError, IndexError, ValueError):
             continue
-        if all(w.shape == c.shape and _close(c, w) for c, w in zip(came, wrong, strict=True)):
+        if all(w.shape == c.shape and _alike(c, w) for c, w in zip(came, wrong, strict=True)):
             return True
     return False
+
+
+def _alike(came: Tensor, wrong: Tensor) -> bool:
+    """Equal, NaN at the same places included: a mistake may well give NaN."""
+    missing = wrong.isnan()
+    return bool((came.isnan() == missing).all()) and _close(came.masked_fill(missing, 0), wrong.masked_fill(missing, 0))
 
 
 # --- symmetrize, apc
@@ -70,16 +80,20 @@ def _matrices(x: Tensor) -> str:
 @exercise("week12")
 def symmetrize(student: Student) -> str:
     """symmetrize(x) = x + its transpose, on (..., L, L)."""
-    cases = [(student.uniform(5, 5),), (student.normal(3, 6, 6),), (student.uniform(2, 3, 4, 4),)]
-    _same(student, cases, oracle.symmetrize, oracle.SYMMETRIZE_MISTAKES, _matrices)
+    # Where all dimensions are equal, swapping the wrong ones gives wrong numbers, elsewhere an error of shapes.
+    for shapes in ([(5, 5), (4, 4, 4), (3, 3, 3, 3)], [(3, 6, 6), (2, 3, 4, 4), (2, 1, 1)]):
+        cases = [(student.normal(*shape),) for shape in shapes]
+        _same(student, cases, oracle.symmetrize, oracle.SYMMETRIZE_MISTAKES, _matrices)
     return "The sum of every matrix and its transpose, for one matrix and for batches."
 
 
 @exercise("week12")
 def apc(student: Student) -> str:
     """apc(x) = x - row sums * column sums / total on (..., L, L), the diagonal included (Dunn et al. 2008)."""
-    cases = [(student.uniform(5, 5) + 0.1,), (student.uniform(3, 6, 6) + 0.1,), (student.uniform(2, 2, 4, 4) + 0.1,)]
-    _same(student, cases, oracle.apc, oracle.APC_MISTAKES, _matrices)
+    for shapes in ([(5, 5), (4, 4, 4), (3, 3, 3, 3)], [(3, 6, 6), (2, 2, 4, 4), (1, 7, 7)]):
+        # Entries of either sign, totals far from 0; the last of the first three are negative nearly everywhere.
+        cases = [((0.7 - n) * (1 + 0.7 * student.normal(*shape)),) for n, shape in enumerate(shapes)]
+        _same(student, cases, oracle.apc, oracle.APC_MISTAKES, _matrices)
 
     # A product of two vectors is background and nothing else.
     background = torch.outer(student.uniform(5) + 0.1, student.uniform(5) + 0.1)
@@ -160,75 +174,29 @@ def ContactHead(student: Student) -> str:
 # --- precision_at_l
 
 
-def _pairs_in_range(scores, contacts, low=6, high=None, fraction=1.0) -> str:
-    upper = "" if high is None else f" to {high}"
-    return f"L = {len(scores)}, {int(contacts.triu(1).sum())} contacts, separation {low}{upper}, fraction {fraction:g}"
-
-
 @exercise("week12")
 def precision_at_l(student: Student) -> str:
     """precision_at_l(scores, contacts, min_separation=6, max_separation=None, fraction=1.0) -> float in [0, 1]."""
-    cases = []
-    for length, rest in (
-        (20, ()),
-        (31, (6, 11)),
-        (40, (12, 23)),
-        (40, (24, None)),
-        (26, (6, None, 0.2)),
-        (21, (3, None, 0.5)),
-        (9, (6, None, 1.0)),
-    ):
-        # Scores favour contacts, and pairs at the ends of the range: an end that is off shows.
-        half = (student.uniform(length, length) < 0.3).triu(1)
-        contacts = half | half.T | torch.eye(length, dtype=torch.bool)
-        noise = student.uniform(length, length).triu(1)
-        apart = (torch.arange(length)[:, None] - torch.arange(length)).abs()
-        low, high = (rest[0] if rest else 6), (rest[1] if len(rest) > 1 else None)
-        end = (apart == low) | (apart == low - 1) | (apart == (high or -1)) | (apart == (high or -2) + 1)
-        scores = noise + noise.T + 0.3 * contacts + 0.8 * end + (apart < low - 1)
-        cases.append((scores, contacts, *rest))
-    agree(
-        student,
-        cases,
-        oracle.precision_at_l,
-        oracle.PRECISION_MISTAKES,
-        words=_pairs_in_range,
-        hint="Count by hand: the pairs i < j in range, sorted by score, the first int(fraction * L) of them.",
-    )
-    perfect = cases[0][1].float() + 0.1 * cases[0][0] / cases[0][0].max()
-    agree(
-        student,
-        [(perfect, cases[0][1]), (perfect, cases[0][1], 6, None, 0.01)],
-        oracle.precision_at_l,
-        words=_pairs_in_range,
-    )
-
-    before = len(student._warned)
-    none = number(student(torch.rand(5, 5), torch.ones(5, 5, dtype=torch.bool)))
-    if not math.isnan(none):
-        raise Wrong(f"With 5 residues no pair is 6 apart and there is nothing to count: NaN, yours gives {none:.4g}.")
-    if len(student._warned) == before:
-        raise Wrong("It returns NaN without a word where no pair is in range: warn, with warnings.warn(...).")
-    del student._warned[before:]  # asked for, so not worth showing
-    return (
-        "Equal to a count by hand in three ranges and at three fractions; NaN with a warning where no pair is in range."
-    )
+    return examine_precision(student)
 
 
 # --- parse_mutation, masked_marginal
 
 _SEQUENCE = "MKTAYIAKQRQISFVKSHFSRQ"
+_LONG = _SEQUENCE * 6  # 132 residues
 
 
-def _refuses(student: Student, *case) -> bool:
-    """Whether the submission raises ValueError."""
+def _refusal(student: Student, *case) -> Exception | None:
+    """What the submission raises for bad input that the check passes on purpose; None where it accepts it."""
 
-    def attempt():
+    def attempt() -> Exception | None:
         try:
             student.submission(*case)
-        except ValueError:
-            return True
-        return False
+        except NotImplementedError:  # a blank, not a refusal
+            raise
+        except Exception as error:
+            return error
+        return None
 
     return student.run(attempt)
 
@@ -236,26 +204,42 @@ def _refuses(student: Student, *case) -> bool:
 @exercise("week12")
 def parse_mutation(student: Student) -> str:
     """parse_mutation("A23T", sequence) -> ("A", 22, "T"); ValueError for another wild type or position."""
-    for mutation, wanted in (("M1A", ("M", 0, "A")), ("Q22W", ("Q", 21, "W")), ("S13S", ("S", 12, "S"))):
-        came = student(mutation, _SEQUENCE)
-        if tuple(came) != wanted:
+    for mutation, wanted in (
+        ("M1A", ("M", 0, "A")),
+        ("Q22W", ("Q", 21, "W")),
+        ("S13S", ("S", 12, "S")),
+        ("H106R", ("H", 105, "R")),
+    ):
+        sequence = _LONG[: max(22, wanted[1] + 1)]
+        came = student(mutation, sequence)
+        if not isinstance(came, tuple | list) or tuple(came) != wanted:
             raise Wrong(f"Of {mutation} yours makes {came!r}, it should be {wanted!r}: the name counts from 1.")
-    for mutation, why in (("A1T", "the residue there is M"), ("M0A", "positions start at 1"), ("Q23W", "it has 22")):
-        if not _refuses(student, mutation, _SEQUENCE):
+    for mutation, why in (
+        ("A1T", "the residue there is M"),
+        ("M0A", "positions start at 1"),
+        ("Q23W", "the sequence has 22"),
+    ):
+        error = _refusal(student, mutation, _SEQUENCE)
+        if error is None:
             raise Wrong(f"It accepts {mutation} ({why}): raise a ValueError, else scores are silently those of others.")
+        if not isinstance(error, ValueError):
+            raise Wrong(
+                f"The check passed {mutation} on purpose ({why}), and it is refused, but with {type(error).__name__}: "
+                "raise a ValueError, which says what was wrong."
+            )
     return "1-based names to 0-based positions; another wild type and positions outside are refused."
 
 
 class _Model:
     """log_probs_at of a made-up model: every position has its own answer, which the residue there does not change."""
 
-    def __init__(self, student: Student):
-        self.table = student.normal(len(_SEQUENCE), 20)
-        self.context = 0.3 * student.normal(len(_SEQUENCE), 20)
+    def __init__(self, student: Student, length: int):
+        self.table = student.normal(length, 20)
+        self.context = 0.3 * student.normal(length, 20)
 
     def __call__(self, sequence: str, position: int) -> Tensor:
-        if not isinstance(sequence, str) or not isinstance(position, int) or not 0 <= position < len(sequence):
-            raise IndexError(f"log_probs_at takes a sequence and a position from 0 to {len(_SEQUENCE) - 1}")
+        if not isinstance(sequence, str) or not 0 <= operator.index(position) < len(sequence):
+            raise IndexError(f"log_probs_at takes a sequence and a position from 0 to {len(self.table) - 1}")
         logits = self.table[position].clone()
         for place, letter in enumerate(sequence):
             if place != position:  # masked
@@ -270,19 +254,23 @@ def _mutations(model, sequence: str, mutations: list[str]) -> str:
 @exercise("week12")
 def masked_marginal(student: Student) -> str:
     """masked_marginal(log_probs_at, sequence, mutations) -> (M,): log p(mutant) - log p(wild type), masked there."""
-    model = _Model(student)
+    model, long = _Model(student, len(_SEQUENCE)), _Model(student, len(_LONG))
     cases = [
         (model, _SEQUENCE, ["K2A", "Y5W", "S13T", "F19L"]),
         (model, _SEQUENCE, ["T3V"]),
-        (model, _SEQUENCE, ["A4C", "A4D"]),
+        (model, _SEQUENCE, ["A4C", "A4D", "S17R", "A4C"]),
+        (long, _LONG, ["H106R", "K16Y", "I12M"]),
     ]
     for case in cases:
         came = student(*case)
         if isinstance(came, list | tuple):
             raise Wrong(f"It returns a {type(came).__name__}, it should be a tensor (M,): torch.stack makes one.")
     _same(student, cases, mutations.masked_marginal, mutations.MARGINAL_MISTAKES, _mutations)
+    ends = [(model, _SEQUENCE, ["M1A", "Q22A"])]
+    _same(student, ends, mutations.masked_marginal, (), _mutations)
     for mutation in ("W2A", "K99A"):
-        if not _refuses(student, model, _SEQUENCE, [mutation]):
+        # Whatever is raised is a refusal, parse_mutation's or one of the student's own.
+        if _refusal(student, model, _SEQUENCE, [mutation]) is None:
             raise Wrong(f"It scores {mutation}, which does not fit the sequence: parse_mutation refuses such a name.")
     unchanged = student(model, _SEQUENCE, ["K2K"])
     if not close(unchanged, torch.zeros(1)):
@@ -296,21 +284,15 @@ def masked_marginal(student: Student) -> str:
 @exercise("week12")
 def pool_residues(student: Student) -> str:
     """pool_residues(hidden (N, T, D), mask (N, T)) -> (N, D): the mean over positions whose mask is 1."""
-    hidden = student.normal(3, 6, 4) + 1
-    mask = torch.tensor([[0, 1, 1, 1, 1, 0], [0, 1, 1, 0, 0, 0], [0, 1, 0, 0, 0, 0]])
-    wanted = torch.stack([h[m.bool()].mean(dim=0) for h, m in zip(hidden, mask, strict=True)])
+    hidden = student.normal(4, 7, 5) + 1
+    mask = torch.tensor([[0, 1, 1, 1, 1, 1, 0], [0, 1, 1, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0, 0], [0, 1, 0, 1, 1, 0, 0]])
     for kind in (mask, mask.bool(), mask.float()):
-        came = tensor(student(hidden, kind), (3, 4), "It returns")
-        if close(came, wanted):
-            continue
-        if close(came, hidden.mean(dim=1)):
-            raise Wrong("Padding and special tokens are averaged in: only positions whose mask is 1 count.")
-        if close(came, (hidden * mask[..., None]).mean(dim=1)):
-            raise Wrong("It divides by the number of positions: divide by the number of residues, the sum of the mask.")
-        if close(came, torch.stack([h[~m.bool()].mean(dim=0) for h, m in zip(hidden, mask, strict=True)])):
-            raise Wrong("The mask is read the other way round: 1 marks a residue.")
-        raise Wrong("It is not the mean over the positions whose mask is 1.")
+        _same(student, [(hidden, kind)], mutations.pool_residues, mutations.POOL_MISTAKES, _features)
     return "The mean over residues, whatever stands in the padding."
+
+
+def _features(hidden: Tensor, mask: Tensor) -> str:
+    return f"features {tuple(hidden.shape)} with a mask of {str(mask.dtype).removeprefix('torch.')}"
 
 
 # --- categorical_jacobian

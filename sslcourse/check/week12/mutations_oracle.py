@@ -1,4 +1,4 @@
-"""Week 12, mutations: masked marginals and the categorical Jacobian, one entry at a time, as the papers write them.
+"""Week 12, mutations: masked marginals, pooling, the categorical Jacobian, one entry at a time, as papers write them.
 
 References: Meier et al. 2021, "Language models enable zero-shot prediction of the effects of mutations on protein
 function" (masked marginals); Zhang et al. 2024, "Protein language models learn evolutionary statistics of interacting
@@ -30,15 +30,39 @@ def masked_marginal(log_probs_at, sequence: str, mutations: list[str]) -> Tensor
 
 
 def _marginal(
-    log_probs_at, sequence, mutations, *, shift=0, order=AMINO_ACIDS, value=lambda x: x, wild_sign=-1, sign=1, only=None
+    log_probs_at,
+    sequence,
+    mutations,
+    *,
+    shift=0,
+    order=AMINO_ACIDS,
+    value=lambda x: x,
+    wild_sign=-1,
+    sign=1,
+    only=None,
+    digits=None,
 ) -> Tensor:
     """masked_marginal with something wrong; right with the defaults. only: the mutation whose place serves for all."""
     scores = []
     for mutation in mutations:
-        place = int((mutation if only is None else mutations[only])[1:-1]) - 1 + shift
+        place = int((mutation if only is None else mutations[only])[1:-1][:digits]) - 1 + shift
         log_p = value(log_probs_at(sequence, place % len(sequence)))
         scores.append(sign * (log_p[order.index(mutation[-1])] + wild_sign * log_p[order.index(mutation[0])]))
     return torch.stack(scores)
+
+
+def _one_after_another(log_probs_at, sequence: str, mutations: list[str]) -> Tensor:
+    scores = []
+    for mutation in mutations:
+        scores.append(masked_marginal(log_probs_at, sequence, [mutation])[0])
+        place = int(mutation[1:-1]) - 1
+        sequence = sequence[:place] + mutation[-1] + sequence[place + 1 :]
+    return torch.stack(scores)
+
+
+def _against(log_probs_at, sequence: str, mutations: list[str], of) -> Tensor:
+    rows = [log_probs_at(sequence, int(m[1:-1]) - 1) for m in mutations]
+    return torch.stack([row[AMINO_ACIDS.index(m[-1])] - of(row) for row, m in zip(rows, mutations, strict=True)])
 
 
 MARGINAL_MISTAKES = (
@@ -52,7 +76,43 @@ MARGINAL_MISTAKES = (
     ),
     Mistake(
         "another position is masked than that of the mutation: every mutation asks log_probs_at for its own.",
-        (partial(_marginal, only=0), partial(_marginal, only=-1)),
+        (
+            partial(_marginal, only=0),
+            partial(_marginal, only=-1),
+            lambda f, s, mutations: masked_marginal(lambda sequence, _: f(sequence, 0), s, mutations),
+        ),
+    ),
+    Mistake(
+        "only some digits of the position are read: it is all that stands between the two letters, mutation[1:-1].",
+        (partial(_marginal, digits=1), partial(_marginal, digits=2), partial(_marginal, digits=-1)),
+    ),
+    Mistake(
+        "mutations pile up: each of them is made in the wild type, alone.",
+        (_one_after_another,),
+    ),
+    Mistake(
+        "the mutant is compared with the most likely amino acid: compare it with the wild type.",
+        (lambda f, s, mutations: _against(f, s, mutations, lambda log_p: log_p.max()),),
+    ),
+    Mistake(
+        "the mutant is compared with the mean over amino acids: compare it with the wild type.",
+        (lambda f, s, mutations: _against(f, s, mutations, lambda log_p: log_p.mean()),),
+    ),
+    Mistake(
+        "the ratio of the probabilities is returned: leave it as a difference of logarithms, without exp.",
+        (lambda *case: masked_marginal(*case).exp(),),
+    ),
+    Mistake(
+        "the logarithms are divided: a difference of logarithms is the logarithm of the ratio.",
+        (lambda *case: _marginal(*case, wild_sign=0) / (_marginal(*case, wild_sign=0) - masked_marginal(*case)),),
+    ),
+    Mistake("the sign is lost: negative where a mutation harms.", (lambda *case: masked_marginal(*case).abs(),)),
+    Mistake(
+        "the scores are averaged over the mutations, or their mean is taken off: every mutation has its own.",
+        (
+            lambda *case: masked_marginal(*case) / len(case[2]),
+            lambda *case: masked_marginal(*case) - masked_marginal(*case).mean(),
+        ),
     ),
     Mistake("the wild type is left out: subtract its log probability.", (partial(_marginal, wild_sign=0),)),
     Mistake("the two are added: log p(mutant) minus log p(wild type).", (partial(_marginal, wild_sign=1),)),
@@ -72,6 +132,56 @@ MARGINAL_MISTAKES = (
 )
 
 
+# --- pool_residues
+
+
+def pool_residues(hidden: Tensor, mask: Tensor) -> Tensor:
+    """The mean over the positions whose mask is 1."""
+    return torch.stack(
+        [_mean_of([h for h, m in zip(*row, strict=True) if m]) for row in zip(hidden, mask, strict=True)]
+    )
+
+
+def _mean_of(vectors: list[Tensor]) -> Tensor:
+    return sum(vectors) / len(vectors)
+
+
+def _first(hidden: Tensor, mask: Tensor, skip: int = 0) -> Tensor:
+    counts = mask.sum(dim=1).long().tolist()
+    return torch.stack([h[skip : skip + n].mean(dim=0) for h, n in zip(hidden, counts, strict=True)])
+
+
+POOL_MISTAKES = (
+    Mistake(
+        "padding and special tokens are averaged in: only positions whose mask is 1 count.",
+        (lambda h, m: h.mean(dim=1), lambda h, m: h[:, 1:-1].mean(dim=1), lambda h, m: h[:, 1:].mean(dim=1)),
+    ),
+    Mistake(
+        "it divides by the number of positions: divide by the number of residues, the sum of the mask.",
+        (lambda h, m: (h * m[..., None]).mean(dim=1),),
+    ),
+    Mistake(
+        "it divides by the number of all residues of the batch: every protein has its own.",
+        (lambda h, m: (h * m[..., None]).sum(dim=1) / m.sum(),),
+    ),
+    Mistake("the mask is read the other way round: 1 marks a residue.", (lambda h, m: pool_residues(h, m == 0),)),
+    Mistake("the residues are added up: divide by their number.", (lambda h, m: (h * m[..., None]).sum(dim=1),)),
+    Mistake(
+        "the first positions are averaged, as many as there are residues: the mask says which ones they are.",
+        (_first, lambda h, m: _first(h, m, 1)),
+    ),
+    Mistake("the first token is taken: average over the residues.", (lambda h, m: h[:, 0], lambda h, m: h[:, 1])),
+    Mistake(
+        "the maximum is taken: average over the residues.",
+        (
+            lambda h, m: torch.where(m[..., None] > 0, h, -torch.inf).amax(dim=1),
+            lambda h, m: (h * m[..., None]).amax(dim=1),
+            lambda h, m: h.amax(dim=1),
+        ),
+    ),
+)
+
+
 # --- categorical_jacobian
 
 
@@ -82,6 +192,20 @@ def categorical_jacobian(model, sequence: str) -> Tensor:
     for i in range(len(sequence)):
         for a in AMINO_ACIDS:
             rows.append(model([sequence[:i] + a + sequence[i + 1 :]])[0] - before)
+    return torch.stack(rows).reshape(len(sequence), 20, *before.shape)
+
+
+def _centred(model, sequence: str, dim) -> Tensor:
+    jacobian = categorical_jacobian(model, sequence)
+    return jacobian - jacobian.mean(dim, keepdim=True)
+
+
+def _piled_up(model, sequence: str) -> Tensor:
+    before, rows = model([sequence])[0], []
+    for i in range(len(sequence)):
+        for a in AMINO_ACIDS:
+            sequence = sequence[:i] + a + sequence[i + 1 :]
+            rows.append(model([sequence])[0] - before)
     return torch.stack(rows).reshape(len(sequence), 20, *before.shape)
 
 
@@ -101,5 +225,14 @@ JACOBIAN_MISTAKES = (
             lambda m, s: categorical_jacobian(lambda x: m(x).softmax(-1), s),
             lambda m, s: categorical_jacobian(lambda x: m(x).log_softmax(-1), s),
         ),
+    ),
+    Mistake("the sign is lost: a logit may fall.", (lambda m, s: categorical_jacobian(m, s).abs(),)),
+    Mistake(
+        "a mean is taken off: the notebook centres later.",
+        tuple(partial(_centred, dim=dim) for dim in (1, 3, (1, 3))),
+    ),
+    Mistake(
+        "mutations pile up: each of them is made in the sequence itself, alone.",
+        (_piled_up,),
     ),
 )

@@ -1,11 +1,10 @@
-"""Week 12, contacts: from attention to precision at L, one entry at a time, as the papers write them.
+"""Week 12, contacts: from attention to features, one entry at a time, as the papers write them.
 
 References: Dunn et al. 2008, "Mutual information without the influence of phylogeny or entropy dramatically improves
 residue contact prediction" (APC); Rao et al. 2021, "Transformer protein language models are unsupervised structure
-learners" (features, precision).
+learners" (features).
 """
 
-import math
 from functools import partial
 
 import torch
@@ -37,7 +36,12 @@ SYMMETRIZE_MISTAKES = (
     Mistake("the transpose is subtracted: add it.", (lambda x: x - x.transpose(-1, -2),)),
     Mistake(
         "other dimensions than the last two are transposed: use x.transpose(-1, -2).",
-        (lambda x: x + x.permute(*reversed(range(x.dim()))), lambda x: x + x.transpose(0, 1)),
+        (
+            lambda x: x + x.permute(*reversed(range(x.dim()))),
+            lambda x: x + x.transpose(0, 1),
+            lambda x: x + x.transpose(0, -1),
+            lambda x: x + x.transpose(-3, -1) if x.dim() > 2 else symmetrize(x),
+        ),
     ),
     Mistake("the matrices are multiplied: the sum x + its transpose is wanted.", (lambda x: x @ x.transpose(-1, -2),)),
     Mistake(
@@ -45,6 +49,20 @@ SYMMETRIZE_MISTAKES = (
         (lambda x: x.triu() + x.triu(1).transpose(-1, -2), lambda x: x.tril() + x.tril(-1).transpose(-1, -2)),
     ),
     Mistake("the transpose alone is returned: add x to it.", (lambda x: x.transpose(-1, -2),)),
+    Mistake("x alone is returned: add its transpose.", (lambda x: x,)),
+    Mistake("x is added to itself: add its transpose.", (lambda x: 2 * x,)),
+    Mistake(
+        "the larger or smaller of the two entries is taken: add them.",
+        (lambda x: torch.maximum(x, x.transpose(-1, -2)), lambda x: torch.minimum(x, x.transpose(-1, -2))),
+    ),
+    Mistake(
+        "x is turned over, not transposed: .flip reverses an axis, .transpose swaps two.",
+        (lambda x: x + x.flip(-1), lambda x: x + x.flip(-2), lambda x: x + x.flip((-1, -2))),
+    ),
+    Mistake(
+        "the diagonal is counted once: x plus its transpose doubles it.",
+        (lambda x: x + x.transpose(-1, -2) - torch.diag_embed(x.diagonal(dim1=-2, dim2=-1)),),
+    ),
 )
 
 
@@ -105,6 +123,36 @@ APC_MISTAKES = (
         "the correction is additive (row mean + column mean - mean of all): the average product is wanted.",
         (lambda x: x - x.mean(-1, keepdim=True) - x.mean(-2, keepdim=True) + x.mean((-1, -2), keepdim=True),),
     ),
+    Mistake(
+        "a mean is taken off: the average product, rows x columns / total, is wanted.",
+        (
+            lambda x: x - x.mean((-1, -2), keepdim=True),
+            lambda x: x - x.mean(),
+            lambda x: x - x.mean(-1, keepdim=True),
+            lambda x: x - x.mean(-2, keepdim=True),
+        ),
+    ),
+    Mistake("negative values are cut off at 0: what is left has either sign.", (lambda x: _apc(x).clamp(min=0),)),
+    Mistake("the sign is lost: what is left has either sign.", (lambda x: _apc(x).abs(),)),
+    Mistake("the diagonal of the result is set to 0: leave it as it is.", (lambda x: _off(_apc(x)),)),
+    Mistake(
+        "other dimensions than the last two are summed over: sum over dim=-1 and over dim=-2.",
+        (partial(_apc, rows=1, columns=0), lambda x: x - x.sum(0, True) * x.sum(1, True) / x.sum()),
+    ),
+    Mistake(
+        "the sums lose a dimension and are multiplied place by place: keepdim=True makes a column and a row.",
+        (
+            lambda x: x - x.sum(-1) * x.sum(-2) / x.sum((-1, -2)),
+            lambda x: x - x.sum(-1) * x.sum(-2) / x.sum((-1, -2), keepdim=True),
+            lambda x: x - (x.sum(-1) * x.sum(-2)).unsqueeze(-2) / x.sum((-1, -2), keepdim=True),
+            lambda x: x - (x.sum(-1) * x.sum(-2)).unsqueeze(-1) / x.sum((-1, -2), keepdim=True),
+        ),
+    ),
+    Mistake("it is divided by the correction: subtract it.", (lambda x: x / (x - _apc(x)),)),
+    Mistake(
+        "the matrix is symmetrised first: apc takes it as it is.",
+        (lambda x: _apc(_symmetric(x)), lambda x: _apc(_symmetric(x) / 2)),
+    ),
 )
 
 
@@ -140,6 +188,22 @@ def _features(attentions, *, steps, first=1, last=1, order="layers") -> Tensor:
 
 def _symmetric(x: Tensor) -> Tensor:
     return x + x.transpose(-1, -2)
+
+
+def _maps_first(attentions) -> Tensor:
+    """(channels, L, L), as they are before the channels are moved back."""
+    return _features(attentions, steps=("cut", _symmetric, _apc)).permute(2, 0, 1)
+
+
+def _as_features(attentions) -> tuple[int, int, int]:
+    length = attentions[0].shape[-1] - 2
+    return length, length, len(attentions) * attentions[0].shape[1]
+
+
+def _corrected_together(attentions) -> Tensor:
+    x = _features(attentions, steps=("cut", _symmetric))
+    summed = x.sum(dim=2)
+    return x - (summed - _apc(summed))[:, :, None] / x.shape[2]
 
 
 def _rows_sum_to_one(x: Tensor) -> Tensor:
@@ -180,95 +244,47 @@ FEATURES_MISTAKES = (
         "the rows are made to sum to 1 again after the cut: leave the weights as they are.",
         (partial(_features, steps=("cut", _rows_sum_to_one, _symmetric, _apc)),),
     ),
-)
-
-
-# --- precision_at_l
-
-
-def precision_at_l(scores, contacts, min_separation=6, max_separation=None, fraction=1.0) -> float:
-    """Of the best int(fraction * L) pairs in range, each once, the share that touches."""
-    length = len(scores)
-    pairs = []
-    for i in range(length):
-        for j in range(i + 1, length):
-            if j - i >= min_separation and (max_separation is None or j - i <= max_separation):
-                pairs.append((float(scores[i][j]), bool(contacts[i][j])))
-    if not pairs:
-        return math.nan
-    best = sorted(pairs, reverse=True)[: max(1, int(fraction * length))]
-    return sum(touch for _, touch in best) / len(best)
-
-
-def _precision(
-    scores,
-    contacts,
-    min_separation=6,
-    max_separation=None,
-    fraction=1.0,
-    *,
-    pairs="once",
-    low=0,
-    high=0,
-    count="length",
-    over="taken",
-    descending=True,
-) -> float:
-    """precision_at_l with something wrong; right with the defaults. low, high: how far the ends are off."""
-    n = len(scores)
-    i, j = torch.meshgrid(torch.arange(n), torch.arange(n), indexing="ij")
-    apart = j - i if pairs == "once" else (j - i).abs()
-    kept = apart >= max(min_separation + low, 1 if pairs == "once" else 0)
-    if max_separation is not None and high is not None:
-        kept &= apart <= max_separation + high
-    if not kept.any():
-        return math.nan
-    touch = contacts[kept].bool()
-    taken = {
-        "length": int(fraction * n),
-        "contacts": int(fraction * touch.sum() / (1 if pairs == "once" else 2)),
-        "all contacts": int(fraction * contacts.bool().triu(1).sum()),
-        "whole length": n,
-        "up": math.ceil(fraction * n),
-        "pairs": int(fraction * len(touch)),
-        "twice": int(2 * fraction * n),
-    }[count]
-    best = scores[kept].argsort(descending=descending)[: max(1, taken)]
-    hits = touch[best].sum().item()
-    return hits / {"taken": len(best), "contacts": touch.sum().item() or 1, "asked": max(1, taken)}[over]
-
-
-PRECISION_MISTAKES = (
     Mistake(
-        "every pair counts twice, as (i, j) and (j, i): only i < j is a pair.",
-        (partial(_precision, pairs="twice"),),
+        "the dimensions are reshaped, which mixes channels and residues: permute(1, 2, 0) moves the channels back.",
+        (lambda attentions: _maps_first(attentions).reshape(_as_features(attentions)),),
     ),
     Mistake(
-        "the separation is off by one: pairs with j - i equal to min_separation and to max_separation count too.",
-        (partial(_precision, low=1), partial(_precision, high=-1), partial(_precision, low=1, high=-1)),
+        "the average product is taken over all channels at once: every map is corrected by its own sums.",
+        (partial(_features, steps=("cut", _symmetric, partial(_apc, total="all"))), _corrected_together),
     ),
     Mistake(
-        "the separation is off by one: a pair nearer than min_separation is counted.",
-        (partial(_precision, low=-1),),
-    ),
-    Mistake("min_separation is not used: neighbours in the chain touch anyway.", (partial(_precision, low=-99),)),
-    Mistake("max_separation is not used.", (partial(_precision, high=None),)),
-    Mistake(
-        "L is taken as the number of contacts: it is the length of the protein.",
-        (partial(_precision, count="contacts"), partial(_precision, count="all contacts")),
-    ),
-    Mistake("fraction is not used: int(fraction * L) pairs are taken.", (partial(_precision, count="whole length"),)),
-    Mistake("fraction * L is rounded up: int(fraction * L) rounds down.", (partial(_precision, count="up"),)),
-    Mistake("fraction is taken of all pairs: it is a fraction of L.", (partial(_precision, count="pairs"),)),
-    Mistake(
-        "the hits are divided by the number of contacts, which is recall: divide by the number of pairs taken.",
-        (partial(_precision, over="contacts"),),
+        "the correction runs over other dimensions than the two of the residues.",
+        (
+            lambda attentions: _apc(_features(attentions, steps=("cut", _symmetric))),
+            lambda attentions: _apc(_features(attentions, steps=("cut", _symmetric)), rows=1, columns=0),
+        ),
     ),
     Mistake(
-        "where there are fewer pairs than asked for, the hits are divided by those asked for: divide by those taken.",
-        (partial(_precision, over="asked"),),
+        "the attentions are neither symmetrised nor corrected.",
+        (partial(_features, steps=("cut",)),),
     ),
     Mistake(
-        "the lowest scores are taken: the highest are the predicted contacts.", (partial(_precision, descending=False),)
+        "the larger of the two directions is taken: add them.",
+        (partial(_features, steps=("cut", lambda x: torch.maximum(x, x.transpose(-1, -2)), _apc)),),
+    ),
+    Mistake(
+        "logarithms are taken first: the attention weights are used as they are.",
+        (partial(_features, steps=("cut", torch.log, _symmetric, _apc)),),
+    ),
+    Mistake(
+        "the diagonal is set to 0: leave it as it is.",
+        (
+            partial(_features, steps=("cut", _symmetric, _apc, _off)),
+            partial(_features, steps=("cut", _off, _symmetric, _apc)),
+            partial(_features, steps=("cut", _symmetric, _off, _apc)),
+        ),
+    ),
+    Mistake(
+        "negative values are cut off at 0: what the correction leaves has either sign.",
+        (partial(_features, steps=("cut", _symmetric, _apc, torch.relu)),),
+    ),
+    Mistake(
+        "the layers come in the wrong order: those of layer 0 are first.",
+        (lambda attentions: attention_features(attentions[::-1]),),
     ),
 )
