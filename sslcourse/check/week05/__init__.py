@@ -12,9 +12,10 @@ from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
 from sslcourse.check.week05 import oracle
 from sslcourse.check.week05.matching import examine_matching
+from sslcourse.check.week05.step import examine_step
 
-__all__ = ["Queue", "cluster_accuracy", "info_nce", "mine_neighbours", "pmi_loss", "report", "scan_loss", "sweep"]
-__all__ += ["update_ema", "update_marginal"]
+__all__ = ["Queue", "cluster_accuracy", "info_nce", "mine_neighbours", "moco_step", "pmi_loss", "report", "scan_loss"]
+__all__ += ["sweep", "update_ema", "update_marginal"]
 
 
 # --- update_ema
@@ -218,6 +219,15 @@ def info_nce(student: Student) -> str:
         if x.grad is not None and x.grad.any():
             raise Wrong(f"The value is right, but a gradient reaches {name}: keys are targets, detach them.")
     return "Equal to the definition at four temperatures; equal embeddings give ln(K+1); gradients reach q only."
+
+
+# --- moco_step
+
+
+@exercise("week05")
+def moco_step(student: Student) -> str:
+    """moco_step(query, key, queue, update, view0, view1, momentum, temperature) -> loss (He et al., algorithm 1)."""
+    return examine_step(student)
 
 
 # --- mine_neighbours

@@ -12,9 +12,10 @@ from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
 from sslcourse.check.week07 import oracle
 from sslcourse.check.week07.given import cosine_schedule, knn_accuracy, multi_crop
+from sslcourse.check.week07.step import examine_step
 
-__all__ = ["DINOHead", "DINOLoss", "byol_loss", "collapse_report", "cosine_schedule", "knn_accuracy", "multi_crop"]
-__all__ += ["report", "sweep"]
+__all__ = ["DINOHead", "DINOLoss", "byol_loss", "collapse_report", "cosine_schedule", "dino_step", "knn_accuracy"]
+__all__ += ["multi_crop", "report", "sweep"]
 
 
 # --- DINOHead
@@ -252,6 +253,15 @@ def _gradients_of_the_loss(student: Student) -> None:
     for i, (gradient, right) in enumerate(zip(came, wanted, strict=False)):
         if gradient is None or not close(gradient / right.abs().max(), right / right.abs().max(), 1e-3):
             raise Wrong(f"The value is right, but the gradient for the student's view {i} is not: is a part detached?")
+
+
+# --- dino_step
+
+
+@exercise("week07")
+def dino_step(student: Student) -> str:
+    """dino_step(student, teacher, loss, update, crops, momentum) -> loss (Caron et al. 2021, algorithm 1)."""
+    return examine_step(student)
 
 
 # --- collapse_report
