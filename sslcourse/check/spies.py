@@ -83,7 +83,8 @@ class Update:
     def __call__(self, loss: object) -> None:
         parameters = [*self.trained.parameters(), *self.other.parameters()]
         by_hand = any(parameter.grad is not None for parameter in parameters)
-        if isinstance(loss, Tensor) and loss.requires_grad and loss.shape == () and not by_hand:
+        first = not any(isinstance(event, Updated) for event in self.log)
+        if isinstance(loss, Tensor) and loss.requires_grad and loss.shape == () and first and not by_hand:
             loss.backward()
         gradients = [parameter.grad for parameter in self.trained.parameters()]
         strangers = any(p.grad is not None and bool(p.grad.any()) for p in self.other.parameters())
@@ -97,7 +98,7 @@ class Update:
 
 
 def the_update(log: Log, where: str) -> Updated:
-    """The one update of a step, with a loss that can be learnt from; Wrong for anything else."""
+    """The one update of a step, with a scalar; Wrong for anything else."""
     updates = [event for event in log if isinstance(event, Updated)]
     if not updates:
         raise Wrong(f"{where} update(loss) is never called: nothing is learnt.")
@@ -110,9 +111,12 @@ def the_update(log: Log, where: str) -> Updated:
         raise Wrong(f"{where} update is given something of type {type(loss).__name__}: give it the loss as a tensor.")
     if loss.shape != ():
         raise Wrong(f"{where} update is given a tensor of shape {tuple(loss.shape)}: the loss is a scalar.")
-    if not loss.requires_grad:
-        raise Wrong(f"{where} the loss carries no gradient: only what the slow network does belongs under no_grad.")
     return updates[0]
+
+
+def must_learn(updated: Updated, where: str) -> None:
+    if not updated.loss.requires_grad:
+        raise Wrong(f"{where} the loss carries no gradient: only what the slow network does belongs under no_grad.")
 
 
 def gradients_right(updated: Updated, wanted: Sequence[Tensor], where: str, who: str) -> None:

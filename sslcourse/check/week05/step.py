@@ -70,6 +70,7 @@ def _judge(step, log, views, before, parts, momentum, temperature) -> None:
         )
     q, k = asked.out.detach(), made.out.detach()
     _loss_right(step, log, updated, q, k, held, temperature)
+    spies.must_learn(updated, step)
     if updated.strangers:
         raise Wrong(f"{step} a gradient reaches the key encoder: make the keys under torch.no_grad().")
 
@@ -134,7 +135,7 @@ def _loss_right(step: str, log: spies.Log, updated, q: Tensor, k: Tensor, held: 
             f"negatives. {ORDER}"
         )
     readings = [
-        (lambda: oracle.info_nce(k, q, held, temperature), "q and k are swapped in the loss: info_nce(q, k, ...)."),
+        (lambda: oracle.info_nce(k, q, held, temperature), "q and k are swapped in the loss."),
         (lambda: oracle.info_nce(q, k, k, temperature), "the negatives are the new keys: they are queue.keys."),
         (lambda: oracle.info_nce(q, k, torch.cat([k, held]), temperature),
          "the new keys are among the negatives: these are queue.keys as they are."),
@@ -145,7 +146,7 @@ def _loss_right(step: str, log: spies.Log, updated, q: Tensor, k: Tensor, held: 
     readings += [
         (lambda wrong=wrong: wrong(q, k, held, temperature), mistake.sentence)
         for mistake in oracle.INFO_NCE_MISTAKES
-        if "temperature is not used" not in mistake.sentence
+        if "temperature is not used" not in mistake.sentence and "compared with k" not in mistake.sentence
         for wrong in mistake.variants
         if len(q) <= 1 + len(held) or "own number" not in mistake.sentence
     ]
@@ -169,7 +170,7 @@ def _enqueued(step: str, given: list, q: Tensor, k: Tensor, later: Tensor) -> No
             why = "it looks as if the queue is fed with queries: what joins it are the keys."
         elif close(oracle.unit(keys.detach()), oracle.unit(later)):
             why = "it looks as if the keys are made again with the moved key encoder: " + why
-        elif len(k) > 1 and close(oracle.unit(keys.detach()), torch.nn.functional.normalize(k, dim=0)):
+        elif len(k) > 1 and close(oracle.unit(keys.detach()), oracle.unit(k / k.norm(dim=0))):
             why = "it looks as if they are normalised over the batch, dim=0: a key is a row."
         raise Wrong(f"{step} what joins the queue is not what it should be: {why}")
     if keys.requires_grad:

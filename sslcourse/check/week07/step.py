@@ -38,7 +38,12 @@ class SpyLoss(nn.Module):
             ]
             self.center = 0.5 * self.center + 0.5 * torch.cat(targets).detach().mean(dim=0)
             return torch.stack(pairs).mean()
-        except (TypeError, RuntimeError, ValueError):  # lists that fit nothing: what is wrong with them is said later
+        except (
+            TypeError,
+            RuntimeError,
+            ValueError,
+            IndexError,
+        ):  # lists that fit nothing: what is wrong with them is said later
             return sum((view.sum() for view in _tensors(student_views)), torch.zeros((), requires_grad=True))
 
 
@@ -93,6 +98,7 @@ def _judge(step: str, log: spies.Log, crops: list[Tensor], before: tuple, parts:
     if any(not spies.same(event.weights, student_was) for event in passes if event.who == "student"):
         raise Wrong(f"{step} the student answers after the update: the loss needs its answers before.")
     answers, targets = _views(step, asked[0], passes, crops)
+    spies.must_learn(updated, step)
     moved = 0.5 * center + 0.5 * torch.cat(targets).detach().mean(dim=0)
     if not close(loss.center, moved):
         raise Wrong(f"{step} the centre is not where the loss left it: the loss moves its centre itself.")
@@ -200,7 +206,7 @@ def _misfit(came: list[Tensor], right: list[Tensor], who: str, answers: list[Ten
         if len(came) != len(right):
             return f"the {who}'s list holds {len(came)} views, it should hold {len(right)}."
         return f"the {who}'s views are out of order: {ORDER}"
-    if any(view.dim() == 2 and len(view) == n and view.shape[1] < k for view in came):
+    if any(view.dim() == 2 and view.shape[1] < k for view in came):
         return f"the {who}'s views are cut along the outputs: chunk and split run over images, dim=0."
     if all(view.shape == (n, k) for view in came) and len(came) == len(right):
         rows = torch.cat(right)
