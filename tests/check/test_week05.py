@@ -211,7 +211,7 @@ def squared_momentum(student, teacher, momentum):
         (replaced, "replaces the teacher's parameters"),
         (in_the_graph, "in-place"),  # torch's own words, or those of the check
         (both_move, "changes the student"),
-        (copied, "it should be"),
+        (copied, "become a copy of the student"),
         (weights_only, "treat all of parameters() alike"),
         (shared, "share memory"),
         (squared_momentum, "it should be"),
@@ -307,7 +307,7 @@ PLACES = """        places = (self.next + torch.arange(len(keys))) % len(self.ke
         ("self.keys[places] = keys\n", "self.keys[places[:1]] = keys[:1]\n", "new keys are missing"),
         ("F.normalize(torch.randn(size, dim), dim=1)", "torch.randn(size, dim)", "start with random unit vectors"),
         ("torch.randn(size, dim)", "torch.ones(size, dim)", "all keys are the same"),
-        ("torch.randn(size, dim)", "torch.zeros(size, dim)", "lengths like 0.000"),
+        ("torch.randn(size, dim)", "torch.zeros(size, dim)", "keys of length 0"),
         (
             "torch.randn(size, dim)",
             "torch.randn(size, dim, generator=torch.Generator().manual_seed(0))",

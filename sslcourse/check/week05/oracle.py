@@ -38,6 +38,23 @@ def info_nce(q: Tensor, k: Tensor, queue: Tensor, temperature: float = 0.07) -> 
     return loss / len(q)
 
 
+_OTHER_LOSSES = {
+    "softmax twice": lambda logits: -logits.softmax(dim=1).log_softmax(dim=1)[:, 0].mean(),
+    "log_softmax twice": lambda logits: -logits.log_softmax(dim=1).softmax(dim=1).log_softmax(dim=1)[:, 0].mean(),
+    "log of the mean": lambda logits: -logits.softmax(dim=1)[:, 0].mean().log(),
+    "no logarithm": lambda logits: -logits.softmax(dim=1)[:, 0].mean(),
+    "probability": lambda logits: 1 - logits.softmax(dim=1)[:, 0].mean(),
+    "positive twice": lambda logits: -(logits[:, 0] - torch.cat([logits[:, :1], logits], 1).logsumexp(1)).mean(),
+    "mean of the negatives": lambda logits: (
+        -(logits[:, 0] - (logits[:, 0].exp() + logits[:, 1:].exp().mean(dim=1)).log()).mean()
+    ),
+    "over the batch": lambda logits: -logits.log_softmax(dim=0)[:, 0].mean(),
+    "binary": lambda logits: torch.nn.functional.binary_cross_entropy_with_logits(
+        logits, torch.eye(1, logits.shape[1], dtype=logits.dtype).expand_as(logits)
+    ),
+}
+
+
 def _info_nce(
     q: Tensor,
     k: Tensor,
@@ -52,6 +69,8 @@ def _info_nce(
     batch: str = "none",
     answer: str = "first",
     factor=lambda n: 1,
+    similarity=lambda s: s,
+    kind: str = "",
 ) -> Tensor:
     """info_nce with something wrong; right with the defaults.
 
@@ -61,11 +80,15 @@ def _info_nce(
     q, k, queue = (f(x) for f, x in zip(lengths, (q, k, queue), strict=True))
     temperature = fixed or temperature
     scale = temperature if invert else 1 / temperature
-    positive = (q * k).sum(dim=1, keepdim=True) * scale  # (N, 1)
-    negatives = (q if anchor == "q" else k) @ queue.T * scale  # (N, size)
+    positive = similarity((q * k).sum(dim=1, keepdim=True)) * (1 if kind == "negatives scaled" else scale)  # (N, 1)
+    negatives = similarity((q if anchor == "q" else k) @ queue.T) * (1 if kind == "positive scaled" else scale)
+    if kind == "one positive":
+        positive = positive.roll(1, dims=0)
     others = (q @ k.T * scale).fill_diagonal_(-torch.inf)  # (N, N)
     candidates = {"none": [negatives], "k": [negatives, others], "k only": [others]}[batch]
     logits = torch.cat([positive, *candidates], dim=1)
+    if kind in _OTHER_LOSSES:
+        return factor(len(q)) * _OTHER_LOSSES[kind](logits)
     right = logits[:, 0] if answer == "first" else logits[torch.arange(len(q)), torch.arange(len(q))]
     loss = (logits if positive_in else logits[:, 1:]).logsumexp(dim=1) - right
     return factor(len(q)) * loss.mean()
@@ -121,6 +144,39 @@ INFO_NCE_MISTAKES = (
         tuple(_wrong(fixed=t) for t in (0.07, 0.1, 0.2, 0.5, 1.0)),
     ),
     Mistake("the sign is wrong: the loss is minus the logarithm of a probability.", (_wrong(factor=lambda n: -1),)),
+    Mistake(
+        "a softmax is taken before the cross-entropy, which takes one itself: give it the logits.",
+        (_wrong(kind="softmax twice"), _wrong(kind="log_softmax twice")),
+    ),
+    Mistake(
+        "it is the logarithm of a mean: first the logarithm for every query, then the mean.",
+        (_wrong(kind="log of the mean"),),
+    ),
+    Mistake(
+        "the logarithm is missing: the loss is minus the logarithm of the positive's probability.",
+        (_wrong(kind="no logarithm"), _wrong(kind="probability")),
+    ),
+    Mistake(
+        "similarities below 0 are cut off at 0: keep their sign.",
+        (_wrong(similarity=lambda s: s.clamp(min=0)), _wrong(similarity=lambda s: s.abs())),
+    ),
+    Mistake("the positive is in the denominator twice: once is enough.", (_wrong(kind="positive twice"),)),
+    Mistake(
+        "the negatives are averaged: the denominator is a sum over all candidates.",
+        (_wrong(kind="mean of the negatives"),),
+    ),
+    Mistake(
+        "only a part of the similarities is divided by the temperature: all of them are.",
+        (_wrong(kind="positive scaled"), _wrong(kind="negatives scaled")),
+    ),
+    Mistake(
+        "the softmax runs over the queries: a query's candidates stand in its row, dim=1.",
+        (_wrong(kind="over the batch"),),
+    ),
+    Mistake(
+        "every candidate is judged by itself, by a sigmoid: it is one choice among all, a cross-entropy.",
+        (_wrong(kind="binary"),),
+    ),
 )
 
 
@@ -163,6 +219,9 @@ def _scan_loss(
         "logits, as scores": lambda: -(anchor_logits * neighbour_logits).sum(dim=1).mean(),
         "logits, sigmoid": lambda: -(anchor_logits * neighbour_logits).sum(dim=1).sigmoid().log().mean(),
         "plus": lambda: inner.log().mean(),
+        "mean over clusters": lambda: -inner.div(p.shape[1]).log().mean(),
+        "cosine": lambda: -torch.cosine_similarity(p, other, dim=1).log().mean(),
+        "distance": lambda: (p - other).square().sum(dim=1).mean(),
     }[agree]() * consistency_factor(len(p))
 
     def entropy(x: Tensor) -> Tensor:
@@ -174,6 +233,11 @@ def _scan_loss(
         "neighbours": lambda: entropy(other.mean(dim=0)),
         "both": lambda: entropy(torch.cat([p, other]).mean(dim=0)),
         "batch": lambda: entropy(p.mean(dim=1)),
+        "sum": lambda: entropy(p.sum(dim=0)),
+        "mean logits": lambda: entropy(to_p(anchor_logits.mean(dim=0, keepdim=True))[0]),
+        "mean over clusters": lambda: entropy(p.mean(dim=0)) / p.shape[1],
+        "bits": lambda: entropy(p.mean(dim=0)) / log(2),
+        "from ln C": lambda: entropy(p.mean(dim=0)) - log(p.shape[1]),
     }[entropy_of]()
     return consistency + sign * (entropy_weight if fixed is None else fixed) * which
 
@@ -223,6 +287,39 @@ SCAN_LOSS_MISTAKES = (
     ),
     Mistake("the sign of the consistency is wrong: agreement makes the loss smaller.", (_scan(agree="plus"),)),
     Mistake("the pairs are summed: take the mean over them.", (_scan(consistency_factor=lambda n: n),)),
+    Mistake(
+        "a softmax is taken twice: the arguments are logits, one softmax makes them probabilities.",
+        (_scan(to_p=lambda x: x.softmax(dim=1).softmax(dim=1)),),
+    ),
+    Mistake(
+        "the consistency averages over the clusters: the inner product is a sum over them.",
+        (_scan(agree="mean over clusters"),),
+    ),
+    Mistake(
+        "the probabilities are compared by cosine: take their inner product, which also asks for confidence.",
+        (_scan(agree="cosine"),),
+    ),
+    Mistake(
+        "the probabilities are compared by squared distance: take the logarithm of their inner product.",
+        (_scan(agree="distance"),),
+    ),
+    Mistake("the entropy is that of summed probabilities: take their mean over the batch.", (_scan(entropy_of="sum"),)),
+    Mistake(
+        "the logits are averaged: take the softmax of each image first, then the mean.",
+        (_scan(entropy_of="mean logits"),),
+    ),
+    Mistake(
+        "the entropy averages over the clusters: it is a sum over them.", (_scan(entropy_of="mean over clusters"),)
+    ),
+    Mistake("the entropy is in bits: take the natural logarithm.", (_scan(entropy_of="bits"),)),
+    Mistake(
+        "it is the divergence from uniform, which is ln C more than minus the entropy.",
+        (_scan(entropy_of="from ln C"),),
+    ),
+    Mistake(
+        "the mean probabilities run over the clusters: take their mean over the batch, dim=0.",
+        (_scan(entropy_of="batch"),),
+    ),
 )
 
 
