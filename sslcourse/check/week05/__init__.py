@@ -1,4 +1,4 @@
-"""Checks of week 5, MoCo, SCAN and PMI clustering. Definitions and named mistakes are in oracle.py."""
+"""Checks of week 5, MoCo, SCAN and PMI clustering. Definitions and named mistakes: oracle.py, clusters_oracle.py."""
 
 from math import log
 
@@ -9,6 +9,7 @@ from sslcourse.check.compare import agree, by_hand, close, gives, gradients_agre
 from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
+from sslcourse.check.week05 import clusters_oracle as clusters
 from sslcourse.check.week05 import oracle
 from sslcourse.check.week05.averaging import examine_average
 from sslcourse.check.week05.matching import examine_matching
@@ -137,21 +138,21 @@ def scan_loss(student: Student) -> str:
     agree(
         student,
         [(a, b, 5.0), (a, b, 1.0), (b, a, 2.0)],
-        oracle.scan_loss,
-        oracle.SCAN_LOSS_MISTAKES,
+        clusters.scan_loss,
+        clusters.SCAN_LOSS_MISTAKES,
         words=_logits,
         small=few,
         hint="two pairs give two inner products and one mean of p over two anchors.",
     )
-    agree(student, [few, (a[:1], b[:1], 3.0), (a, b, 0.0)], oracle.scan_loss, words=_logits)
-    left_out, wanted = number(student(a, b)), float(oracle.scan_loss(a.double(), b.double()))
+    agree(student, [few, (a[:1], b[:1], 3.0), (a, b, 0.0)], clusters.scan_loss, words=_logits)
+    left_out, wanted = number(student(a, b)), float(clusters.scan_loss(a.double(), b.double()))
     if not close(left_out, wanted):
         raise Wrong(f"Without a weight {gives(left_out, wanted)} The default is 5.")
     uniform = number(student(torch.zeros(6, 5), torch.zeros(6, 5), 2.0))
     if not close(uniform, -log(5)):
         raise Wrong(f"For uniform probabilities over 5 clusters and weight 2 {gives(uniform, -log(5))}")
 
-    gradients_agree(student, (a, b, 5.0), oracle.scan_loss, names=("anchor_logits", "neighbour_logits"))
+    gradients_agree(student, (a, b, 5.0), clusters.scan_loss, names=("anchor_logits", "neighbour_logits"))
 
     # One cluster for everything, and very sure of it: the probabilities of the others are 0 in float32.
     sure = torch.tensor([[200.0, 0.0, -200.0]]).expand(4, 3).clone().requires_grad_()
@@ -168,8 +169,8 @@ def pmi_loss(student: Student) -> str:
     p, t = (student.normal(7, 4).mul(1.5).softmax(dim=1) for _ in range(2))
     marginal = student.normal(4).softmax(dim=0)
     cases = [(p, t, marginal, 0.65), (p, t, marginal, 1.0), (t, p, marginal, 0.55)]
-    agree(student, cases, oracle.pmi_loss, oracle.PMI_LOSS_MISTAKES, words=_logits)
-    agree(student, [(p[:1], t[:1], marginal, 0.8), (p, t, marginal)], oracle.pmi_loss, words=_logits)
+    agree(student, cases, clusters.pmi_loss, clusters.PMI_LOSS_MISTAKES, words=_logits)
+    agree(student, [(p[:1], t[:1], marginal, 0.8), (p, t, marginal)], clusters.pmi_loss, words=_logits)
     even = torch.full((5,), 0.2)
     for what, rows, wanted in (
         ("perfect balanced clusters", torch.eye(5), -log(5)),
@@ -179,7 +180,7 @@ def pmi_loss(student: Student) -> str:
             raise Wrong(f"For {what} in 5 clusters and gamma = 0.65 {gives(came, wanted)}")
     targets = t.double(), marginal.double()
     gradients_agree(
-        student, (p, t, marginal, 0.65), lambda p, *_: oracle.pmi_loss(p, *targets), names=("student_probs",)
+        student, (p, t, marginal, 0.65), lambda p, *_: clusters.pmi_loss(p, *targets), names=("student_probs",)
     )
     return "Equal to the definition at four gammas; -ln C for perfect clusters, -(2 - 2 gamma) ln C for uniform ones."
 
