@@ -44,7 +44,6 @@ if "google.colab" in sys.modules:
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "sslcourse"], check=True)
 
 # %% tags=["setup"]
-import copy
 import math
 from collections.abc import Callable
 
@@ -176,8 +175,8 @@ multi_crop = check.multi_crop(multi_crop)
 #
 # The rows must *stay* at length 1 while their direction is trained. Two ways: `F.normalize` of a parameter in
 # `forward`, or `torch.nn.utils.parametrizations.weight_norm`, whose norms are the parameter
-# `parametrizations.weight.original0`. The teacher will be a deep copy, so the older `torch.nn.utils.weight_norm` does
-# not serve.
+# `parametrizations.weight.original0` (of the older `torch.nn.utils.weight_norm`: `weight_g`). The teacher will be a
+# second head that takes over the state of the first.
 #
 # <details><summary>Hint 1</summary>How many parameters are trained? Three layers with biases, and
 # <code>bottleneck_dim x out_dim</code>.</details>
@@ -536,7 +535,10 @@ def pretrain(
     """
     backbone = network(seed)
     student = nn.Sequential(backbone, head(backbone.num_features)).to(scale.device)
-    teacher = copy.deepcopy(student).requires_grad_(False)               # no optimiser will ever move it
+    with torch.random.fork_rng():                                        # a twin, which costs no random numbers
+        teacher = nn.Sequential(network(seed), head(backbone.num_features)).to(scale.device)
+    teacher.load_state_dict(student.state_dict())
+    teacher.requires_grad_(False)                                        # no optimiser will ever move it
     momenta = iter(cosine_schedule(momentum, 1.0, epochs * max(1, len(images) // batch)).tolist())
     trace = []
 

@@ -20,8 +20,7 @@ from torch import nn
 from sslcourse import evaluate, train
 from sslcourse.check import machinery
 from sslcourse.check import week05 as check
-from sslcourse.check.week05 import clusters_oracle
-from sslcourse.check.week05 import oracle
+from sslcourse.check.week05 import clusters_oracle, oracle
 
 
 @pytest.fixture(params=range(3), ids=lambda seed: f"seed {seed}")
