@@ -2,7 +2,6 @@
 """The solved exercises of week07; generated from notebooks/source/week07_dino.py: edit that."""
 
 
-import copy
 import math
 from collections.abc import Callable
 

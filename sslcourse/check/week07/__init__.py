@@ -106,6 +106,8 @@ def DINOHead(student: Student) -> str:
 
 def _head_learns(value: Tensor, x: Tensor, w: dict[str, Tensor], parameters: dict[str, list[nn.Parameter]]) -> None:
     """Gradients reach every parameter, and those of the weight matrices are the definition's."""
+    if not value.requires_grad:
+        raise Wrong("The values are right, but carry no gradient, so nothing could learn: do not detach them.")
     value.square().sum().backward()
     for what, same in parameters.items():
         if any(parameter.grad is None or not parameter.grad.any() for parameter in same):
@@ -261,7 +263,8 @@ def _gradients_of_the_loss(student: Student) -> None:
     (s, t), *_ = _calls(student, 3, 4, 2, 4, count=1)
     inputs = [v.clone().requires_grad_() for v in s]
     targets = [v.clone().requires_grad_() for v in t]
-    value = student.run(_module(student, 4, 0.1, 0.2), inputs, targets)
+    module = _module(student, 4, 0.1, 0.2)
+    value = student.run(module, inputs, targets)
     if not isinstance(value, Tensor) or not value.requires_grad:
         raise Wrong("The value is right, but it carries no gradient, so nothing could learn from it: do not detach it.")
     came = torch.autograd.grad(value, inputs + targets, allow_unused=True)
@@ -274,6 +277,7 @@ def _gradients_of_the_loss(student: Student) -> None:
     for i, (gradient, right) in enumerate(zip(came, wanted, strict=False)):
         if gradient is None or not close(gradient / right.abs().max(), right / right.abs().max(), 1e-3):
             raise Wrong(f"The value is right, but the gradient for the student's view {i} is not: is a part detached?")
+    _center(module, 4)  # it holds on to no graph
 
 
 # --- dino_step
