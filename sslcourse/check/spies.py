@@ -101,7 +101,7 @@ def the_update(log: Log, where: str) -> Updated:
     """The one update of a step, with a scalar; Wrong for anything else."""
     updates = [event for event in log if isinstance(event, Updated)]
     if not updates:
-        raise Wrong(f"{where} update(loss) is never called: nothing is learnt.")
+        raise Wrong(f"{where} update(loss) is never called: it makes the gradients and the step of the optimiser.")
     if updates[0].by_hand:
         raise Wrong(f"{where} backward() is called by hand: update(loss) does that, and the optimiser's step.")
     if len(updates) > 1:

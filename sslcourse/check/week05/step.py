@@ -157,7 +157,7 @@ def _loss_right(step: str, log: spies.Log, updated, q: Tensor, k: Tensor, held: 
 
 def _enqueued(step: str, given: list, q: Tensor, k: Tensor, later: Tensor) -> None:
     if not given:
-        raise Wrong(f"{step} queue.enqueue is never called: the queue would keep its first keys for ever.")
+        raise Wrong(f"{step} queue.enqueue is never called: new keys join the queue through it.")
     if len(given) > 1:
         raise Wrong(f"{step} queue.enqueue is called {len(given)} times: the new keys join once.")
     keys = given[0]
