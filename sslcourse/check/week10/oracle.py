@@ -234,7 +234,9 @@ PARTICIPATION_MISTAKES = (
 
 
 def neighbourhood_overlap(a: Tensor, b: Tensor, k: int) -> float:
-    shares = [len(set(here) & set(there)) / k for here, there in zip(neighbours(a, k), neighbours(b, k), strict=True)]
+    shares = [
+        len(set(here) & set(there)) / k for here, there in zip(neighbours(a, k), neighbours(b, k), strict=True)
+    ]
     return sum(shares) / len(shares)
 
 
