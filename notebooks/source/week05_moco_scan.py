@@ -20,7 +20,8 @@
 #
 # **You will be able to**
 #
-# 1. write MoCo's three parts (moving average, queue, loss) and say what each would break if it were missing;
+# 1. write MoCo's three parts (moving average, queue, loss) and its step, and say what breaks where one is missing or
+#    comes at the wrong moment;
 # 2. derive why SCAN needs its entropy term and why gamma in PMI lies between 1/2 and 1, and see both in experiments;
 # 3. judge clusters against classes: matching, accuracy, NMI, ARI, and what none of them may be used for;
 # 4. explain when learned clusters beat k-means, by looking at the neighbours they were learnt from.
@@ -29,7 +30,7 @@
 # are features, $z$ projections, $q$ and $k$ the projections of query and key encoder, $\tau$ the temperature, $p(x)$
 # the cluster probabilities of an image $x$, $C$ the number of clusters.
 #
-# **Time** theory 15 minutes, core exercises about 85 minutes (9 points), questions about 25 minutes (6 points). The
+# **Time** theory 15 minutes, core exercises about 90 minutes (9 points), questions about 25 minutes (6 points). The
 # notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its reference until you
 # write your own.
 
@@ -45,6 +46,7 @@ if "google.colab" in sys.modules:
 # %% tags=["setup"]
 import copy
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -279,7 +281,55 @@ def info_nce(q: torch.Tensor, k: torch.Tensor, queue: torch.Tensor, temperature:
 info_nce = check.info_nce(info_nce)
 
 # %% [markdown]
-# ### 5.4 Neighbours  ·  given
+# ### 5.4 One step of MoCo  ·  difficulty 2 of 3  ·  about 20 minutes
+#
+# The parts in their order; this step trains the network below. The query encoder sees `view0`, the key encoder `view1`,
+# without a gradient. The loss compares with the queue **as it is**. Then `update(loss)` moves the query encoder: it is
+# zero_grad, backward and the optimiser's step in one call. Then the key encoder follows, and only now do the new keys
+# join the queue. Most bugs that were published with MoCo are two of these lines in the wrong order.
+#
+# `queue` is a `Queue`; the functions of the exercises above may be used.
+#
+# <details><summary>Hint 1</summary>If the new keys were in the queue already, what would be among a query's negatives?</details>
+# <details><summary>Hint 2</summary>The keys, <code>key(view1)</code>, are needed twice: once for the loss, once for the
+# queue. Compute them once, under <code>torch.no_grad()</code>.</details>
+# <details><summary>Hint 3</summary>Keys, <code>info_nce</code>, <code>update</code>, <code>update_ema</code>,
+# <code>queue.enqueue</code>, return.</details>
+
+
+# %% tags=["exercise", "points:2"]
+def moco_step(
+    query: nn.Module,
+    key: nn.Module,
+    queue: nn.Module,
+    update: Callable[[torch.Tensor], None],
+    view0: torch.Tensor,
+    view1: torch.Tensor,
+    momentum: float,
+    temperature: float,
+) -> torch.Tensor:
+    """One step of MoCo (He et al. 2020, algorithm 1): loss, update, moving average, enqueue.
+
+    query, key: encoders of images (N, C, H, W) to (N, D); view0 is for query, view1 for key. update(loss): gradients
+    and a step of the optimiser, which moves the query encoder; called once. No gradient reaches the key encoder.
+    Returns the loss, a scalar.
+    """
+    ### BEGIN SOLUTION
+    with torch.no_grad():
+        keys = key(view1)                                                   # (N, D)
+    loss = info_nce(query(view0), keys, queue.keys, temperature)            # the queue holds earlier batches only
+    update(loss)
+    update_ema(query, key, momentum)
+    queue.enqueue(keys)                                                     # after the loss: nobody meets itself
+    return loss.detach()
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+moco_step = check.moco_step(moco_step)
+
+# %% [markdown]
+# ### 5.5 Neighbours  ·  given
 #
 # The $k$ nearest by cosine, in chunks, since all similarities at once would not fit into memory for large sets.
 # Published codes disagree on whether an image is its own neighbour: SCAN keeps it, TEMI drops it. We drop it: an image
@@ -308,7 +358,7 @@ def mine_neighbours(features: torch.Tensor, k: int, exclude_self: bool = True) -
 mine_neighbours = check.mine_neighbours(mine_neighbours)
 
 # %% [markdown]
-# ### 5.5 SCAN's loss  ·  difficulty 2 of 3  ·  about 15 minutes
+# ### 5.6 SCAN's loss  ·  difficulty 2 of 3  ·  about 15 minutes
 #
 # Consistency minus `entropy_weight` times the entropy of the mean, as derived above, from logits. The mean is that of
 # the anchors' probabilities over the batch. Mind logarithms of zero.
@@ -340,7 +390,7 @@ def scan_loss(
 scan_loss = check.scan_loss(scan_loss)
 
 # %% [markdown]
-# ### 5.6 Accuracy of clusters  ·  difficulty 2 of 3  ·  about 15 minutes
+# ### 5.7 Accuracy of clusters  ·  optional  ·  difficulty 2 of 3  ·  about 15 minutes
 #
 # Count how many images of each class lie in each cluster, and let `scipy.optimize.linear_sum_assignment` find the best
 # one-to-one matching. With more clusters than classes some clusters stay unmatched: they map to -1 and their images
@@ -351,7 +401,7 @@ scan_loss = check.scan_loss(scan_loss)
 # <details><summary>Hint 3</summary>It returns rows and columns: clusters and their classes. Clusters not among the rows map to -1.</details>
 
 
-# %% tags=["exercise", "points:2"]
+# %% tags=["exercise", "points:0"]
 def cluster_accuracy(assignments: torch.Tensor, labels: torch.Tensor) -> tuple[float, dict[int, int]]:
     """Share of images in the class that their cluster is matched to, under the best one-to-one matching.
 
@@ -373,7 +423,7 @@ def cluster_accuracy(assignments: torch.Tensor, labels: torch.Tensor) -> tuple[f
 cluster_accuracy = check.cluster_accuracy(cluster_accuracy)
 
 # %% [markdown]
-# ### 5.7 PMI's loss  ·  optional  ·  difficulty 2 of 3  ·  about 15 minutes
+# ### 5.8 PMI's loss  ·  optional  ·  difficulty 2 of 3  ·  about 15 minutes
 #
 # From probabilities this time. Averaging the logarithm over pairs is not the logarithm of the average.
 #
@@ -400,7 +450,7 @@ def pmi_loss(
 pmi_loss = check.pmi_loss(pmi_loss)
 
 # %% [markdown]
-# ### 5.8 The running marginal  ·  optional  ·  difficulty 1 of 3  ·  about 5 minutes
+# ### 5.9 The running marginal  ·  optional  ·  difficulty 1 of 3  ·  about 5 minutes
 #
 # How often the teacher uses each cluster, as a moving average over batches. It starts uniform, and is updated with a
 # batch *before* it serves that batch's loss.
@@ -426,10 +476,8 @@ update_marginal = check.update_marginal(update_marginal)
 # ## MoCo, live
 #
 # All settings are here. The encoder is the network of four convolutions of week 4 with group norm in place of batch
-# norm (question 1), and its head has no batch norm either. One step: the query encoder sees one view, the key encoder
-# the other; the loss compares with the queue **as it is**; then the optimiser moves the query encoder, the key
-# encoder follows, and only now do the new keys join the queue. At scale `full` this part only shows the method on
-# STL-10's unlabelled images, and the clusters come from published weights.
+# norm (question 1), and its head has no batch norm either. Every step is your `moco_step`. At scale `full` this part
+# only shows the method on STL-10's unlabelled images, and the clusters come from published weights.
 
 # %%
 architecture = "conv4_gn"
@@ -453,17 +501,10 @@ def pretrain(images, seed=scale.seed, *, momentum=momentum, architecture=archite
     query = build(seed, architecture).to(scale.device)
     key = copy.deepcopy(query).requires_grad_(False)
     queue = Queue(queue_size, 128).to(scale.device)
-    fresh = []                                                # the keys of this batch
 
-    def step(batch):
+    def step(update, batch):
         view0, view1 = augment.two_views(data.as_float(batch), views)
-        with torch.no_grad():
-            fresh[:] = [key(view1)]
-        return info_nce(query(view0), fresh[0], queue.keys, temperature)
-
-    def after_step(step):
-        update_ema(query, key, momentum)
-        queue.enqueue(fresh[0])                               # after the loss: nobody is compared with itself
+        return moco_step(query, key, queue, update, view0, view1, momentum, temperature)
 
     # Random vectors are told from keys by anything, so the queue is filled with keys before the first step.
     with torch.no_grad():
@@ -480,7 +521,7 @@ def pretrain(images, seed=scale.seed, *, momentum=momentum, architecture=archite
         generator=torch.Generator().manual_seed(seed),
         device=scale.device,
         max_steps=scale.max_steps,
-        after_step=after_step,
+        own_step=True,                                        # the step calls update itself
         on_epoch=watch and (lambda epoch: watch(query[0])),
         label="MoCo",
     )
@@ -1084,8 +1125,7 @@ plot.show(
 #
 # Mistakes that no check of a function can see. All of them run without an error.
 #
-# - **The queue updated before it is used.** Then the positive is among the negatives, and the loss asks for the
-#   impossible: it cannot fall below $\ln 2$.
+# - **The key encoder in the optimiser's list.** No gradient reaches it, yet weight decay shrinks what should only follow.
 # - **The teacher rebuilt each epoch.** `copy.deepcopy(student)` in the wrong place throws the average away, and the
 #   targets jump.
 # - **"Validation" scored with training labels.** Matching clusters to classes uses labels. A matching found on the

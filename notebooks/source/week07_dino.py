@@ -20,7 +20,7 @@
 #
 # **You will be able to**
 #
-# 1. write DINO's head, loss and centre, and say what each part prevents;
+# 1. write DINO's head, its loss with the centre and its step, and say what each part prevents;
 # 2. produce both collapses on purpose and tell them apart by two entropies;
 # 3. read a self-supervised training without labels (entropies) and with few (nearest neighbours);
 # 4. look at what the class token attends to, and say what such a map is no evidence for;
@@ -30,7 +30,7 @@
 # Notation: $h$ are features of the backbone, $g_s$ and $g_t$ the outputs of student and teacher for $K$ prototypes,
 # $\tau_s$ and $\tau_t$ their temperatures, $c$ the centre.
 #
-# **Time** theory 15 minutes, core exercises about 80 minutes (9 points), questions about 40 minutes (10 points). The
+# **Time** theory 15 minutes, core exercises about 85 minutes (9 points), questions about 40 minutes (10 points). The
 # notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its reference until you
 # write your own.
 
@@ -44,8 +44,8 @@ if "google.colab" in sys.modules:
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "sslcourse"], check=True)
 
 # %% tags=["setup"]
-import copy
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -175,8 +175,8 @@ multi_crop = check.multi_crop(multi_crop)
 #
 # The rows must *stay* at length 1 while their direction is trained. Two ways: `F.normalize` of a parameter in
 # `forward`, or `torch.nn.utils.parametrizations.weight_norm`, whose norms are the parameter
-# `parametrizations.weight.original0`. The teacher will be a deep copy, so the older `torch.nn.utils.weight_norm` does
-# not serve.
+# `parametrizations.weight.original0` (of the older `torch.nn.utils.weight_norm`: `weight_g`). The teacher will be a
+# second head that takes over the state of the first.
 #
 # <details><summary>Hint 1</summary>How many parameters are trained? Three layers with biases, and
 # <code>bottleneck_dim x out_dim</code>.</details>
@@ -271,7 +271,56 @@ class DINOLoss(nn.Module):
 DINOLoss = check.DINOLoss(DINOLoss)
 
 # %% [markdown]
-# ### 7.4 Is it collapsing, and how?  ·  difficulty 1 of 3  ·  about 10 minutes
+# ### 7.4 One step of DINO  ·  difficulty 2 of 3  ·  about 20 minutes
+#
+# The parts in their order; this step trains every network below. The teacher sees the two global crops, `crops[:2]`, and
+# no gradient; the student sees all of them. The loss takes both as lists, in which view $i$ is the same crop, and is
+# called once, since its centre moves in every call. Then `update(loss)` moves the student (zero_grad, backward and the
+# optimiser's step in one call), and last the teacher follows: `train.update_ema(student, teacher, momentum)`.
+#
+# Crops of one size can go through a network in one pass, which is faster than one after the other: `torch.cat`, then
+# `chunk`. There may be no local crops at all.
+#
+# <details><summary>Hint 1</summary>Two forward passes are the student's (one a size), one is the teacher's.</details>
+# <details><summary>Hint 2</summary><code>student(torch.cat(crops[:2])).chunk(2)</code> gives two views (N, K).</details>
+# <details><summary>Hint 3</summary>Targets under <code>torch.no_grad()</code>, answers, <code>loss(answers,
+# targets)</code>, <code>update</code>, <code>train.update_ema</code>, return.</details>
+
+
+# %% tags=["exercise", "points:2"]
+def dino_step(
+    student: nn.Module,
+    teacher: nn.Module,
+    loss: Callable[[list[torch.Tensor], list[torch.Tensor]], torch.Tensor],
+    update: Callable[[torch.Tensor], None],
+    crops: list[torch.Tensor],
+    momentum: float,
+) -> torch.Tensor:
+    """One step of DINO (Caron et al. 2021, algorithm 1): loss, update, moving average.
+
+    student, teacher: images (N, C, H, W) to (N, K). loss(student's views, teacher's views): a scalar, from lists of
+    (N, K); called once. update(loss): gradients and a step of the optimiser, which moves the student; called once.
+    crops: two global ones first, then any number of local ones. No gradient reaches the teacher. Returns the loss.
+    """
+    ### BEGIN SOLUTION
+    large, small = torch.cat(crops[:2]), crops[2:]                              # one pass for each size
+    with torch.no_grad():
+        targets = list(teacher(large).chunk(2))                                 # global crops only
+    answers = list(student(large).chunk(2))
+    if small:
+        answers += student(torch.cat(small)).chunk(len(small))
+    value = loss(answers, targets)
+    update(value)
+    train.update_ema(student, teacher, momentum)
+    return value.detach()
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+dino_step = check.dino_step(dino_step)
+
+# %% [markdown]
+# ### 7.5 Is it collapsing, and how?  ·  difficulty 1 of 3  ·  about 10 minutes
 #
 # The two entropies of the table above, over a batch of the teacher's answers. A probability that is exactly 0 counts 0.
 #
@@ -297,7 +346,7 @@ def collapse_report(teacher_probs: torch.Tensor) -> tuple[float, float]:
 collapse_report = check.collapse_report(collapse_report)
 
 # %% [markdown]
-# ### 7.5 Nearest neighbours as a classifier  ·  difficulty 2 of 3  ·  about 15 minutes
+# ### 7.6 Nearest neighbours as a classifier  ·  optional  ·  difficulty 2 of 3  ·  about 15 minutes
 #
 # The measure of the DINO paper. It trains nothing, so it tells what is in the features as they are. Each test image
 # asks its $k$ nearest training images, by cosine similarity $s$; each votes for its own class with weight
@@ -312,7 +361,7 @@ collapse_report = check.collapse_report(collapse_report)
 # summed over the neighbours, gives the votes; argmax decides.</details>
 
 
-# %% tags=["exercise", "points:2"]
+# %% tags=["exercise", "points:0"]
 def knn_accuracy(
     train_x: torch.Tensor,
     train_y: torch.Tensor,
@@ -339,7 +388,7 @@ def knn_accuracy(
 knn_accuracy = check.knn_accuracy(knn_accuracy)
 
 # %% [markdown]
-# ### 7.6 Schedules  ·  given
+# ### 7.7 Schedules  ·  given
 #
 # A number for every step: it rises in a straight line, then falls (or rises) like half a cosine.
 
@@ -357,7 +406,7 @@ def cosine_schedule(start: float, end: float, steps: int, warmup: int = 0) -> to
 cosine_schedule = check.cosine_schedule(cosine_schedule)
 
 # %% [markdown]
-# ### 7.7 BYOL's loss  ·  optional  ·  difficulty 1 of 3  ·  about 10 minutes
+# ### 7.8 BYOL's loss  ·  optional  ·  difficulty 1 of 3  ·  about 10 minutes
 #
 # BYOL (Grill et al. 2020) came first: a teacher by moving average, no negatives, and neither centre nor prototypes. A
 # small *predictor* on the student's side alone maps its projection to the teacher's, and the loss is the squared
@@ -441,8 +490,8 @@ plot.show(
 # tokens still lie on a grid of 8 pixels, and its class token still attends to them. At `full` it is a ViT with patches
 # of 4.
 #
-# Everything that is set is set here. `pretrain` serves all experiments below, and the optional BYOL as well: what
-# changes is the loss, the head, and a predictor that DINO does not have.
+# Everything that is set is set here. Every step is your `dino_step`. `pretrain` serves all experiments below, and the
+# optional BYOL as well: what changes is the head and the loss, which for BYOL trains a predictor.
 
 # %%
 if scale.name in ("dry", "tiny"):
@@ -470,7 +519,8 @@ def pretrain(
     head,
     seed,
     *,
-    predictor=None,
+    also_trained=(),
+    teacher_temp=None,
     n_local=n_local,
     epochs=epochs,
     batch=batch_size,
@@ -479,31 +529,31 @@ def pretrain(
 ):
     """Self-distillation of images alone. loss(student's views, teacher's views); head(D) makes a head.
 
-    watch(student, teacher) after every epoch gives numbers to log. Returns (teacher, history, trace); teacher is
-    backbone and head, trace holds both entropies of the teacher's answers for every step, where there are answers.
+    also_trained: modules of the loss. watch(student, teacher) after every epoch gives numbers to log. Returns (teacher,
+    history, trace); teacher is backbone and head, trace holds both entropies of the teacher's answers for every step,
+    where teacher_temp makes answers of outputs.
     """
     backbone = network(seed)
     student = nn.Sequential(backbone, head(backbone.num_features)).to(scale.device)
-    predictor = (predictor or nn.Identity()).to(scale.device)
-    teacher = copy.deepcopy(student).requires_grad_(False)               # no optimiser will ever move it
-    momenta = cosine_schedule(momentum, 1.0, epochs * max(1, len(images) // batch))
+    with torch.random.fork_rng():                                        # a twin, which costs no random numbers
+        teacher = nn.Sequential(network(seed), head(backbone.num_features)).to(scale.device)
+    teacher.load_state_dict(student.state_dict())
+    teacher.requires_grad_(False)                                        # no optimiser will ever move it
+    momenta = iter(cosine_schedule(momentum, 1.0, epochs * max(1, len(images) // batch)).tolist())
     trace = []
 
-    def step(batch):
-        crops = make_crops(batch, n_local)
-        few, small = torch.cat(crops[:2]), crops[2:]                     # one pass for each size
-        with torch.no_grad():
-            targets = teacher(few)                                       # global views only
-        if isinstance(loss, nn.Module):
-            trace.append(collapse_report(((targets - loss.center) / loss.teacher_temp).softmax(dim=1)))
-        answers = list(predictor(student(few)).chunk(2))
-        if small:
-            answers += predictor(student(torch.cat(small))).chunk(len(small))
-        return loss(answers, list(targets.chunk(2)))
+    def traced(answers, targets):
+        if teacher_temp is not None:
+            centred = torch.cat(list(targets)) - loss.center
+            trace.append(collapse_report((centred / teacher_temp).softmax(dim=1)))
+        return loss(answers, targets)
+
+    def step(update, batch):
+        return dino_step(student, teacher, traced, update, make_crops(batch, n_local), next(momenta))
 
     history = train.fit(
         step,
-        [student, predictor, teacher, *([loss] if isinstance(loss, nn.Module) else [])],
+        [student, *also_trained, teacher],
         images,
         epochs=epochs,
         batch_size=batch,
@@ -514,7 +564,7 @@ def pretrain(
         generator=torch.Generator().manual_seed(seed),
         device=scale.device,
         max_steps=scale.max_steps,
-        after_step=lambda i: train.update_ema(student, teacher, float(momenta[i])),
+        own_step=True,                                                   # the step calls update itself
         on_epoch=watch and (lambda epoch: watch(student[0], teacher[0])),
         label=label,
     )
@@ -524,7 +574,8 @@ def pretrain(
 def dino(images, seed=scale.seed, *, teacher_temp=teacher_temp, center_momentum=0.9, **changed):
     """DINO. Returns (teacher, history, trace, loss)."""
     loss = DINOLoss(prototypes, teacher_temp, student_temp, center_momentum).to(scale.device)
-    return *pretrain(images, loss, lambda dim: DINOHead(dim, prototypes), seed, **changed), loss
+    parts = {"also_trained": [loss], "teacher_temp": teacher_temp}
+    return *pretrain(images, loss, lambda dim: DINOHead(dim, prototypes), seed, **parts, **changed), loss
 
 
 # %%
@@ -1110,11 +1161,14 @@ def byol(images, seed: int) -> nn.Module:
         return nn.Sequential(nn.Linear(dim, 256), nn.BatchNorm1d(256), nn.ReLU(), nn.Linear(256, 64))
 
     def loss(student_views, teacher_views):
-        pairs = [byol_loss(q, z) for i, z in enumerate(teacher_views) for j, q in enumerate(student_views) if i != j]
+        sizes = [views for views in (student_views[:2], student_views[2:]) if views]
+        predicted = [q for views in sizes for q in predictor(torch.cat(views)).chunk(len(views))]
+        pairs = [byol_loss(q, z) for i, z in enumerate(teacher_views) for j, q in enumerate(predicted) if i != j]
         return torch.stack(pairs).mean()
 
     torch.manual_seed(seed)
-    return pretrain(images, loss, mlp, seed, predictor=mlp(64), label="BYOL")[0][0]
+    predictor = mlp(64).to(scale.device)
+    return pretrain(images, loss, mlp, seed, also_trained=[predictor], label="BYOL")[0][0]
 
 
 def by_labels(seed: int) -> nn.Module:
@@ -1204,13 +1258,11 @@ if scale.name == "small":
 #
 # Mistakes that no check of a function can see. All of them run without an error.
 #
-# - **The teacher fed local views.** Then it answers from a window of few pixels, and the student learns to say of the
-#   whole what can be said of any part. The loss falls faster.
 # - **The centre read as a loss**, or its length as progress. It is a running mean of outputs; it can grow, shrink or
 #   turn while nothing is learnt. The entropies say what it is taken for.
 # - **The histogram of the student's pseudo-labels.** The student is not centred: a prototype that is ahead for all
 #   images dominates its histogram although the teacher's is fine. Use the teacher, with the centre off.
-# - **A teacher with gradients**, or in the optimiser's list: weight decay then shrinks what should only follow.
+# - **A teacher in the optimiser's list**: no gradient reaches it, yet weight decay shrinks what should only follow.
 # - **A schedule of momentum for the wrong number of steps.** If training ends early, the teacher is still quick; if
 #   the schedule ended early, it stood still for the rest.
 # - **A loss compared across K or temperatures.** Its levels are $\ln K$ and 0, and both are failures.

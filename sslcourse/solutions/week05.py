@@ -4,6 +4,7 @@
 
 import copy
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -58,6 +59,31 @@ def info_nce(q: torch.Tensor, k: torch.Tensor, queue: torch.Tensor, temperature:
     positive = (q * k).sum(dim=1, keepdim=True)                             # (N, 1)
     logits = torch.cat([positive, q @ queue.T], dim=1) / temperature        # (N, 1 + size)
     return F.cross_entropy(logits, torch.zeros(len(q), dtype=torch.long, device=q.device))
+
+
+def moco_step(
+    query: nn.Module,
+    key: nn.Module,
+    queue: nn.Module,
+    update: Callable[[torch.Tensor], None],
+    view0: torch.Tensor,
+    view1: torch.Tensor,
+    momentum: float,
+    temperature: float,
+) -> torch.Tensor:
+    """One step of MoCo (He et al. 2020, algorithm 1): loss, update, moving average, enqueue.
+
+    query, key: encoders of images (N, C, H, W) to (N, D); view0 is for query, view1 for key. update(loss): gradients
+    and a step of the optimiser, which moves the query encoder; called once. No gradient reaches the key encoder.
+    Returns the loss, a scalar.
+    """
+    with torch.no_grad():
+        keys = key(view1)                                                   # (N, D)
+    loss = info_nce(query(view0), keys, queue.keys, temperature)            # the queue holds earlier batches only
+    update(loss)
+    update_ema(query, key, momentum)
+    queue.enqueue(keys)                                                     # after the loss: nobody meets itself
+    return loss.detach()
 
 
 def mine_neighbours(features: torch.Tensor, k: int, exclude_self: bool = True) -> torch.Tensor:

@@ -2,8 +2,8 @@
 """The solved exercises of week07; generated from notebooks/source/week07_dino.py: edit that."""
 
 
-import copy
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -90,6 +90,32 @@ class DINOLoss(nn.Module):
         mean = torch.cat(list(teacher_views)).detach().mean(dim=0)                          # over views and images
         self.center.mul_(self.center_momentum).add_(mean.to(self.center), alpha=1 - self.center_momentum)
         return torch.stack(pairs).mean()
+
+
+def dino_step(
+    student: nn.Module,
+    teacher: nn.Module,
+    loss: Callable[[list[torch.Tensor], list[torch.Tensor]], torch.Tensor],
+    update: Callable[[torch.Tensor], None],
+    crops: list[torch.Tensor],
+    momentum: float,
+) -> torch.Tensor:
+    """One step of DINO (Caron et al. 2021, algorithm 1): loss, update, moving average.
+
+    student, teacher: images (N, C, H, W) to (N, K). loss(student's views, teacher's views): a scalar, from lists of
+    (N, K); called once. update(loss): gradients and a step of the optimiser, which moves the student; called once.
+    crops: two global ones first, then any number of local ones. No gradient reaches the teacher. Returns the loss.
+    """
+    large, small = torch.cat(crops[:2]), crops[2:]                              # one pass for each size
+    with torch.no_grad():
+        targets = list(teacher(large).chunk(2))                                 # global crops only
+    answers = list(student(large).chunk(2))
+    if small:
+        answers += student(torch.cat(small)).chunk(len(small))
+    value = loss(answers, targets)
+    update(value)
+    train.update_ema(student, teacher, momentum)
+    return value.detach()
 
 
 def collapse_report(teacher_probs: torch.Tensor) -> tuple[float, float]:

@@ -66,19 +66,15 @@ def as_optimizer(optimizer, modules: list[nn.Module], lr: float, weight_decay: f
     return optimizer
 
 
-def as_loss(result) -> tuple[torch.Tensor, dict]:
+def as_loss(result, who: str = "loss_fn returned") -> tuple[torch.Tensor, dict]:
     """What a loss function returned, as (scalar with graph, numbers to log)."""
     loss, numbers = result if isinstance(result, tuple) and len(result) == 2 else (result, {})
     if not isinstance(loss, torch.Tensor):
-        raise TypeError(
-            f"loss_fn returned {type(loss).__name__}; expected a scalar tensor, or (scalar tensor, dict of numbers)."
-        )
+        raise TypeError(f"{who} {type(loss).__name__}; expected a scalar tensor, or (scalar tensor, dict of numbers).")
     if loss.dim() != 0:
-        raise ValueError(f"loss_fn returned shape {tuple(loss.shape)}; expected a scalar: take the mean of the batch.")
+        raise ValueError(f"{who} shape {tuple(loss.shape)}; expected a scalar: take the mean of the batch.")
     if not loss.requires_grad:
-        raise ValueError(
-            "loss_fn returned a tensor without a graph; did it use detach() or no_grad(), or frozen networks only?"
-        )
+        raise ValueError(f"{who} a tensor without a graph; did it use detach() or no_grad(), or frozen networks only?")
     return loss, as_numbers(numbers, "loss_fn")
 
 

@@ -44,6 +44,7 @@ def fit(
     after_step: Callable[[int], None] | None = None,
     on_epoch: Callable[[int], dict] | None = None,
     checkpoint: str | Path | None = None,
+    own_step: bool = False,
     progress: bool = True,
     label: str = "training",
 ) -> History:
@@ -59,7 +60,9 @@ def fit(
     optimizer: else AdamW(lr, weight_decay); its learning rates are the peaks. warmup: share of all steps.
     clip: the largest norm of the gradient. time_budget: seconds; the step that passes it is the last one, at whatever
         learning rate it has: the schedule is made for all epochs (and for max_steps, where that is less).
-    after_step(step): called after every update. on_epoch(epoch): after every epoch, also one that max_steps or
+    own_step: loss_fn(update, *batch) makes the whole step and calls update(loss) once, which is zero_grad, backward and
+        the optimizer's step: for methods in which something comes before the update, and something after it.
+    after_step(step): called after every step. on_epoch(epoch): after every epoch, also one that max_steps or
         time_budget cut short; it may evaluate, and returns numbers to log.
     checkpoint: a file, written after every full epoch and gone on from where it exists. A training on the CPU, in one
         process, then ends in exactly the state of one that was not cut off, if its random numbers come from torch's
@@ -101,7 +104,7 @@ def fit(
         history = file.resume()
     begin = time.perf_counter() - history.seconds
     deadline = time.perf_counter() + (time_budget or math.inf)
-    step = _Step(loss_fn, modules, data, optimizer, clip, processes, deadline)
+    step = _Step(loss_fn, modules, data, optimizer, clip, processes, deadline, own_step)
 
     line = bar(steps, history.steps, label, wanted=progress and processes.rank == 0)
     losses, means = [], Means()
@@ -159,9 +162,9 @@ def fit(
 class _Step:
     """One update: forward, backward, and a look at loss and gradient before anything is changed."""
 
-    def __init__(self, loss_fn, modules, data, optimizer, clip, processes, deadline) -> None:
+    def __init__(self, loss_fn, modules, data, optimizer, clip, processes, deadline, own_step) -> None:
         self.loss_fn, self.modules, self.data, self.optimizer = loss_fn, modules, data, optimizer
-        self.clip, self.processes, self.deadline = clip, processes, deadline
+        self.clip, self.processes, self.deadline, self.own_step = clip, processes, deadline, own_step
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def __call__(self, index: torch.Tensor, place: str) -> tuple[float, dict, bool]:
@@ -169,14 +172,34 @@ class _Step:
         # The forward pass changes batch-norm statistics before the loss is known; so they are kept until it is.
         buffers = [{name: buffer.clone() for name, buffer in module.named_buffers()} for module in self.modules]
         mine = self.processes.share(index)
-        loss, numbers = arguments.as_loss(self.loss_fn(*(tensor[mine] for tensor in self.data)))
+        batch = [tensor[mine] for tensor in self.data]
+        made = []  # (value, late) of every update
+
+        def update(loss: torch.Tensor) -> None:
+            if made:
+                raise ValueError("The step called update a second time; it makes one update, of one loss.")
+            loss, _ = arguments.as_loss(loss, "update was given")
+            made.append(self._update(loss, len(mine) / len(index), buffers, place))
+
+        if self.own_step:
+            result = self.loss_fn(update, *batch)
+            numbers = arguments.as_numbers(result[1] if isinstance(result, tuple) else None, "The step")
+            if not made:
+                raise ValueError("The step never called update(loss), so that nothing was learnt; call it once.")
+        else:
+            loss, numbers = arguments.as_loss(self.loss_fn(*batch))
+            update(loss)
+        value, late = made[0]
+        return value, numbers, late
+
+    def _update(self, loss: torch.Tensor, share: float, buffers: list[dict], place: str) -> tuple[float, bool]:
         reading = _Reading(loss)
         self.optimizer.zero_grad()
         loss.backward()
 
         late = time.perf_counter() > self.deadline
         if self.processes.count > 1:
-            loss, late = self.processes.average(loss, self.parameters, len(mine) / len(index), late)
+            loss, late = self.processes.average(loss, self.parameters, share, late)
             reading = _Reading(loss)
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         if not gradients:
@@ -197,7 +220,7 @@ class _Step:
         if self.clip:
             nn.utils.clip_grads_with_norm_(self.parameters, self.clip, norm)
         self.optimizer.step()
-        return value, numbers, late
+        return value, late
 
 
 class _Reading:

@@ -358,7 +358,8 @@ class Narrow(Base):
         (Detached, "no gradient comes through"),
         (NoProj, "It has no layer `proj`"),
         (Narrow, "`qkv` maps from 12 to 12"),
-        (with_look(lambda s, q, k: (q @ k.mT / q.shape[-1] ** 0.5).sigmoid()), "join the heads, then proj"),
+        (with_look(lambda s, q, k: (q @ k.mT / q.shape[-1] ** 0.5).sigmoid()), "by a sigmoid"),
+        (with_look(lambda s, q, k: (q @ k.mT / q.shape[-1] ** 0.5).relu()), "join the heads, then proj"),
         (lambda dim, heads: Base(dim, heads), "should be a class"),
     ],
 )
@@ -577,7 +578,10 @@ def with_apart(apart):
         (lambda w, grid, p: distance(w, grid, p) * w.shape[2], "the queries are summed"),
         (lambda w, grid, p: distance(w, grid, p) / w.shape[2], "the mean runs over the keys too"),
         (lambda w, grid, p: distance(w, grid, p).mean(), "a tensor of shape ()"),
-        (lambda w, grid, p: torch.cdist(places(grid), places(grid)).mean() * p * torch.ones(w.shape[1]), "by hand"),
+        (
+            lambda w, grid, p: torch.cdist(places(grid), places(grid)).mean() * p * torch.ones(w.shape[1]),
+            "weights are not used",
+        ),
         (lambda w, grid, p: distance(w, grid, p) + p, "by hand"),
         (lambda w, grid, p: print(), "returns None"),
     ],

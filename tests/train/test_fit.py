@@ -345,3 +345,53 @@ def test_bad_arguments_get_a_sentence(change, error, sentence):
     arguments = {"loss_fn": LOSS, "modules": MODEL, "data": (X, Y), **change}
     with pytest.raises(error, match=sentence):
         quiet(**arguments)
+
+
+# A step of one's own
+
+
+def test_a_step_of_ones_own_is_the_same_training():
+    plain, own = network(), network()
+    settings = {"clip": 0.5, "warmup": 0.25}
+    order = []
+
+    def step(update, x, y):
+        loss = F.mse_loss(own(x), y)
+        before = own[0].weight.clone()
+        update(loss)
+        order.append(torch.equal(before, own[0].weight))
+        return loss.detach(), {"twice": 2 * loss.item()}
+
+    wanted = quiet(squared(plain), plain, generator=torch.Generator().manual_seed(3), **settings)
+    history = quiet(step, own, generator=torch.Generator().manual_seed(3), own_step=True, **settings)
+    assert equal(state(plain), state(own)) and history.loss == wanted.loss
+    assert history.metrics["twice"] == pytest.approx([2 * value for value in wanted.loss])
+    assert order == [False] * history.steps  # the network has moved when update returns
+
+
+@pytest.mark.parametrize(
+    ("calls", "words"),
+    [
+        (lambda update, loss: None, "never called update"),
+        (lambda update, loss: (update(loss), update(loss)), "a second time"),
+        (lambda update, loss: update(loss.detach()), "update was given a tensor without a graph"),
+        (lambda update, loss: update(loss[None]), r"update was given shape \(1,\)"),
+    ],
+)
+def test_what_a_step_of_ones_own_must_do(calls, words):
+    model = network()
+    with pytest.raises(ValueError, match=words):
+        quiet(lambda update, x, y: calls(update, F.mse_loss(model(x), y)), model, own_step=True)
+
+
+def test_a_loss_of_nan_in_a_step_of_ones_own_changes_nothing():
+    model = network()
+    before, after = state(model), []
+
+    def step(update, x, y):
+        update(F.mse_loss(model(x), y) * math.nan)
+        after.append("went on")
+
+    with pytest.raises(NotFinite, match="step 0, epoch 0"):
+        quiet(step, model, own_step=True)
+    assert equal(before, state(model)) and not after

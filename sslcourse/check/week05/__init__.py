@@ -1,182 +1,38 @@
-"""Checks of week 5, MoCo, SCAN and PMI clustering. Definitions and named mistakes are in oracle.py."""
+"""Checks of week 5, MoCo, SCAN and PMI clustering. Definitions and named mistakes: oracle.py, clusters_oracle.py."""
 
-import copy
 from math import log
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sslcourse.check.compare import agree, by_hand, close, gives, gradients_agree, number, tensor
 from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
+from sslcourse.check.week05 import clusters_oracle as clusters
 from sslcourse.check.week05 import oracle
+from sslcourse.check.week05.averaging import examine_average
 from sslcourse.check.week05.matching import examine_matching
+from sslcourse.check.week05.queue import examine_queue
+from sslcourse.check.week05.step import examine_step
 
-__all__ = ["Queue", "cluster_accuracy", "info_nce", "mine_neighbours", "pmi_loss", "report", "scan_loss", "sweep"]
-__all__ += ["update_ema", "update_marginal"]
-
-
-# --- update_ema
-
-
-def _pair(student: Student) -> tuple[nn.Module, nn.Module]:
-    """Two small networks of one structure with different numbers in every parameter and buffer."""
-
-    def network() -> nn.Module:
-        net = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 2))
-        with torch.no_grad():
-            for value in (*net.parameters(), *net.buffers()):
-                value.copy_(student.normal(*value.shape) if value.is_floating_point() else torch.tensor(0))
-        return net
-
-    young, old = network(), network()
-    young[1].num_batches_tracked += 7
-    old[1].num_batches_tracked += 3
-    return young, old
+__all__ = ["Queue", "cluster_accuracy", "info_nce", "mine_neighbours", "moco_step", "pmi_loss", "report", "scan_loss"]
+__all__ += ["sweep", "update_ema", "update_marginal"]
 
 
-def _parameters_moved(old: nn.Module, before: nn.Module, young: nn.Module, momentum: float) -> None:
-    """Every parameter of the teacher is where the moving average puts it."""
-    triples = list(zip(old.named_parameters(), before.parameters(), young.parameters(), strict=True))
-    states = []
-    for (_, came), was, new in triples:
-        came = came.detach()
-        right = momentum * was + (1 - momentum) * new
-        states.append((close(came, right), close(came, was), close(came, momentum * new + (1 - momentum) * was)))
-    if all(right for right, _, _ in states):
-        return
-    if all(kept for _, kept, _ in states):
-        raise Wrong("The teacher has not changed: change its parameters in place, the caller has no other.")
-    if all(reversed_ for _, _, reversed_ in states):
-        raise Wrong(
-            f"It looks as if the momentum is the wrong way round: with momentum = {momentum} the teacher keeps "
-            f"{momentum:.0%} of itself and takes {1 - momentum:.0%} of the student."
-        )
-    n = [right for right, _, _ in states].index(False)
-    (name, came), was, new = triples[n]
-    wanted = momentum * was + (1 - momentum) * new
-    also = " Others are right: treat all of parameters() alike." if any(right for right, _, _ in states) else ""
-    raise Wrong(
-        f"With momentum = {momentum}, a weight of {name!r} that is {float(was.flatten()[0]):.4f} in the teacher and "
-        f"{float(new.flatten()[0]):.4f} in the student: {gives(float(came.flatten()[0]), float(wanted.flatten()[0]))}"
-        f"{also}"
-    )
-
-
-def _buffers_copied(old: nn.Module, before: nn.Module, young: nn.Module, momentum: float) -> None:
-    for (name, came), was, new in zip(old.named_buffers(), before.buffers(), young.buffers(), strict=True):
-        if close(came, new, 1e-6):
-            continue
-        if close(came, was, 1e-6):
-            raise Wrong(f"The buffers are forgotten: {name!r}, a running statistic of batch norm, is to be copied.")
-        if close(came, momentum * was + (1 - momentum) * new) or not came.is_floating_point():
-            raise Wrong(f"The buffers are averaged: {name!r} is no weight, copy it from the student.")
-        raise Wrong(f"The buffer {name!r} of the teacher is not the student's: copy it.")
+# --- update_ema and Queue
 
 
 @exercise("week05")
 def update_ema(student: Student) -> str:
     """update_ema(student, teacher, momentum): teacher in place, parameters averaged, buffers copied, no gradients."""
-    for momentum, frozen in ((0.9, True), (0.9, False), (0.25, True), (1.0, True), (0.0, True)):
-        young, old = _pair(student)
-        old.requires_grad_(not frozen)
-        before, kept = copy.deepcopy(old), copy.deepcopy(young)
-        weights = list(old.parameters())
-        student(young, old, momentum)
-
-        if not all(map(close, young.state_dict().values(), kept.state_dict().values())):
-            raise Wrong("It changes the student: only the teacher moves.")
-        if any(now is not was for now, was in zip(old.parameters(), weights, strict=True)):
-            raise Wrong("It replaces the teacher's parameters by new ones: change the values in place.")
-        if any(not weight.is_leaf for weight in weights):
-            raise Wrong("The teacher's parameters have become part of the graph: average under torch.no_grad().")
-        with torch.no_grad():
-            _parameters_moved(old, before, young, momentum)
-            _buffers_copied(old, before, young, momentum)
-            shared = {value.data_ptr() for value in young.state_dict().values()}
-        if any(value.data_ptr() in shared for value in old.state_dict().values()):
-            raise Wrong("Teacher and student now share memory: the student's next step would move both. Copy values.")
-    return "Parameters averaged in place, buffers copied, at four momenta; the student and the graph are left alone."
-
-
-# --- Queue
-
-
-def _rows_in(found: Tensor, wanted: Tensor) -> Tensor:
-    """For every row of wanted, whether it is among the rows of found."""
-    return ((found[:, None] - wanted).abs().amax(dim=2) < 1e-4).any(dim=0)
-
-
-def _held(queue: nn.Module, size: int, dim: int) -> Tensor:
-    """The keys as they are now, a copy; Wrong where they are no buffer of that size."""
-    if not isinstance(queue, nn.Module):
-        raise Wrong(f"Queue(size, dim) gives a {type(queue).__name__}, it should be an nn.Module.")
-    if "keys" in dict(queue.named_parameters()):
-        raise Wrong("keys is a parameter, which an optimiser would train: use self.register_buffer.")
-    if "keys" not in dict(queue.named_buffers()):
-        raise Wrong("It has no buffer called keys: self.register_buffer('keys', ...) in __init__.")
-    keys = queue.keys
-    if tuple(keys.shape) != (size, dim):
-        raise Wrong(f"keys is a tensor of shape {tuple(keys.shape)}, it should stay ({size}, {dim}).")
-    if keys.requires_grad or keys.grad_fn is not None:
-        raise Wrong("The keys in the queue carry a gradient, and with it the graphs of old batches: detach them.")
-    return keys.detach().clone()
+    return examine_average(student)
 
 
 @exercise("week05")
 def Queue(student: Student) -> str:
     """class Queue(nn.Module): __init__(size, dim), buffer keys (size, dim), enqueue(keys): the oldest go first."""
-    for size, dim, batches in ((8, 5, (3, 3, 3, 5, 1, 8, 4)), (7, 4, (7, 2, 6, 6)), (6, 3, (2, 2, 2, 2))):
-        queue = student(size, dim)
-        first = _held(queue, size, dim)
-        lengths = first.norm(dim=1)
-        if not close(lengths, torch.ones(size)):
-            raise Wrong(f"At first the keys have lengths like {float(lengths[0]):.3f}: start with random unit vectors.")
-        if close(first, first[:1].expand(size, dim)):
-            raise Wrong("At first all keys are the same: start with random ones.")
-        history, fresh = [], 0
-        for step, n in enumerate(batches):
-            keys = student.normal(n, dim) * 3
-            before = _held(queue, size, dim)
-            student.run(queue.enqueue, (keys * 1).requires_grad_())
-            now, fresh = _held(queue, size, dim), fresh + n
-            said = f"In a queue of {size}, after batches of {', '.join(map(str, batches[: step + 1]))}: "
-            if _rows_in(now, keys).any():
-                raise Wrong(f"{said}the keys are not normalised: every key in the queue has length 1.")
-            unit = oracle.unit(keys)
-            history.append(unit)
-            _latest_kept(said, now, before, history, crossing=0 < fresh % size < n)
-            if int(_rows_in(now, first).sum()) > max(0, size - fresh):
-                raise Wrong(f"{said}some of the random keys of the beginning are still there: a key is held twice.")
-    again = _held(student(8, 5), 8, 5)
-    if close(again, _held(student(8, 5), 8, 5)):
-        raise Wrong("Two queues start with the same keys: do not seed the random numbers.")
-    return "Random unit vectors at first; keys normalised and detached; the oldest go first, also across the end."
-
-
-def _latest_kept(said: str, now: Tensor, before: Tensor, history: list[Tensor], crossing: bool) -> None:
-    """The queue holds exactly the latest keys; the keys of one batch are equally old."""
-    new = history[-1]
-    if close(now, before):
-        raise Wrong(f"{said}the queue has not changed: enqueue replaces the oldest keys in place.")
-    missing = int((~_rows_in(now, new)).sum())
-    if missing and crossing:
-        raise Wrong(
-            f"{said}{missing} of {len(new)} new keys are missing. It looks as if a batch that crosses the end is cut "
-            "off there: the rest goes on at the beginning."
-        )
-    if missing:
-        raise Wrong(f"{said}{missing} of {len(new)} new keys are missing: all keys of a batch go in.")
-    room, lost = len(now), 0
-    for batch in reversed(history):
-        lost += max(0, min(room, len(batch)) - int(_rows_in(now, batch).sum()))
-        room = max(0, room - len(batch))
-    if lost:
-        raise Wrong(
-            f"{said}{lost} of the {len(now) - room} latest keys are gone, while older ones are still there. It looks "
-            "as if the newest are replaced: remember where the last batch ended, and go on from there."
-        )
+    return examine_queue(student)
 
 
 # --- info_nce
@@ -195,14 +51,17 @@ def info_nce(student: Student) -> str:
     few = *(by_hand(student.normal(n, 2)) for n in (2, 2, 3)), 0.5
     agree(
         student,
-        [(q, k, queue, 0.5), (q, k, queue, 0.3), (q, k, queue, 1.0)],
+        [(q, k, queue, 0.5), (q, k, queue, 0.3), (q, k, queue, 1.0), (k, q, queue, 0.4)],
         oracle.info_nce,
         oracle.INFO_NCE_MISTAKES,
         words=_queries,
         small=few,
         hint="each query has four candidates: its own key and the three of the queue.",
     )
-    agree(student, [few, (q[:1], k[:1], queue, 0.2), (q, k, queue[:1], 0.2)], oracle.info_nce, words=_queries)
+    many = student.normal(300, 3), student.normal(300, 3), student.normal(5, 3), 0.6
+    agree(student, [few, (q[:1], k[:1], queue, 0.2), (q, k, queue[:1], 0.2), many], oracle.info_nce, words=_queries)
+    if not torch.tensor(number(student(1e3 * q, 1e3 * k, 1e3 * queue, 0.5))).isfinite():
+        raise Wrong("Embeddings a thousand times as long give no finite loss: lengths do not count, normalise first.")
     left_out, wanted = number(student(q, k, queue)), float(oracle.info_nce(q.double(), k.double(), queue.double()))
     if not close(left_out, wanted):
         raise Wrong(f"Without a temperature {gives(left_out, wanted)} The default is 0.07.")
@@ -218,6 +77,15 @@ def info_nce(student: Student) -> str:
         if x.grad is not None and x.grad.any():
             raise Wrong(f"The value is right, but a gradient reaches {name}: keys are targets, detach them.")
     return "Equal to the definition at four temperatures; equal embeddings give ln(K+1); gradients reach q only."
+
+
+# --- moco_step
+
+
+@exercise("week05")
+def moco_step(student: Student) -> str:
+    """moco_step(query, key, queue, update, view0, view1, momentum, temperature) -> loss (He et al., algorithm 1)."""
+    return examine_step(student)
 
 
 # --- mine_neighbours
@@ -270,21 +138,21 @@ def scan_loss(student: Student) -> str:
     agree(
         student,
         [(a, b, 5.0), (a, b, 1.0), (b, a, 2.0)],
-        oracle.scan_loss,
-        oracle.SCAN_LOSS_MISTAKES,
+        clusters.scan_loss,
+        clusters.SCAN_LOSS_MISTAKES,
         words=_logits,
         small=few,
         hint="two pairs give two inner products and one mean of p over two anchors.",
     )
-    agree(student, [few, (a[:1], b[:1], 3.0), (a, b, 0.0)], oracle.scan_loss, words=_logits)
-    left_out, wanted = number(student(a, b)), float(oracle.scan_loss(a.double(), b.double()))
+    agree(student, [few, (a[:1], b[:1], 3.0), (a, b, 0.0)], clusters.scan_loss, words=_logits)
+    left_out, wanted = number(student(a, b)), float(clusters.scan_loss(a.double(), b.double()))
     if not close(left_out, wanted):
         raise Wrong(f"Without a weight {gives(left_out, wanted)} The default is 5.")
     uniform = number(student(torch.zeros(6, 5), torch.zeros(6, 5), 2.0))
     if not close(uniform, -log(5)):
         raise Wrong(f"For uniform probabilities over 5 clusters and weight 2 {gives(uniform, -log(5))}")
 
-    gradients_agree(student, (a, b, 5.0), oracle.scan_loss, names=("anchor_logits", "neighbour_logits"))
+    gradients_agree(student, (a, b, 5.0), clusters.scan_loss, names=("anchor_logits", "neighbour_logits"))
 
     # One cluster for everything, and very sure of it: the probabilities of the others are 0 in float32.
     sure = torch.tensor([[200.0, 0.0, -200.0]]).expand(4, 3).clone().requires_grad_()
@@ -301,8 +169,8 @@ def pmi_loss(student: Student) -> str:
     p, t = (student.normal(7, 4).mul(1.5).softmax(dim=1) for _ in range(2))
     marginal = student.normal(4).softmax(dim=0)
     cases = [(p, t, marginal, 0.65), (p, t, marginal, 1.0), (t, p, marginal, 0.55)]
-    agree(student, cases, oracle.pmi_loss, oracle.PMI_LOSS_MISTAKES, words=_logits)
-    agree(student, [(p[:1], t[:1], marginal, 0.8), (p, t, marginal)], oracle.pmi_loss, words=_logits)
+    agree(student, cases, clusters.pmi_loss, clusters.PMI_LOSS_MISTAKES, words=_logits)
+    agree(student, [(p[:1], t[:1], marginal, 0.8), (p, t, marginal)], clusters.pmi_loss, words=_logits)
     even = torch.full((5,), 0.2)
     for what, rows, wanted in (
         ("perfect balanced clusters", torch.eye(5), -log(5)),
@@ -312,7 +180,7 @@ def pmi_loss(student: Student) -> str:
             raise Wrong(f"For {what} in 5 clusters and gamma = 0.65 {gives(came, wanted)}")
     targets = t.double(), marginal.double()
     gradients_agree(
-        student, (p, t, marginal, 0.65), lambda p, *_: oracle.pmi_loss(p, *targets), names=("student_probs",)
+        student, (p, t, marginal, 0.65), lambda p, *_: clusters.pmi_loss(p, *targets), names=("student_probs",)
     )
     return "Equal to the definition at four gammas; -ln C for perfect clusters, -(2 - 2 gamma) ln C for uniform ones."
 

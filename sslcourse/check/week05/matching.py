@@ -5,7 +5,7 @@ from torch import Tensor
 
 from sslcourse.check.compare import close, gives, number, two_parts
 from sslcourse.check.machinery import Student, Wrong
-from sslcourse.check.week05 import oracle
+from sslcourse.check.week05 import clusters_oracle as oracle
 
 GREEDY = (
     "It looks as if the matching is greedy: the first good pair may spoil the rest, scipy's linear_sum_assignment "
@@ -39,6 +39,12 @@ def _cases(student: Student) -> list[tuple[str, Tensor, Tensor]]:
             torch.tensor([5, 5, 2, 2, 2]),
             torch.tensor([1, 3, 1, 1, 3]),
         ),
+        (
+            "4 clusters, 2 classes",
+            torch.tensor([0, 0, 1, 1, 2, 3]),
+            torch.tensor([0, 0, 1, 1, 1, 0]),
+        ),
+        ("300 images of which most are of one class", *_worked_out((150, 10, 0), (60, 30, 5), (20, 5, 20))),
     ]
 
 
@@ -52,9 +58,18 @@ def _parts(result: object) -> tuple[float, dict]:
 def _judge_mapping(what: str, mapping: dict, assigned: Tensor, labels: Tensor, accuracy: float) -> None:
     """One-to-one, for every cluster that occurs, and as good as the accuracy says."""
     clusters = assigned.unique().tolist()
+    if clusters != list(range(len(clusters))) and sorted(mapping) == list(range(len(clusters))):
+        raise Wrong(f"For {what} the mapping numbers the clusters anew: its keys are the numbers in assignments.")
     if lacking := [cluster for cluster in clusters if cluster not in mapping]:
         raise Wrong(f"For {what} the mapping has no entry for cluster {lacking[0]}: unmatched clusters map to -1.")
     names = [mapping[cluster] for cluster in clusters if mapping[cluster] != -1]
+    unknown = [(c, mapping[c]) for c in clusters if not -1 <= mapping[c] <= int(labels.max())]
+    if unknown:
+        raise Wrong(
+            f"For {what} the mapping sends cluster {unknown[0][0]} to class {unknown[0][1]}, which does not exist: the "
+            f"largest label is {int(labels.max())}. In a square table clusters are matched to empty columns; unmatched "
+            "clusters map to -1."
+        )
     if len(set(names)) < len(names):
         raise Wrong(f"For {what} the mapping gives one class to two clusters: each class is given once, others are -1.")
 
@@ -100,20 +115,45 @@ def _seen(values: list[float], lists: list[tuple], case: tuple) -> str:
         "It looks as if only the matched clusters are counted: images of unmatched clusters count as wrong.": (
             _among_matched,
         ),
+        "It looks as if the classes are averaged: every image counts the same.": (_balanced,),
+        "It looks as if it is the error: return the share that agrees.": (lambda a, y: 1 - oracle.best_matching(a, y),),
+        "It looks as if it is a percentage: return a share between 0 and 1.": (
+            lambda a, y: 100 * oracle.best_matching(a, y),
+        ),
+        "It looks as if it is a number of images: return their share.": (
+            lambda a, y: len(y) * oracle.best_matching(a, y),
+        ),
     }
-    for sentence, variants in named.items():
-        for variant in variants:
-            if all(close(value, variant(*pair)) for value, pair in zip(values, lists, strict=True)):
-                return f"\n{sentence}"
+    fitting = [
+        sentence
+        for sentence, variants in named.items()
+        if any(all(close(v, variant(*pair)) for v, pair in zip(values, lists, strict=True)) for variant in variants)
+    ]
+    if len(fitting) == 1:
+        return f"\n{fitting[0]}"
     _, assigned, labels = case
     return f"\nThe inputs were assignments = {assigned.tolist()}, labels = {labels.tolist()}."
 
 
-def _among_matched(assigned: list[int], labels: list[int]) -> float:
+def _matched(assigned: list[int], labels: list[int]) -> tuple[Tensor, list[int], list[int]]:
+    """counts (clusters, classes), and the places of the best matching."""
     from scipy.optimize import linear_sum_assignment
 
     a, y = torch.tensor(assigned), torch.tensor(labels)
     counts = torch.zeros(int(a.max()) + 1, int(y.max()) + 1)
     counts.index_put_((a, y), torch.ones(len(a)), accumulate=True)
     rows, columns = linear_sum_assignment(counts.numpy(), maximize=True)
+    return counts, rows.tolist(), columns.tolist()
+
+
+def _among_matched(assigned: list[int], labels: list[int]) -> float:
+    counts, rows, columns = _matched(assigned, labels)
     return float(counts[rows, columns].sum() / counts[rows].sum())
+
+
+def _balanced(assigned: list[int], labels: list[int]) -> float:
+    counts, rows, columns = _matched(assigned, labels)
+    right = torch.zeros(counts.shape[1])
+    right[columns] = counts[rows, columns]
+    present = counts.sum(dim=0) > 0
+    return float((right / counts.sum(dim=0))[present].mean())

@@ -1,12 +1,9 @@
-"""Week 5: a queue, its loss, and two losses for clusters, one number at a time, as the papers write them.
+"""Week 5: the loss of MoCo, one number at a time, as the paper writes it.
 
-References: He et al. 2020, "Momentum contrast for unsupervised visual representation learning", eq. 1 and 2; Van
-Gansbeke et al. 2020, "SCAN: learning to classify images without labels", eq. 2; Adaloglou et al. 2023, "Exploring the
-limits of deep image clustering using pretrained models" (TEMI); Kuhn 1955 for the matching.
+Reference: He et al. 2020, "Momentum contrast for unsupervised visual representation learning", eq. 1 and 2.
 """
 
 from functools import partial
-from itertools import permutations
 from math import exp, log
 
 import torch
@@ -38,6 +35,22 @@ def info_nce(q: Tensor, k: Tensor, queue: Tensor, temperature: float = 0.07) -> 
     return loss / len(q)
 
 
+_OTHER_LOSSES = {
+    "softmax twice": lambda logits: -logits.softmax(dim=1).log_softmax(dim=1)[:, 0].mean(),
+    "log of the mean": lambda logits: -logits.softmax(dim=1)[:, 0].mean().log(),
+    "no logarithm": lambda logits: -logits.softmax(dim=1)[:, 0].mean(),
+    "probability": lambda logits: 1 - logits.softmax(dim=1)[:, 0].mean(),
+    "positive twice": lambda logits: -(logits[:, 0] - torch.cat([logits[:, :1], logits], 1).logsumexp(1)).mean(),
+    "mean of the negatives": lambda logits: (
+        -(logits[:, 0] - (logits[:, 0].exp() + logits[:, 1:].exp().mean(dim=1)).log()).mean()
+    ),
+    "over the batch": lambda logits: -logits.log_softmax(dim=0)[:, 0].mean(),
+    "binary": lambda logits: torch.nn.functional.binary_cross_entropy_with_logits(
+        logits, torch.eye(1, logits.shape[1], dtype=logits.dtype).expand_as(logits)
+    ),
+}
+
+
 def _info_nce(
     q: Tensor,
     k: Tensor,
@@ -52,6 +65,8 @@ def _info_nce(
     batch: str = "none",
     answer: str = "first",
     factor=lambda n: 1,
+    similarity=lambda s: s,
+    kind: str = "",
 ) -> Tensor:
     """info_nce with something wrong; right with the defaults.
 
@@ -61,11 +76,15 @@ def _info_nce(
     q, k, queue = (f(x) for f, x in zip(lengths, (q, k, queue), strict=True))
     temperature = fixed or temperature
     scale = temperature if invert else 1 / temperature
-    positive = (q * k).sum(dim=1, keepdim=True) * scale  # (N, 1)
-    negatives = (q if anchor == "q" else k) @ queue.T * scale  # (N, size)
+    positive = similarity((q * k).sum(dim=1, keepdim=True)) * (1 if kind == "negatives scaled" else scale)  # (N, 1)
+    negatives = similarity((q if anchor == "q" else k) @ queue.T) * (1 if kind == "positive scaled" else scale)
+    if kind == "one positive":
+        positive = positive.roll(1, dims=0)
     others = (q @ k.T * scale).fill_diagonal_(-torch.inf)  # (N, N)
     candidates = {"none": [negatives], "k": [negatives, others], "k only": [others]}[batch]
     logits = torch.cat([positive, *candidates], dim=1)
+    if kind in _OTHER_LOSSES:
+        return factor(len(q)) * _OTHER_LOSSES[kind](logits)
     right = logits[:, 0] if answer == "first" else logits[torch.arange(len(q)), torch.arange(len(q))]
     loss = (logits if positive_in else logits[:, 1:]).logsumexp(dim=1) - right
     return factor(len(q)) * loss.mean()
@@ -121,220 +140,40 @@ INFO_NCE_MISTAKES = (
         tuple(_wrong(fixed=t) for t in (0.07, 0.1, 0.2, 0.5, 1.0)),
     ),
     Mistake("the sign is wrong: the loss is minus the logarithm of a probability.", (_wrong(factor=lambda n: -1),)),
+    Mistake(
+        "a softmax is taken before the cross-entropy, which takes one itself: give it the logits.",
+        (_wrong(kind="softmax twice"),),
+    ),
+    Mistake(
+        "it is the logarithm of a mean: first the logarithm for every query, then the mean.",
+        (_wrong(kind="log of the mean"),),
+    ),
+    Mistake(
+        "the logarithm is missing: the loss is minus the logarithm of the positive's probability.",
+        (_wrong(kind="no logarithm"), _wrong(kind="probability")),
+    ),
+    Mistake(
+        "similarities below 0 are cut off at 0: keep their sign.",
+        (_wrong(similarity=lambda s: s.clamp(min=0)), _wrong(similarity=lambda s: s.abs())),
+    ),
+    Mistake("the positive is in the denominator twice: once is enough.", (_wrong(kind="positive twice"),)),
+    Mistake(
+        "the negatives are averaged: the denominator is a sum over all candidates.",
+        (_wrong(kind="mean of the negatives"),),
+    ),
+    Mistake(
+        "only a part of the similarities is divided by the temperature: all of them are.",
+        (_wrong(kind="positive scaled"), _wrong(kind="negatives scaled")),
+    ),
+    Mistake(
+        "the softmax runs over the queries: a query's candidates stand in its row, dim=1.",
+        (_wrong(kind="over the batch"),),
+    ),
+    Mistake(
+        "every candidate is judged by itself, by a sigmoid: it is one choice among all, a cross-entropy.",
+        (_wrong(kind="binary"),),
+    ),
 )
-
-
-# --- scan_loss
-
-
-def scan_loss(anchor_logits: Tensor, neighbour_logits: Tensor, entropy_weight: float = 5.0) -> Tensor:
-    """SCAN, eq. 2, with the entropy of the anchors' mean."""
-    p, other = (_softmax(x) for x in (anchor_logits, neighbour_logits))
-    consistency = -sum(a.dot(b).log() for a, b in zip(p, other, strict=True)) / len(p)
-    mean = sum(p) / len(p)
-    return consistency - entropy_weight * -sum(m * m.log() for m in mean)
-
-
-def _softmax(logits: Tensor) -> list[Tensor]:
-    return [row.exp() / row.exp().sum() for row in logits]
-
-
-def _scan_loss(
-    anchor_logits: Tensor,
-    neighbour_logits: Tensor,
-    entropy_weight: float = 5.0,
-    *,
-    to_p=lambda x: x.softmax(dim=1),
-    agree: str = "product",
-    entropy_of: str = "mean",
-    sign: float = -1,
-    fixed: float | None = None,
-    consistency_factor=lambda n: 1,
-) -> Tensor:
-    p, other = to_p(anchor_logits), to_p(neighbour_logits)
-    inner = (p * other).sum(dim=1)
-    consistency = {
-        "product": lambda: -inner.log().mean(),
-        "log of the mean": lambda: -inner.mean().log(),
-        "no logarithm": lambda: -inner.mean(),
-        "cross-entropy": lambda: -(other * p.log()).sum(dim=1).mean(),
-        "cross-entropy of the neighbour": lambda: -(p * other.log()).sum(dim=1).mean(),
-        "logits": lambda: -(anchor_logits * neighbour_logits).sum(dim=1).clamp(min=1e-12).log().mean(),
-        "logits, as scores": lambda: -(anchor_logits * neighbour_logits).sum(dim=1).mean(),
-        "logits, sigmoid": lambda: -(anchor_logits * neighbour_logits).sum(dim=1).sigmoid().log().mean(),
-        "plus": lambda: inner.log().mean(),
-    }[agree]() * consistency_factor(len(p))
-
-    def entropy(x: Tensor) -> Tensor:
-        return -(x * x.log()).sum(dim=-1)
-
-    which = {
-        "mean": lambda: entropy(p.mean(dim=0)),
-        "samples": lambda: entropy(p).mean(),
-        "neighbours": lambda: entropy(other.mean(dim=0)),
-        "both": lambda: entropy(torch.cat([p, other]).mean(dim=0)),
-        "batch": lambda: entropy(p.mean(dim=1)),
-    }[entropy_of]()
-    return consistency + sign * (entropy_weight if fixed is None else fixed) * which
-
-
-def _scan(**what) -> partial:
-    return partial(_scan_loss, **what)
-
-
-SCAN_LOSS_MISTAKES = (
-    Mistake(
-        "it is the dot product of logits: take the softmax of both first, over the clusters.",
-        (
-            _scan(agree="logits"),
-            _scan(agree="logits, as scores"),
-            _scan(agree="logits, sigmoid"),
-        ),
-    ),
-    Mistake(
-        "the softmax runs over the batch: probabilities of an image sum to 1 over the clusters, dim=1.",
-        (_scan(to_p=lambda x: x.softmax(dim=0)),),
-    ),
-    Mistake(
-        "it is the entropy of each sample: average the probabilities over the batch first, then take the entropy once.",
-        (_scan(entropy_of="samples"),),
-    ),
-    Mistake(
-        "the entropy is added: it is to become large, so it is subtracted from the loss.",
-        (_scan(sign=1), _scan(sign=1, entropy_of="samples")),
-    ),
-    Mistake(
-        "the entropy is that of the neighbours too: the mean runs over the anchors only.",
-        (_scan(entropy_of="neighbours"), _scan(entropy_of="both")),
-    ),
-    Mistake(
-        "entropy_weight is not used: the entropy is multiplied by it.",
-        (_scan(fixed=1.0), _scan(fixed=5.0), _scan(fixed=2.0)),
-    ),
-    Mistake("the entropy term is missing.", (_scan(fixed=0.0),)),
-    Mistake(
-        "the logarithm and the mean are swapped: first the logarithm for every pair, then the mean.",
-        (_scan(agree="log of the mean"),),
-    ),
-    Mistake("the logarithm of the inner product is missing.", (_scan(agree="no logarithm"),)),
-    Mistake(
-        "it is a cross-entropy: the consistency is the logarithm of the inner product, log sum_c p_c p'_c.",
-        (_scan(agree="cross-entropy"), _scan(agree="cross-entropy of the neighbour")),
-    ),
-    Mistake("the sign of the consistency is wrong: agreement makes the loss smaller.", (_scan(agree="plus"),)),
-    Mistake("the pairs are summed: take the mean over them.", (_scan(consistency_factor=lambda n: n),)),
-)
-
-
-# --- pmi_loss and update_marginal
-
-
-def pmi_loss(student_probs: Tensor, teacher_probs: Tensor, marginal: Tensor, gamma: float = 0.65) -> Tensor:
-    """-mean log sum_c (p_s p_t)^gamma / marginal_c."""
-    loss = 0.0
-    for p, t in zip(student_probs, teacher_probs, strict=True):
-        loss = loss - sum((p[c] * t[c]) ** gamma / marginal[c] for c in range(len(marginal))).log()
-    return loss / len(student_probs)
-
-
-def _pmi_loss(p: Tensor, t: Tensor, marginal: Tensor, gamma: float = 0.65, *, kind: str = "", factor=lambda n: 1):
-    n = len(p)
-    terms = {
-        "no marginal": lambda: (p * t) ** gamma,
-        "marginal times": lambda: (p * t) ** gamma * marginal,
-        "gamma outside": lambda: p * t / marginal,
-        "gamma on all": lambda: (p * t / marginal) ** gamma,
-        "student only": lambda: p**gamma * t / marginal,
-        "gamma 0.65": lambda: (p * t) ** 0.65 / marginal,
-        "root": lambda: (p * t) ** (1 / gamma) / marginal,
-    }
-    inner = terms.get(kind, lambda: (p * t) ** gamma / marginal)().sum(dim=1)
-    loss = -inner.mean().log() if kind == "log of the mean" else -inner.log().mean()
-    if kind == "gamma outside":
-        loss = gamma * loss
-    if kind == "no logarithm":
-        loss = -inner.mean()
-    return factor(n) * loss
-
-
-PMI_LOSS_MISTAKES = (
-    Mistake(
-        "the marginal is missing: each cluster's term is divided by it.", (partial(_pmi_loss, kind="no marginal"),)
-    ),
-    Mistake("the terms are multiplied by the marginal: divide by it.", (partial(_pmi_loss, kind="marginal times"),)),
-    Mistake(
-        "gamma is at the wrong place: it is the exponent of the product p_s p_t alone, before dividing and summing.",
-        (
-            partial(_pmi_loss, kind="gamma outside"),
-            partial(_pmi_loss, kind="gamma on all"),
-            partial(_pmi_loss, kind="student only"),
-            partial(_pmi_loss, kind="root"),
-        ),
-    ),
-    Mistake(
-        "the argument gamma is not used.", (partial(_pmi_loss, kind="gamma 0.65"), lambda *a: pmi_loss(*a[:3], 1.0))
-    ),
-    Mistake(
-        "the logarithm and the mean are swapped: first the logarithm for every pair, then the mean.",
-        (partial(_pmi_loss, kind="log of the mean"),),
-    ),
-    Mistake("the logarithm is missing.", (partial(_pmi_loss, kind="no logarithm"),)),
-    Mistake(
-        "the sign is wrong: more mutual information makes the loss smaller.", (partial(_pmi_loss, factor=lambda n: -1),)
-    ),
-    Mistake("the pairs are summed: take the mean over them.", (partial(_pmi_loss, factor=lambda n: n),)),
-)
-
-
-# --- cluster_accuracy
-
-
-def best_matching(assignments: list[int], labels: list[int]) -> float:
-    """The largest share of agreement over all one-to-one matchings, by trying every one of them."""
-    clusters, classes = sorted(set(assignments)), sorted(set(labels))
-    names = classes + [-1] * max(0, len(clusters) - len(classes))
-    best = 0
-    for chosen in permutations(names, len(clusters)):
-        mapping = dict(zip(clusters, chosen, strict=True))
-        best = max(best, sum(mapping[a] == y for a, y in zip(assignments, labels, strict=True)))
-    return best / len(labels)
-
-
-def majority(assignments: list[int], labels: list[int]) -> float:
-    """Every cluster named after its commonest class, the same class as often as it likes."""
-    right = 0
-    for cluster in set(assignments):
-        inside = [y for a, y in zip(assignments, labels, strict=True) if a == cluster]
-        right += max(map(inside.count, set(inside)))
-    return right / len(labels)
-
-
-def greedy(assignments: list[int], labels: list[int], by: str = "largest") -> float:
-    """One-to-one, but one after another: the largest count first, or cluster after cluster (or class after class)."""
-    pairs = list(zip(assignments, labels, strict=True))
-    clusters, classes = sorted(set(assignments)), sorted(set(labels))
-    right = 0
-    while clusters and classes:
-        rows = clusters if by in ("largest", "class") else clusters[:1]
-        columns = classes[:1] if by == "class" else classes
-        count, row, column = max(
-            ((pairs.count((c, y)), c, y) for c in rows for y in columns), key=lambda found: found[0]
-        )
-        right += count
-        clusters.remove(row)
-        classes.remove(column)
-    return right / len(labels)
-
-
-def worst_matching(assignments: list[int], labels: list[int]) -> float:
-    """What linear_sum_assignment finds where it minimises."""
-    clusters, classes = sorted(set(assignments)), sorted(set(labels))
-    if len(clusters) > len(classes):
-        found = [zip(chosen, classes, strict=True) for chosen in permutations(clusters, len(classes))]
-    else:
-        found = [zip(clusters, chosen, strict=True) for chosen in permutations(classes, len(clusters))]
-    pairs = list(zip(assignments, labels, strict=True))
-    return min(sum(pairs.count(pair) for pair in matching) for matching in map(list, found)) / len(labels)
 
 
 def level_of(size: int) -> float:

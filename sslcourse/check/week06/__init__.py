@@ -136,20 +136,52 @@ def SelfAttention(student: Student) -> str:
             ]
             if saw := _mistaken(value, wanted, wrong, x.double(), weights, heads):
                 raise Wrong(found + saw)
+            if not close(student.run(module, x), value):
+                raise Wrong(f"{found} Two passes of the same tokens differ: there is no dropout in here.")
             raise Wrong(
                 f"{found}\nFor each head: softmax(q k^T / sqrt(d)) v, with d = D / heads; join the heads, then proj. "
                 "Print the shape after every step."
             )
         _weights_kept(module, looks, x)
+        _attention_learns(student, module, x, heads)
+        _attention_again(student, module, weights, heads, (shape[0] + 1, shape[1] + 2, dim))
+    return "Equal to the definition for one, two and three heads; weights of the last pass kept; gradients are right."
 
+
+def _attention_learns(student: Student, module: nn.Module, x: Tensor, heads: int) -> None:
+    """Gradients reach the tokens and every weight matrix, through the attention weights too."""
     module.zero_grad()
-    x.requires_grad_()
-    out = student.run(module, x)
+    inputs = x.clone().requires_grad_()
+    out = student.run(module, inputs)
     if out.requires_grad:
         out.square().sum().backward()
-    if x.grad is None or not all(p.grad is not None and p.grad.any() for p in module.parameters() if p.dim() > 1):
+    matrices = {name: p for name, p in module.named_parameters() if p.dim() > 1}
+    if inputs.grad is None or not all(p.grad is not None and p.grad.any() for p in matrices.values()):
         raise Wrong("The values are right, but no gradient comes through: something is detached on the way.")
-    return "Equal to the definition for one, two and three heads; weights kept, gradients reach everything."
+    exact = {name: p.detach().double().requires_grad_() for name, p in module.named_parameters()}
+    right = torch.autograd.grad(
+        oracle.ATTENTION(x.double(), exact, heads)[0].square().sum(), [exact[name] for name in matrices]
+    )
+    for (name, p), wanted in zip(matrices.items(), right, strict=True):
+        if not close(p.grad / wanted.abs().max(), wanted / wanted.abs().max(), 1e-2):
+            raise Wrong(
+                f"The values are right, but the gradient of {name} is not: are the attention weights detached before "
+                "they are used? Keep a detached copy only."
+            )
+
+
+def _attention_again(student: Student, module: nn.Module, weights: dict, heads: int, shape: tuple) -> None:
+    """A second pass, of other tokens and another number of them, and then the same once more."""
+    x = student.normal(*shape)
+    value = tensor(student.run(module, x), shape, f"In a second pass, for x of shape {shape}, it returns")
+    wanted, looks = oracle.attention(x.double(), weights, heads)
+    if not close(value, wanted):
+        raise Wrong(f"The first pass is right, a second one of other tokens, {shape}, is not: what was kept of it?")
+    kept = getattr(module, "last_weights", None)
+    if not isinstance(kept, Tensor) or kept.shape != looks.shape or not close(kept, looks):
+        raise Wrong("`last_weights` is right after the first pass and not after a second: set it in every forward.")
+    if not close(student.run(module, x), value):
+        raise Wrong("Two passes of the same tokens give different outputs: there is no dropout in here.")
 
 
 def _output_of(variant):
@@ -172,6 +204,14 @@ def _weights_kept(module: nn.Module, looks: Tensor, x: Tensor) -> None:
 # --- the given Block and ViT
 
 
+def _all_learn(module: nn.Module, value: Tensor) -> None:
+    if value.requires_grad:
+        value.square().sum().backward()
+    for name, p in module.named_parameters():
+        if p.requires_grad and (p.grad is None or not p.grad.any()):
+            raise Wrong(f"The values are right, but no gradient reaches {name}: something is detached on the way.")
+
+
 @exercise("week06")
 def Block(student: Student) -> str:
     """class Block(dim, num_heads): pre-norm, residual; norm1, attn, norm2, mlp.fc1, mlp.fc2."""
@@ -184,6 +224,7 @@ def Block(student: Student) -> str:
         raise Wrong(
             "The output is not x + attn(norm1(x)), then x + mlp(norm2(x)), with norms of eps 1e-6 and the exact GELU."
         )
+    _all_learn(module, value)
     return "Pre-norm, two residual steps, timm's names."
 
 
@@ -208,6 +249,7 @@ def ViT(student: Student) -> str:
     x = oracle.layer_norm(x, weights["norm.weight"], weights["norm.bias"])
     if not close(value, x[:, 0], 1e-3):
         raise Wrong("The output is not the class token after patches, positions, blocks and the last norm.")
+    _all_learn(module, value)
     return "Patches, positions, class token, blocks and norm as in the paper."
 
 
@@ -228,6 +270,11 @@ def _logits(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *set
 def distillation_loss(student: Student) -> str:
     """distillation_loss(student_logits, teacher_logits, labels, temperature=4.0, alpha=0.7) -> scalar."""
     batch = _batch(student, 6, 5)
+    if not torch.tensor(number(student(*batch, 4.0, 0.7))).isfinite():
+        raise Wrong(
+            "For ordinary logits it is NaN. F.kl_div takes the logarithm of its target without log_target=True: "
+            "the target is the teacher's softmax, or its log_softmax with log_target=True."
+        )
     few = torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0, 0.0]]), torch.tensor([0])
     agree(
         student,
@@ -238,7 +285,7 @@ def distillation_loss(student: Student) -> str:
         small=(*few, 2.0, 0.5),
         hint="with T = 2 the teacher says softmax([1, 0]) and the student softmax([0.5, 0]).",
     )
-    agree(student, [(*_batch(student, 1, 2), 4.0, 0.5), (*_batch(student, 9, 3), 5.0, 0.8)],
+    agree(student, [(*_batch(student, 1, 2), 4.0, 0.5), (*_batch(student, 300, 3), 5.0, 0.8)],
           distillation.distillation_loss, words=_logits)  # fmt: skip
     left_out, wanted = (
         number(student(*batch)),

@@ -44,19 +44,49 @@ def _distillation_loss(
     soften_student: bool = True,
     soften_labels: bool = False,
     fixed: tuple[float | None, float | None] = (None, None),
+    soft_as: str = "",
+    hard_as: str = "",
+    shares: Callable = lambda a: (a, 1 - a),
+    whole: Callable = lambda T: 1,
 ) -> Tensor:
     """distillation_loss with something wrong; right with the defaults."""
     T, alpha = fixed[0] or temperature, fixed[1] or alpha
+    ce = torch.nn.functional.cross_entropy
     log_q = (s / (T if soften_student else 1)).log_softmax(dim=1)
     log_p = (t / (T if soften_teacher else 1)).log_softmax(dim=1)
     if reverse:
         log_p, log_q = log_q, log_p
     other = log_q.exp() if student_probs else log_q
     terms = log_p.exp() * ((0 if entropy else log_p) - other)  # (N, K)
+    if soft_as == "log_target":
+        terms = log_p.exp().exp() * (log_p.exp() - log_q)
     soft = {"batch": terms.sum(dim=1).mean(), "all": terms.mean(), "nothing": terms.sum()}[over]
-    hard = torch.nn.functional.cross_entropy(s / T if soften_labels else s, labels)
-    a, b = (1 - alpha, alpha) if complement else (alpha, 1 - alpha)
-    return a * factor(T) * soft + b * hard
+    soft = {
+        "logits": lambda: (s - t).square().mean(),
+        "logits, summed": lambda: (s - t).square().sum(dim=1).mean(),
+        "softened logits": lambda: ((s - t) / T).square().mean(),
+        "probabilities": lambda: (log_p.exp() - log_q.exp()).square().mean(),
+        "probabilities, summed": lambda: (log_p.exp() - log_q.exp()).square().sum(dim=1).mean(),
+        "choice": lambda: ce(s / T, t.argmax(dim=1)),
+        "choice, not softened": lambda: ce(s, t.argmax(dim=1)),
+        "both ways": lambda: (terms + log_q.exp() * (log_q - log_p)).sum(dim=1).mean() / 2,
+        "minus": lambda: -soft,
+        "over the batch": lambda: _divergence((t / T).log_softmax(dim=0), (s / T).log_softmax(dim=0)),
+        "multiplied": lambda: _divergence((t * T).log_softmax(dim=1), (s * T).log_softmax(dim=1)),
+    }.get(soft_as, lambda: soft)()
+    hard = {
+        "softmax": lambda: ce(s.softmax(dim=1), labels),
+        "teacher": lambda: ce(t, labels),
+        "summed": lambda: ce(s, labels, reduction="sum"),
+        "missing": lambda: 0.0,
+        "no logarithm": lambda: -s.softmax(dim=1)[torch.arange(len(s)), labels].mean(),
+    }.get(hard_as, lambda: ce(s / T if soften_labels else s, labels))()
+    a, b = shares(1 - alpha if complement else alpha)
+    return whole(T) * (a * factor(T) * soft + b * hard)
+
+
+def _divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
+    return (log_p.exp() * (log_p - log_q)).sum(dim=1).mean()
 
 
 def _loss(**what) -> partial:
@@ -102,6 +132,55 @@ DISTILLATION_MISTAKES = (
         "the temperature softens the cross-entropy with the labels too: only the comparison with the teacher is soft.",
         (_loss(soften_labels=True),),
     ),
+    Mistake(
+        "student and teacher are swapped: the student's logits are the first argument.",
+        (lambda s, t, *rest: _distillation_loss(t, s, *rest),),
+    ),
+    Mistake(
+        "T^2 multiplies both parts: it belongs to the soft part alone.",
+        (_loss(factor=lambda T: 1, whole=lambda T: T**2),),
+    ),
+    Mistake("the cross-entropy with the labels is not multiplied by 1 - alpha.", (_loss(shares=lambda a: (a, 1)),)),
+    Mistake("the soft part is not multiplied by alpha.", (_loss(shares=lambda a: (1, 1 - a)),)),
+    Mistake(
+        "alpha is not used at all: it weighs the teacher's part, and 1 - alpha the labels.",
+        (_loss(shares=lambda a: (1, 1)),),
+    ),
+    Mistake("both parts are multiplied by alpha: the labels count 1 - alpha.", (_loss(shares=lambda a: (a, a)),)),
+    Mistake(
+        "log_target=True is set, but the target is probabilities: give it log_softmax of the teacher, or leave it out.",
+        (_loss(soft_as="log_target"),),
+    ),
+    Mistake(
+        "a softmax is taken before the cross-entropy with the labels, which takes one itself: give it the logits.",
+        (_loss(hard_as="softmax"),),
+    ),
+    Mistake("the cross-entropy is that of the teacher's logits: the student learns.", (_loss(hard_as="teacher"),)),
+    Mistake("the cross-entropy is summed over the batch: take the mean.", (_loss(hard_as="summed"),)),
+    Mistake("the cross-entropy with the labels is missing.", (_loss(hard_as="missing"),)),
+    Mistake("the logarithm is missing in the part of the labels.", (_loss(hard_as="no logarithm"),)),
+    Mistake(
+        "logits or probabilities are compared by squared distance: take the divergence of the softened probabilities.",
+        tuple(_loss(soft_as=what) for what in ("logits", "logits, summed", "softened logits"))
+        + tuple(_loss(soft_as=what, factor=lambda T: 1) for what in ("logits", "logits, summed", "softened logits"))
+        + tuple(_loss(soft_as=what) for what in ("probabilities", "probabilities, summed"))
+        + tuple(_loss(soft_as=what, factor=lambda T: 1) for what in ("probabilities", "probabilities, summed")),
+    ),
+    Mistake(
+        "the teacher's most probable class is the target: soft distillation takes all its probabilities.",
+        tuple(
+            _loss(soft_as=what, factor=f)
+            for what in ("choice", "choice, not softened")
+            for f in (lambda T: T**2, lambda T: 1)
+        ),
+    ),
+    Mistake("the divergence is taken both ways: only KL(teacher || student).", (_loss(soft_as="both ways"),)),
+    Mistake("the sign of the soft part is wrong: the divergence is to become small.", (_loss(soft_as="minus"),)),
+    Mistake(
+        "the softmax runs over the batch: probabilities of an image sum to 1 over the classes, dim=1.",
+        (_loss(soft_as="over the batch"),),
+    ),
+    Mistake("the logits are multiplied by the temperature: divide by it.", (_loss(soft_as="multiplied"),)),
     Mistake("the argument temperature is not used.", (_loss(fixed=(4.0, None)), _loss(fixed=(1.0, None)))),
     Mistake("the argument alpha is not used.", (_loss(fixed=(None, 0.7)), _loss(fixed=(None, 0.5)))),
 )

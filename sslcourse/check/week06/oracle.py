@@ -120,14 +120,16 @@ def _attention(
     weights: dict[str, Tensor],
     num_heads: int,
     *,
-    scale: Callable = lambda d, dim: d**-0.5,
+    scale: Callable | None = lambda d, dim: d**-0.5,
     over: int = 3,
     split: str = "parts first",
     swapped: bool = False,
     joined: str = "tokens first",
     project: bool = True,
+    at_end: Callable = lambda out, x: out,
+    weigh: Callable | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """attention with something wrong; right with the defaults."""
+    """attention with something wrong; right with the defaults. weigh: from scores and d to weights."""
     n, length, dim = x.shape
     d = dim // num_heads
     qkv = _linear(x, weights, "qkv")
@@ -141,17 +143,25 @@ def _attention(
         q, k, v = qkv.view(n, length, 3, num_heads, d).permute(2, 0, 3, 1, 4)
     if swapped:
         q, k = k, q
-    looks = (q @ k.transpose(2, 3) * scale(d, dim)).softmax(dim=over)
+    scores = q @ k.transpose(2, 3)
+    looks = (scores * (length**-0.5 if scale is None else scale(d, dim))).softmax(dim=over)
+    looks = looks if weigh is None else weigh(scores, d)
     out = looks @ v  # (N, heads, L, d)
     if joined == "tokens first":
         out = out.transpose(1, 2)
     out = out.reshape(n, length, dim)
-    return (_linear(out, weights, "proj") if project else out), looks
+    return at_end(_linear(out, weights, "proj") if project else out, x), looks
+
+
+def _standardised(x: Tensor) -> Tensor:
+    return (x - x.mean(dim=-1, keepdim=True)) / (x.var(dim=-1, correction=0, keepdim=True) + 1e-5).sqrt()
 
 
 def _wrong(**what) -> partial:
     return partial(_attention, **what)
 
+
+ATTENTION = _attention  # with gradients
 
 ATTENTION_MISTAKES = (
     Mistake(
@@ -187,6 +197,50 @@ ATTENTION_MISTAKES = (
     ),
     Mistake("queries and keys are swapped: the scores are q k^T, a row for each query.", (_wrong(swapped=True),)),
     Mistake("the output does not pass through proj.", (_wrong(project=False),)),
+    Mistake(
+        "the tokens are added to the output: the residual step belongs to the block, not to the attention.",
+        (_wrong(at_end=lambda out, x: out + x),),
+    ),
+    Mistake(
+        "there is a layer norm inside: it belongs to the block, not to the attention.",
+        (
+            _wrong(at_end=lambda out, x: _standardised(out)),
+            lambda x, weights, heads: _attention(_standardised(x), weights, heads),
+        ),
+    ),
+    Mistake(
+        "the scores are divided by the number of tokens or its root: divide by the root of d = D / heads.",
+        (_wrong(scale=None), _wrong(weigh=lambda s, d: (s / s.shape[-1]).softmax(dim=-1))),
+    ),
+    Mistake(
+        "the softmax comes before the division by the root of d: divide the scores, then take the softmax.",
+        (_wrong(weigh=lambda s, d: s.softmax(dim=-1) / d**0.5),),
+    ),
+    Mistake(
+        "there is no softmax: the weights of a query are positive and sum to 1.",
+        (_wrong(weigh=lambda s, d: s / d**0.5), _wrong(weigh=lambda s, d: s)),
+    ),
+    Mistake("a softmax is taken twice.", (_wrong(weigh=lambda s, d: (s / d**0.5).softmax(dim=-1).softmax(dim=-1)),)),
+    Mistake(
+        "every weight is judged by itself, by a sigmoid: take the softmax over the keys.",
+        (_wrong(weigh=lambda s, d: (s / d**0.5).sigmoid()),),
+    ),
+    Mistake(
+        "tokens see only those before them: patches have no order in time, so there is no mask.",
+        (
+            _wrong(
+                weigh=lambda s, d: (
+                    (s / d**0.5)
+                    .masked_fill(torch.ones(s.shape[-2:], dtype=torch.bool).triu(1), -torch.inf)
+                    .softmax(dim=-1)
+                )
+            ),
+        ),
+    ),
+    Mistake(
+        "the weights are averaged over the heads: every head uses its own.",
+        (_wrong(weigh=lambda s, d: (s / d**0.5).softmax(dim=-1).mean(dim=1, keepdim=True).expand_as(s)),),
+    ),
 )
 
 
@@ -251,11 +305,21 @@ def _distance(
         "l1": apart.abs().sum(2),
         "squared": apart.square().sum(2),
         "flat": (torch.arange(len(place))[:, None] - torch.arange(len(place))).abs() * float(patch_size),
+        "largest": apart.abs().amax(2),
     }[kind]
+    if over == "surest":
+        return distance[torch.arange(len(place)), weights.argmax(dim=3)].mean(dim=(0, 2))
+    if over == "no weights":
+        return distance.mean().expand(weights.shape[1])
     seen = (weights.double() * distance).sum(dim=3)  # (N, heads, L)
     return {
         "mean": seen.mean(dim=(0, 2)),
         "sum": seen.sum(dim=2).mean(dim=0),
+        "images": seen.mean(dim=2).sum(dim=0),
+        "both": seen.sum(dim=(0, 2)),
+        "heads": seen.mean().expand(weights.shape[1]),
+        "root": (weights.double() * distance.square()).sum(dim=3).sqrt().mean(dim=(0, 2)),
+        "share": seen.mean(dim=(0, 2)) / distance.max().clamp(min=1e-9),
         "all": (weights.double() * distance).mean(dim=(0, 2, 3)),
     }[over]
 
@@ -276,7 +340,24 @@ DISTANCE_MISTAKES = (
         "the distance is the difference of the patches' numbers: patches stand in a grid, so compare rows and columns.",
         (partial(_distance, kind="flat"),),
     ),
+    Mistake(
+        "it is the larger of the two distances, along rows and along columns: take the straight line.",
+        (partial(_distance, kind="largest"),),
+    ),
     Mistake("the queries are summed: take the mean over them.", (partial(_distance, over="sum"),)),
+    Mistake("the images are summed: take the mean over them.", (partial(_distance, over="images"),)),
+    Mistake("images and queries are summed: take the mean over both.", (partial(_distance, over="both"),)),
+    Mistake("the heads are averaged: every head has a number of its own.", (partial(_distance, over="heads"),)),
+    Mistake(
+        "only the patch with the largest weight counts: take the mean over all keys, weighted by attention.",
+        (partial(_distance, over="surest"),),
+    ),
+    Mistake(
+        "the weights are not used: the mean over the keys is weighted by attention.",
+        (partial(_distance, over="no weights"),),
+    ),
+    Mistake("it is the root of a mean of squares: take the mean of the distances.", (partial(_distance, over="root"),)),
+    Mistake("it is divided by the largest distance: return pixels.", (partial(_distance, over="share"),)),
     Mistake(
         "the mean runs over the keys too: the weights of a query already sum to 1, so sum over keys.",
         (partial(_distance, over="all"),),

@@ -1,6 +1,5 @@
-"""Checks of week 7, DINO. Definitions and named mistakes are in oracle.py and knn_oracle.py."""
+"""Checks of week 7, DINO. Definitions and named mistakes are in the oracles."""
 
-import copy
 from math import log
 
 import torch
@@ -10,11 +9,12 @@ from sslcourse.check.compare import agree, close, gives, gradients_agree, number
 from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
-from sslcourse.check.week07 import oracle
+from sslcourse.check.week07 import head_oracle, oracle
 from sslcourse.check.week07.given import cosine_schedule, knn_accuracy, multi_crop
+from sslcourse.check.week07.step import examine_step
 
-__all__ = ["DINOHead", "DINOLoss", "byol_loss", "collapse_report", "cosine_schedule", "knn_accuracy", "multi_crop"]
-__all__ += ["report", "sweep"]
+__all__ = ["DINOHead", "DINOLoss", "byol_loss", "collapse_report", "cosine_schedule", "dino_step", "knn_accuracy"]
+__all__ += ["multi_crop", "report", "sweep"]
 
 
 # --- DINOHead
@@ -90,33 +90,57 @@ def DINOHead(student: Student) -> str:
         value = tensor(student.run(head, x), (n, sizes[1]), f"For x of shape {tuple(x.shape)} it returns")
         _forward_agrees(value, x.double(), w, [b.detach().double() for b in parameters["hidden biases"]])
 
-        value.sum().backward()
-        for what, same in parameters.items():
-            if any(parameter.grad is None or not parameter.grad.any() for parameter in same):
-                raise Wrong(f"The values are right, but no gradient reaches {what}: something is detached on the way.")
-        twin = student.run(copy.deepcopy, head)
-        if not close(twin(x), value):
-            raise Wrong("A deep copy of the head gives other values: the teacher is made by copy.deepcopy.")
+        _head_learns(value, x.double(), w, parameters)
+        head.zero_grad()
+        if not close(student.run(head, x), value):
+            raise Wrong("A second pass of the same images gives other values: nothing in the head is random.")
+        twin = _module(student, *sizes)  # as the notebook makes its teacher
+        twin.load_state_dict(head.state_dict())
+        if not close(student.run(twin, x), value):
+            raise Wrong("A second head with the same state_dict gives other values: the teacher is made in this way.")
 
     left_out = _module(student, 6, 10)
     _trained(left_out, (6, 10, 256, 64))
-    return "Three layers with GELU, length 1, cosines with prototypes whose norm is fixed; a deep copy does the same."
+    return "Three layers with GELU, length 1, cosines with prototypes whose norm is fixed; a twin does the same."
+
+
+def _head_learns(value: Tensor, x: Tensor, w: dict[str, Tensor], parameters: dict[str, list[nn.Parameter]]) -> None:
+    """Gradients reach every parameter, and those of the weight matrices are the definition's."""
+    if not value.requires_grad:
+        raise Wrong("The values are right, but carry no gradient, so nothing could learn: do not detach them.")
+    value.square().sum().backward()
+    for what, same in parameters.items():
+        if any(parameter.grad is None or not parameter.grad.any() for parameter in same):
+            raise Wrong(f"The values are right, but no gradient reaches {what}: something is detached on the way.")
+    biases = [b.detach().double() for b in parameters["hidden biases"]]
+    for b1, b2 in (biases, biases[::-1]):
+        exact = {name: weight.clone().requires_grad_() for name, weight in w.items()} | {"b1": b1, "b2": b2}
+        out = head_oracle.HEAD(x, exact)
+        if close(value, out):
+            break
+    names = ["w1", "w2", "w3"]  # the rows of the last layer may be held at length 1 in several ways
+    for name, wanted in zip(names, torch.autograd.grad(out.square().sum(), [exact[n] for n in names]), strict=True):
+        size = wanted.abs().max()
+        if not close(parameters[name][0].grad / size, wanted / size, 1e-2):
+            raise Wrong(
+                f"The values are right, but the gradient of {name} is not: is the length that is divided by detached?"
+            )
 
 
 def _forward_agrees(value: Tensor, x: Tensor, w: dict[str, Tensor], biases: list[Tensor]) -> None:
     """The output is the definition's; the two hidden biases have one shape, so both orders are tried."""
     orders = [w | {"b1": biases[0], "b2": biases[1]}, w | {"b1": biases[1], "b2": biases[0]}]
-    wanted = [oracle.head(x, weights) for weights in orders]
+    wanted = [head_oracle.head(x, weights) for weights in orders]
     if any(close(value, right) for right in wanted):
         return
     worst = min((value.detach().double() - right).abs().max().item() for right in wanted)
     found = f"For x of shape {tuple(x.shape)} and random weights the output is off by up to {worst:.3g}."
     fitting = [
         mistake.sentence
-        for mistake in oracle.HEAD_MISTAKES
+        for mistake in head_oracle.HEAD_MISTAKES
         if any(close(value, wrong(x, weights)) for wrong in mistake.variants for weights in orders)
     ]
-    if len(fitting) == 1 or (fitting and len(x) == 1):
+    if len(fitting) == 1:
         raise Wrong(f"{found}\nIt looks as if {fitting[0]}")
     for right in wanted:  # every column times a number of its own, the same in all rows
         times = value.detach().double() / right
@@ -239,7 +263,8 @@ def _gradients_of_the_loss(student: Student) -> None:
     (s, t), *_ = _calls(student, 3, 4, 2, 4, count=1)
     inputs = [v.clone().requires_grad_() for v in s]
     targets = [v.clone().requires_grad_() for v in t]
-    value = student.run(_module(student, 4, 0.1, 0.2), inputs, targets)
+    module = _module(student, 4, 0.1, 0.2)
+    value = student.run(module, inputs, targets)
     if not isinstance(value, Tensor) or not value.requires_grad:
         raise Wrong("The value is right, but it carries no gradient, so nothing could learn from it: do not detach it.")
     came = torch.autograd.grad(value, inputs + targets, allow_unused=True)
@@ -252,6 +277,16 @@ def _gradients_of_the_loss(student: Student) -> None:
     for i, (gradient, right) in enumerate(zip(came, wanted, strict=False)):
         if gradient is None or not close(gradient / right.abs().max(), right / right.abs().max(), 1e-3):
             raise Wrong(f"The value is right, but the gradient for the student's view {i} is not: is a part detached?")
+    _center(module, 4)  # it holds on to no graph
+
+
+# --- dino_step
+
+
+@exercise("week07")
+def dino_step(student: Student) -> str:
+    """dino_step(student, teacher, loss, update, crops, momentum) -> loss (Caron et al. 2021, algorithm 1)."""
+    return examine_step(student)
 
 
 # --- collapse_report

@@ -46,8 +46,12 @@ def _words(train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor, k: 
 @exercise("week07")
 def knn_accuracy(student: Student) -> str:
     """knn_accuracy(train_x, train_y, test_x, test_y, k=20, temperature=0.07) -> float, weights exp(cosine / T)."""
-    data = [oracle.tissue_like(student, n, m, c, 3) for n, m, c in ((60, 90, 4), (40, 70, 3), (90, 80, 5))]
-    cases = [(*data[0], 15, 0.2), (*data[1], 7, 0.5), (*data[2],), (*data[0], 1, 0.07), (*data[2], 30, 0.05)]
+    data = [oracle.tissue_like(student, *sizes) for sizes in ((60, 90, 4, 3), (40, 70, 3, 3), (90, 80, 5, 4))]
+    away = -data[0][0], *data[0][1:]  # most similarities are negative
+    cases = [(*data[0], 15, 0.2), (*data[1], 7, 0.5), (*data[2],), (*data[0], 1, 0.07), (*data[2], 30, 0.05),
+             (*away, 12, 0.3), (*data[1], 25, 2.0)]  # fmt: skip
+    *many, truth = oracle.tissue_like(student, 30, 280, 3, 3)
+    many = *many, torch.cat([truth[:256], 2 - truth[256:].clamp(max=2)]), 5, 0.3  # the last rows get other labels
     values = [number(student(*case)) for case in cases]
     wanted = [oracle.knn_accuracy(*case) for case in cases]
     # Sums in another order may turn a tie: one test row more or less is the same.
@@ -62,6 +66,8 @@ def knn_accuracy(student: Student) -> str:
 
         fitting = [sentence for sentence, variants in oracle.KNN_MISTAKES if any(map(fits, variants))]
         raise Wrong(f"{found}\nIt looks as if {fitting[0]}" if len(fitting) == 1 else found)
+    if abs((came := number(student(*many))) - (right := oracle.knn_accuracy(*many))) > 1.01 / len(many[3]):
+        raise Wrong(f"On {_words(*many)} {gives(came, right)} With fewer test rows it is right: are some left out?")
 
     # One very near neighbour of class 1 against four far ones of class 0, by hand.
     train_x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0], [0.1, 1.0], [-0.1, 1.0]])

@@ -29,29 +29,68 @@ def knn_accuracy(
     test_y: Tensor,
     k: int = 20,
     temperature: float = 0.07,
-    *,
-    near: Callable[[Row, Row], float] = cosine,
-    weight: Callable[[float, float], float] = lambda s, t: exp(s / t),
 ) -> float:
-    """The share of test rows that the weighted vote gets right. near: larger is nearer; weight: of (near, T)."""
+    """The share of test rows that the weighted vote gets right."""
     right = 0
     known = list(zip(train_x.double().tolist(), train_y.tolist(), strict=True))
     for x, y in zip(test_x.double().tolist(), test_y.tolist(), strict=True):
-        scored = [(near(x, other), label) for other, label in known]
+        scored = [(cosine(x, other), label) for other, label in known]
         votes: dict[int, float] = {}
         for s, label in sorted(scored, reverse=True)[:k]:
-            votes[label] = votes.get(label, 0.0) + weight(s, temperature)
+            votes[label] = votes.get(label, 0.0) + exp(s / temperature)
         right += max(sorted(votes), key=votes.get) == y
     return right / len(test_y)
 
 
-def _minus_distance(a: Row, b: Row) -> float:
-    return -sqrt(sum((x - y) ** 2 for x, y in zip(a, b, strict=True)))
+def _cosines(a: Tensor, b: Tensor) -> Tensor:
+    return (a / a.norm(dim=1, keepdim=True)) @ (b / b.norm(dim=1, keepdim=True)).T
 
 
-def _knn(fixed_k: int | None = None, fixed_t: float | None = None, **what) -> Callable:
+def _distances(a: Tensor, b: Tensor) -> Tensor:
+    return -torch.cdist(a, b)
+
+
+def _dots(a: Tensor, b: Tensor) -> Tensor:
+    return a @ b.T
+
+
+def _exponential(s: Tensor, t: float) -> Tensor:
+    return (s / t).clamp(max=700).exp()
+
+
+def _even(s: Tensor, t: float) -> Tensor:
+    return torch.ones_like(s)
+
+
+def _knn(
+    fixed_k: int | None = None,
+    fixed_t: float | None = None,
+    *,
+    near: Callable[[Tensor, Tensor], Tensor] = _cosines,
+    weight: Callable[[Tensor, float], Tensor] = _exponential,
+    skip: int = 0,
+    share: str = "",
+    voted_only: bool = True,
+) -> Callable:
+    """knn_accuracy with something wrong, all rows at once; right with the defaults.
+
+    near: larger is nearer. skip: so many of the nearest are left out. share: votes are divided by the class's size
+    ("class") or by its number of neighbours ("voters"). voted_only: a class that nobody voted for cannot win.
+    """
+
     def run(train_x, train_y, test_x, test_y, k=20, temperature=0.07):
-        return knn_accuracy(train_x, train_y, test_x, test_y, fixed_k or k, fixed_t or temperature, **what)
+        k = min((fixed_k or k) + skip, len(train_x))
+        scores, places = near(test_x.double(), train_x.double()).topk(k, dim=1)
+        scores, labels = scores[:, skip:], train_y[places[:, skip:]]
+        classes = int(max(train_y.max(), test_y.max())) + 1
+        empty = torch.zeros(len(test_x), classes, dtype=torch.float64)
+        votes = empty.scatter_add(1, labels, weight(scores, fixed_t or temperature))
+        voters = empty.scatter_add(1, labels, torch.ones_like(scores))
+        if share:
+            votes = votes / (train_y.bincount(minlength=classes) if share == "class" else voters).clamp(min=1)
+        if voted_only:
+            votes = votes.masked_fill(voters == 0, -torch.inf)
+        return float((votes.argmax(dim=1) == test_y).double().mean())
 
     return run
 
@@ -59,40 +98,65 @@ def _knn(fixed_k: int | None = None, fixed_t: float | None = None, **what) -> Ca
 KNN_MISTAKES: tuple[tuple[str, tuple[Callable, ...]], ...] = (
     (
         "the neighbours are unweighted: each votes with exp(similarity / temperature).",
-        (_knn(weight=lambda s, t: 1.0),),
+        (_knn(weight=_even),),
     ),
     (
         "the features are not normalised: similarity is the cosine, lengths do not count.",
-        (_knn(near=dot, weight=lambda s, t: exp(min(s / t, 700))), _knn(near=dot, weight=lambda s, t: 1.0)),
+        (_knn(near=_dots), _knn(near=_dots, weight=_even)),
     ),
     (
         "the neighbours are the nearest by distance: similarity is the cosine.",
-        (_knn(near=_minus_distance), _knn(near=_minus_distance, weight=lambda s, t: 1.0)),
+        (_knn(near=_distances), _knn(near=_distances, weight=_even)),
     ),
-    ("the similarity itself is the weight: take exp(similarity / temperature).", (_knn(weight=lambda s, t: s),)),
-    ("the similarity is multiplied by the temperature: divide by it.", (_knn(weight=lambda s, t: exp(s * t)),)),
+    (
+        "the similarity itself is the weight: take exp(similarity / temperature).",
+        (
+            _knn(weight=lambda s, t: s),
+            _knn(weight=lambda s, t: s, voted_only=False),
+        ),
+    ),
+    ("the similarity is multiplied by the temperature: divide by it.", (_knn(weight=lambda s, t: (s * t).exp()),)),
     (
         "the temperature is not used: the weight is exp(similarity / temperature).",
         (_knn(fixed_t=0.07), _knn(fixed_t=1.0)),
     ),
     (
         "the weights are the wrong way round: the more similar, the more it counts.",
-        (_knn(weight=lambda s, t: exp(-s / t)),),
+        (_knn(weight=lambda s, t: (-s / t).exp()),),
     ),
     (
         "the farthest vote: the largest cosines are the nearest.",
-        (_knn(near=lambda a, b: -cosine(a, b)), _knn(near=lambda a, b: -cosine(a, b), weight=lambda s, t: exp(-s / t))),
+        (
+            _knn(near=lambda a, b: -_cosines(a, b)),
+            _knn(near=lambda a, b: -_cosines(a, b), weight=lambda s, t: (-s / t).exp()),
+        ),
+    ),
+    (
+        "the votes are divided by the number of images of their class: every neighbour counts by its weight alone.",
+        (_knn(share="class"), _knn(share="class", weight=_even)),
+    ),
+    (
+        "the votes of a class are averaged: they are summed.",
+        (_knn(share="voters"),),
+    ),
+    (
+        "the nearest is left out: training and test images differ, nobody meets itself.",
+        (_knn(skip=1),),
+    ),
+    (
+        "the weight is one over the distance: take exp(similarity / temperature).",
+        (_knn(weight=lambda s, t: 1 / (1 - s)), _knn(weight=lambda s, t: (2 - 2 * s) ** -0.5)),
     ),
     ("k is not used: exactly the k nearest vote.", (_knn(fixed_k=20), _knn(fixed_k=1), _knn(fixed_k=10**9))),
     (
         "training and test images are swapped: the test images ask, the training images vote.",
-        (lambda a, b, c, d, k=20, temperature=0.07: knn_accuracy(c, d, a, b, k, temperature),),
+        (lambda a, b, c, d, k=20, temperature=0.07: _knn()(c, d, a, b, k, temperature),),
     ),
     (
         "it is a percentage: return a share between 0 and 1.",
-        (lambda *case: 100 * knn_accuracy(*case),),
+        (lambda *case: 100 * _knn()(*case),),
     ),
-    ("it is the error: return the share that is right.", (lambda *case: 1 - knn_accuracy(*case),)),
+    ("it is the error: return the share that is right.", (lambda *case: 1 - _knn()(*case),)),
 )
 
 
@@ -109,11 +173,13 @@ off_by_one = partial(schedule, last=0)
 
 
 def tissue_like(student, n: int, m: int, classes: int, dim: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Features in overlapping groups, with lengths of their own: (train_x, train_y, test_x, test_y)."""
+    """Features in overlapping groups of unequal size, with lengths of their own: (train_x, train_y, test_x, test_y)."""
     centres = student.normal(classes, dim)
+    names = torch.tensor([0, 2, 3, 5, 8])[:classes]  # not all numbers are classes
+    often = torch.cat([torch.full((classes - i + 1,), i) for i in range(classes)])  # the first has most images
     parts = []
     for size in (n, m):
-        y = torch.arange(size) % classes
+        y = often[torch.arange(size) % len(often)]
         x = centres[y] + 1.2 * student.normal(size, dim)
-        parts += [x * (0.2 + 2 * student.uniform(size, 1)), y]
+        parts += [x * (0.2 + 2 * student.uniform(size, 1)), names[y]]
     return tuple(parts)

@@ -1,107 +1,17 @@
-"""Week 7: DINO's head, loss and centre, two entropies and BYOL, one number at a time, as the papers write them.
+"""Week 7: DINO's loss and centre, two entropies and BYOL, one number at a time, as the papers write them.
 
 References: Caron et al. 2021, "Emerging properties in self-supervised vision transformers", eq. 1-4 and algorithm 1;
-Salimans and Kingma 2016, "Weight normalization", eq. 2; Grill et al. 2020, "Bootstrap your own latent", eq. 2.
+Grill et al. 2020, "Bootstrap your own latent", eq. 2.
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import erf, log, sqrt
+from math import exp, log
 
 import torch
 from torch import Tensor
 
 from sslcourse.check.compare import Mistake
-
-# --- DINOHead: weights are a dictionary of w1, b1, w2, b2, w3, b3, prototypes
-
-
-def head(x: Tensor, w: dict[str, Tensor]) -> Tensor:
-    """Three linear layers with GELU between, length 1, cosines with the prototypes: (N, in) to (N, K)."""
-    rows = []
-    for row in x:
-        for weight, bias, last in ((w["w1"], w["b1"], False), (w["w2"], w["b2"], False), (w["w3"], w["b3"], True)):
-            row = torch.stack([unit.dot(row) + b for unit, b in zip(weight, bias, strict=True)])
-            if not last:
-                row = torch.stack([v * (1 + erf(float(v) / sqrt(2))) / 2 for v in row])
-        row = row / row.dot(row).sqrt()
-        rows.append(torch.stack([row.dot(p) / p.dot(p).sqrt() for p in w["prototypes"]]))
-    return torch.stack(rows)
-
-
-def _unit(x: Tensor, dim: int = 1) -> Tensor:
-    return x / x.norm(dim=dim, keepdim=True)
-
-
-def _head(
-    x: Tensor,
-    w: dict[str, Tensor],
-    *,
-    between: Callable = torch.nn.functional.gelu,
-    second: bool = True,
-    after: Callable = lambda z: z,
-    length: Callable = _unit,
-    rows: Callable = _unit,
-    at_end: Callable = lambda y: y,
-) -> Tensor:
-    """head with something wrong; right with the defaults. second: GELU after the second layer too."""
-    x = between(x @ w["w1"].T + w["b1"]) @ w["w2"].T + w["b2"]
-    x = after((between(x) if second else x) @ w["w3"].T + w["b3"])
-    return at_end(length(x) @ rows(w["prototypes"]).T)
-
-
-def _as_is(x: Tensor) -> Tensor:
-    return x
-
-
-def _wrong_head(**what) -> partial:
-    return partial(_head, **what)
-
-
-HEAD_MISTAKES = (
-    Mistake(
-        "the embeddings are not normalised: divide each row by its length before the last layer.",
-        (_wrong_head(length=_as_is),),
-    ),
-    Mistake(
-        "the norm of the last layer's rows is not held at 1: normalise them in forward, or use weight_norm and fix it.",
-        (_wrong_head(rows=_as_is),),
-    ),
-    Mistake(
-        "neither the embeddings nor the rows of the last layer are normalised: both have length 1.",
-        (_wrong_head(length=_as_is, rows=_as_is),),
-    ),
-    Mistake(
-        "the normalisation runs over the batch: divide each row by its length, dim=1.",
-        (_wrong_head(length=partial(_unit, dim=0)), _wrong_head(length=partial(_unit, dim=0), rows=_as_is)),
-    ),
-    Mistake(
-        "the last layer is normalised over the prototypes: each prototype, a row of its weight, has length 1.",
-        (_wrong_head(rows=partial(_unit, dim=0)),),
-    ),
-    Mistake(
-        "there is a ReLU between the layers: DINO uses GELU.",
-        (_wrong_head(between=torch.relu), _wrong_head(between=torch.relu, after=torch.relu)),
-    ),
-    Mistake(
-        "there is no GELU between the layers: without one, three linear layers are a single one.",
-        (_wrong_head(between=_as_is),),
-    ),
-    Mistake("there is no GELU after the second layer.", (_wrong_head(second=False),)),
-    Mistake(
-        "there is a GELU after the third layer too: the embedding is linear in what comes before it.",
-        (_wrong_head(after=torch.nn.functional.gelu),),
-    ),
-    Mistake(
-        "the head ends in a softmax: it returns cosines, the loss takes the softmax with its temperature.",
-        (_wrong_head(at_end=lambda y: y.softmax(dim=1)), _wrong_head(at_end=lambda y: y.log_softmax(dim=1))),
-    ),
-    Mistake(
-        "the outputs are normalised, not the embeddings: the length 1 comes before the last layer.",
-        (_wrong_head(length=_as_is, at_end=_unit), _wrong_head(length=_as_is, rows=_as_is, at_end=_unit)),
-    ),
-)
-
 
 # --- DINOLoss: a run is a list of calls, each (student views, teacher views); what comes out is a loss for each
 
@@ -155,15 +65,22 @@ def _dino(
     softmax_dim: int = 1,
     fixed_temps: tuple | None = None,
     fixed_momentum: float | None = None,
+    which: Callable = lambda i, j, n: True,
+    temps: Callable = lambda t, s: (t, s),
+    kind: str = "",
+    moves: Callable = lambda call: True,
+    swapped: bool = False,
 ) -> list[Tensor]:
     """dino with something wrong; right with the defaults. The losses only."""
     teacher_temp, student_temp = fixed_temps or (teacher_temp, student_temp)
     if swap:
         teacher_temp, student_temp = student_temp, teacher_temp
+    teacher_temp, student_temp = temps(teacher_temp, student_temp)
+    calls = [pair[::-1] for pair in calls] if swapped else calls
     m = center_momentum if fixed_momentum is None else fixed_momentum
     center = torch.zeros(calls[0][0][0].shape[1], dtype=torch.float64)
     losses = []
-    for student, teacher in calls:
+    for call, (student, teacher) in enumerate(calls):
         old, n = center, len(student[0])
         raw = {
             "all": torch.cat(teacher),
@@ -172,10 +89,18 @@ def _dino(
             "student": torch.cat(student),
             "probabilities": ((torch.cat(teacher) - center) / teacher_temp).softmax(dim=1),
             "raw probabilities": torch.cat(teacher).softmax(dim=1),
+            "view after view": torch.cat(teacher),
+            "sum": torch.cat(teacher),
             "centred": torch.cat(teacher) - center,
             "over temperature": torch.cat(teacher) / teacher_temp,
         }[center_of]
-        center = keep(old, raw.mean(dim=0), m)
+        center = keep(old, raw.mean(dim=0), m) if moves(call) else old
+        if center_of == "view after view":
+            center = old
+            for view in teacher:
+                center = keep(center, view.mean(dim=0), m)
+        if center_of == "sum":
+            center = keep(old, raw.sum(dim=0), m)
         used = {"old": old, "new": center, "none": torch.zeros_like(old)}[use]
         t_used = used if on in ("teacher", "both") else torch.zeros_like(used)
         s_used = used if on in ("student", "both") else torch.zeros_like(used)
@@ -187,9 +112,24 @@ def _dino(
         answers = [((view - s_used) / student_temp).log_softmax(dim=softmax_dim) for view in student]
         if not local:
             answers = answers[: len(teacher)]
+        compare = {
+            "no logarithm": lambda t, s: -(t * s.exp()).sum(dim=1).mean(),
+            "divergence": lambda t, s: (t * (t.clamp(min=1e-30).log() - s)).sum(dim=1).mean(),
+            "log of the mean": lambda t, s: -(t * s.exp()).sum(dim=1).mean().log(),
+            "log inside": lambda t, s: -(t * s.exp()).sum(dim=1).log().mean(),
+            "softmax twice": lambda t, s: -(t * s.exp().log_softmax(dim=1)).sum(dim=1).mean(),
+            "reversed": lambda t, s: -(s.exp() * t.clamp(min=1e-30).log()).sum(dim=1).mean(),
+            "hard": lambda t, s: torch.nn.functional.nll_loss(s, t.argmax(dim=1)),
+            "raw teacher": lambda t, s: -(t * s).sum(dim=1).mean(),
+        }.get(kind, lambda t, s: -(t * s).sum(dim=1).mean())
         terms = [
-            -(t * s).sum(dim=1).mean() for i, t in enumerate(targets) for j, s in enumerate(answers) if same or i != j
+            compare(t, s)
+            for i, t in enumerate(targets)
+            for j, s in enumerate(answers)
+            if (same or i != j) and which(i, j, len(targets))
         ]
+        if not terms:
+            return [torch.tensor(torch.nan)] * len(calls)
         if pairs == "same only":
             terms = [-(t * s).sum(dim=1).mean() for t, s in zip(targets, answers, strict=False)]
         loss = sum(terms) / {"mean": len(terms), "same only": len(terms), "sum": 1}.get(
@@ -255,6 +195,51 @@ DINO_MISTAKES = (
     ),
     Mistake("the temperatures are swapped: the teacher's is the smaller one.", (_wrong(swap=True),)),
     Mistake(
+        "both sides are divided by the same temperature: each has its own.",
+        (_wrong(temps=lambda t, s: (t, t)), _wrong(temps=lambda t, s: (s, s))),
+    ),
+    Mistake(
+        "a temperature is left out: both the teacher's and the student's outputs are divided by theirs.",
+        (_wrong(temps=lambda t, s: (1, s)), _wrong(temps=lambda t, s: (t, 1))),
+    ),
+    Mistake(
+        "the outputs are multiplied by the temperatures: divide by them.", (_wrong(temps=lambda t, s: (1 / t, 1 / s)),)
+    ),
+    Mistake(
+        "the global views of the student are left out: it answers to them too, unless it is the same view.",
+        (_wrong(which=lambda i, j, n: j >= n),),
+    ),
+    Mistake(
+        "every pair is taken once, i < j: the teacher at i and the student at j is another pair than the reverse.",
+        (_wrong(which=lambda i, j, n: i < j), _wrong(which=lambda i, j, n: i > j)),
+    ),
+    Mistake(
+        "only one view of the teacher is compared: all of them are.",
+        (_wrong(which=lambda i, j, n: i == 0), _wrong(which=lambda i, j, n: i == n - 1)),
+    ),
+    Mistake(
+        "the logarithm is missing: it is the cross-entropy, with log_softmax of the student.",
+        (_wrong(kind="no logarithm"),),
+    ),
+    Mistake(
+        "the logarithm is taken of a sum: it is the sum of p_t log p_s.",
+        (_wrong(kind="log inside"), _wrong(kind="log of the mean")),
+    ),
+    Mistake(
+        "the teacher's entropy is taken away, as in a divergence: the loss is the cross-entropy.",
+        (_wrong(kind="divergence"),),
+    ),
+    Mistake("a softmax is taken twice of the student.", (_wrong(kind="softmax twice"),)),
+    Mistake("the logarithm is that of the teacher: it is -sum p_t log p_s.", (_wrong(kind="reversed"),)),
+    Mistake("the target is the teacher's likeliest prototype: it is all its probabilities.", (_wrong(kind="hard"),)),
+    Mistake("student and teacher are swapped: forward gets the student's views first.", (_wrong(swapped=True),)),
+    Mistake("the centre moves in train mode only: it moves in every call.", (_wrong(moves=lambda call: call == 0),)),
+    Mistake(
+        "the centre moves once for each view: it moves once in a call, to the mean over all rows of all views.",
+        (_wrong(center_of="view after view"),),
+    ),
+    Mistake("the rows are summed for the centre: it is a running mean.", (_wrong(center_of="sum"),)),
+    Mistake(
         "the softmax runs over the batch: an answer sums to 1 over the prototypes, dim=1.", (_wrong(softmax_dim=0),)
     ),
     Mistake(
@@ -312,6 +297,22 @@ COLLAPSE_MISTAKES: tuple[tuple[str, Callable[[Tensor], tuple]], ...] = (
         lambda p: collapse_report(p.softmax(dim=1)),
     ),
     (
+        "they are divided by ln K: return nats.",
+        lambda p: tuple(h / log(p.shape[1]) for h in collapse_report(p)),
+    ),
+    (
+        "they are exponentials of the entropies: return the entropies.",
+        lambda p: tuple(exp(h) for h in collapse_report(p)),
+    ),
+    (
+        "the second is the difference of the two: return the entropy of the mean itself.",
+        lambda p: (collapse_report(p)[0], collapse_report(p)[1] - collapse_report(p)[0]),
+    ),
+    (
+        "the rows are summed, not averaged, before the second entropy: the mean answer is a mean.",
+        lambda p: (collapse_report(p)[0], float(_entropies(p.sum(dim=0), 0))),
+    ),
+    (
         "it averages over the prototypes: sum over them.",
         lambda p: tuple(h / p.shape[1] for h in collapse_report(p)),
     ),
@@ -327,6 +328,10 @@ COLLAPSE_MISTAKES: tuple[tuple[str, Callable[[Tensor], tuple]], ...] = (
 
 
 # --- byol_loss
+
+
+def _unit(x: Tensor) -> Tensor:
+    return x / x.norm(dim=1, keepdim=True)
 
 
 def byol_loss(predictions: Tensor, targets: Tensor) -> Tensor:
