@@ -21,7 +21,7 @@ from torch import nn
 from sslcourse.train import fit, update_ema
 
 X = torch.randn(32, 8, generator=torch.Generator().manual_seed(1))
-EPOCHS, KILLS = 14, 20
+EPOCHS, KILLS = 8, 20
 
 
 def train(file, epochs=EPOCHS) -> dict:

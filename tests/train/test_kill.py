@@ -23,7 +23,7 @@ def test_a_training_killed_at_20_moments_ends_as_if_it_had_not_been(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
-    assert seen["kills"] == killed.KILLS and seen["resumed"] >= 5
+    assert seen["kills"] == killed.KILLS and seen["resumed"] >= 4
     assert len(seen["same"]) == killed.KILLS + 2 and all(seen["same"])
     assert seen["left"] == [] and seen["codes"] == [0, 0, 0]
 
