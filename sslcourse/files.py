@@ -98,11 +98,17 @@ class IrregularFile(OSError):
 
 def must_be_regular(path: Path) -> None:
     """Raises IrregularFile for what is there and no plain file: a pipe would block for ever, a folder never open."""
+    if kind := irregular(path):
+        raise IrregularFile(f"{path} is {kind}, but it should be a file; move it away or name another file.")
+
+
+def irregular(path: Path) -> str:
+    """What stands in the place of a file, "a folder"; "" for a file and for nothing."""
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
-        return
-    if not stat.S_ISREG(mode):
-        kinds = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"))
-        kind = next((words for is_kind, words in kinds if is_kind(mode)), "a device")
-        raise IrregularFile(f"{path} is {kind}, but it should be a file; move it away or name another file.")
+        return ""
+    if stat.S_ISREG(mode):
+        return ""
+    kinds = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"))
+    return next((words for is_kind, words in kinds if is_kind(mode)), "a device")

@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
 
     run = commands.add_parser("run", help="execute the solved notebooks; figures and results go to runs/")
-    run.add_argument("weeks", nargs="*", type=week_id, metavar="WEEK", help="such as 4 or week04; all when none is named")
+    run.add_argument("weeks", nargs="*", type=week_id, metavar="WEEK", help="such as 4 or week04; else all")
     run.add_argument("--scale", type=_scale, default="tiny", help="dry, tiny (default), small or full")
     run.add_argument("--record", action="store_true", help="write what comes out to sslcourse/expected/")
     run.add_argument("--seeds", type=_seed, nargs="+", metavar="N", help="with --record (default 0 1 2)")
