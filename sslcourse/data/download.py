@@ -12,7 +12,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tqdm.std import tqdm
@@ -146,8 +146,25 @@ def _one_try(url: str, part: Path, note: Note, timeout: float) -> None:
             open(part, "ab" if goes_on else "wb") as file,
             tqdm(total=whole, initial=have, unit="B", unit_scale=True, mininterval=1, desc=shown) as bar,
         ):
-            for block in answer.iter_content(_BLOCK):
+            for block in _blocks(answer):
                 file.write(block)
                 bar.update(len(block))
         if whole is not None and note.size() != whole:
             raise requests.ConnectionError("cut off")
+
+
+def _blocks(answer) -> Iterator[bytes]:
+    """The content as it comes. iter_content of requests waits for whole blocks and loses what came of a cut one."""
+    import requests
+    from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+    if "Content-Encoding" in answer.headers:
+        yield from answer.iter_content(_BLOCK)
+        return
+    try:
+        while block := answer.raw.read1(_BLOCK):
+            yield block
+    except ReadTimeoutError as error:
+        raise requests.Timeout(str(error)) from error
+    except HTTPError as error:
+        raise requests.ConnectionError(str(error)) from error
