@@ -28,12 +28,21 @@ def main(arguments: list[str] | None = None) -> int:
             raise Refusal(too_old(sys.version_info[:2]))
         return options.command(options)
     except Refusal as refusal:
+        _close_bars()
         print(f"sslcourse: {refusal}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        _close_bars()
         begin = "\n" if sys.stderr.isatty() else ""  # the terminal has just shown ^C
         print(f"{begin}sslcourse: interrupted.", file=sys.stderr)
         return 130
+
+
+def _close_bars() -> None:
+    """Progress bars that a library left behind end their line, so that what is said next has one of its own."""
+    library = sys.modules.get("tqdm.std")
+    for bar in list(getattr(library.tqdm, "_instances", ()) if library else ()):
+        bar.close()
 
 
 def too_old(python: tuple[int, int]) -> str:
