@@ -22,8 +22,8 @@ class Refusal(Exception):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command. Returns 0, or 1 for findings and failures, or 2 for a request that cannot be met."""
-    options = _parser().parse_args(arguments)
     try:
+        options = _parser().parse_args(arguments)
         if sys.version_info < OLDEST_PYTHON:
             raise Refusal(too_old(sys.version_info[:2]))
         return options.command(options)

@@ -105,10 +105,11 @@ def execute(
     place = "before the first cell"
     try:
         with client.setup_kernel(cwd=str(folder), env=merged):
+            deadline = time.perf_counter() + 60 * minutes
             for index, cell in enumerate(list(notebook.cells)):
                 on_cell(cell)
                 place = f"cell {cell.id}"
-                _give_time(client, started + 60 * minutes)
+                _give_time(client, deadline)
                 client.execute_cell(cell, index, execution_count=None)
                 if replies and _asks_to_exit(replies.pop()):
                     raise NotebookFailed(f"{place}: exit() or quit() ends the kernel, and the cells below never run.")

@@ -102,6 +102,8 @@ def _heading(text: str) -> str:
 def _closed(output: NotebookNode) -> NotebookNode:
     """An output whose HTML ends where it ends: what it leaves open would swallow the outputs below it."""
     output = copy.deepcopy(output)
+    if "data" in output and not set(_FORMS) & set(output.data):
+        output.data = {"text/plain": f"({', '.join(output.data) or 'nothing'}: not shown here, see the notebook)"}
     for form in {"text/html", "text/markdown"} & set(output.get("data", {})):
         output.data[form] = harmless("".join(output.data[form]))
     return output
