@@ -38,7 +38,7 @@ def download(url: str, part: Path, matches: Callable[[Path], bool], timeout: flo
     import requests
 
     note = Note(part, url)
-    furthest, fruitless, pause = note.size(), 0, PAUSE
+    furthest, fruitless, pause, anew = note.size(), 0, PAUSE, False
     while True:
         try:
             _one_try(url, part, note, timeout)
@@ -46,8 +46,8 @@ def download(url: str, part: Path, matches: Callable[[Path], bool], timeout: flo
                 note.file.unlink(missing_ok=True)
                 return
             note.forget()
-            if note.resumed:  # perhaps the two pieces do not belong together: once more, in one
-                note.resumed = False
+            if note.resumed and not anew:  # perhaps the pieces do not belong together: once more, from the beginning
+                note.resumed, anew = False, True
                 continue
             raise Failed(f"{url} sent something with another MD5 sum")
         except requests.HTTPError as error:
