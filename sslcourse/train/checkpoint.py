@@ -8,6 +8,7 @@ its settings, the structure of the networks, data and loss (sslcourse/train/fing
 import copy
 import hashlib
 import io
+import numbers
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,7 +49,7 @@ class Checkpoint:
         except RuntimeError as error:  # ~somebody who is not known here
             raise ValueError(f"The checkpoint {path} is in no home folder ({error}); write the path out.") from None
         self.modules, self.optimizer, self.generator = modules, optimizer, generator
-        self.plan, self.steps, self.writes = plan, steps, writes
+        self.plan, self.steps, self.writes = {name: _simple(value) for name, value in plan.items()}, int(steps), writes
 
     def resume(self) -> History | None:
         """Put all state back as the file has it and return the history so far; None where there is no file yet.
@@ -96,7 +97,7 @@ class Checkpoint:
     def _state(self) -> dict:
         return {
             "modules": [_plain(module) for module in self.modules],
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": _readable(self.optimizer.state_dict()),
             "random": {
                 "order": self.generator.get_state(),
                 "cpu": torch.get_rng_state(),
@@ -201,7 +202,19 @@ def _simple(value: object) -> object:
         value = value.tolist()
     if isinstance(value, tuple | list):
         return [_simple(item) for item in value]
+    value = _readable(value)
     return value if isinstance(value, type(None) | bool | int | float | str) else type(value).__qualname__
+
+
+def _readable(value: object) -> object:
+    """NumPy's numbers as Python's, in dicts and lists too: weights_only refuses to read them."""
+    if isinstance(value, dict):
+        return {key: _readable(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(map(_readable, value))
+    if isinstance(value, numbers.Number) and not isinstance(value, bool | complex) and type(value) not in (int, float):
+        return int(value) if isinstance(value, numbers.Integral) else float(value)
+    return value
 
 
 def _plain(module: nn.Module) -> dict:

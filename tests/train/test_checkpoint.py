@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -281,6 +282,16 @@ def test_the_file_is_readable_without_pickled_code(tmp_path):
     Method().run(tmp_path / "run.pt")
     saved = torch.load(tmp_path / "run.pt", weights_only=True)
     assert saved["format"] == "sslcourse training 2" and len(saved["history"]["loss"]) == 4
+
+
+def test_settings_as_numpy_numbers_are_the_same_settings(tmp_path):
+    def run(number, settings):
+        method = Method()
+        optimizer = adamw(list(method.student.parameters()), lr=number(0.5), betas=(number(0.5), number(0.75)))
+        return method.run(tmp_path / "run.pt", optimizer=optimizer, **settings)
+
+    run(np.float64, {"clip": np.float64(1.0), "warmup": np.float64(0.25)})
+    assert run(float, {"clip": 1.0, "warmup": 0.25}).steps == 20
 
 
 def test_a_forged_file_with_a_right_hash_is_refused(tmp_path):
