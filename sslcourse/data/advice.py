@@ -29,25 +29,28 @@ def missing(name: str, part: str, folder: Path, command: str, why: str) -> DataM
 
 
 def unknown(kind: str, name: object, loader: str, also: Iterable[str] = ()) -> ValueError:
-    """The sentence for a set that a loader does not know: the names near to it, each once, else all of its kind.
+    """The sentence for a set that a loader does not know.
 
-    also: names that the loader knows beside those in NAMES.
+    A name that is only written otherwise ("CIFAR-10") is offered alone, also where another loader has it; else all
+    names of the kind are, and those that look like it. also: names that the loader knows beside those in NAMES.
     """
     begins = f"There is no {kind} {name!r}"
-    known = dict.fromkeys((*NAMES[loader], *also))
-    if near := _near(name, known):
-        return ValueError(f"{begins}; did you mean {' or '.join(near)}?")
+    known = tuple(dict.fromkeys((*NAMES[loader], *also)))
+    meant = _same(name, known)
     for other, names in NAMES.items():
-        if near := _near(name, dict.fromkeys(names)):
-            return ValueError(f"{begins}; did you mean {' or '.join(f'{other}({one!r})' for one in near)}?")
-    return ValueError(f"{begins}; choose one of {', '.join(known)}.")
+        meant = meant or [f"{other}({one!r})" for one in _same(name, names)]
+    if meant:
+        return ValueError(f"{begins}; did you mean {' or '.join(meant)}?")
+    near = difflib.get_close_matches(_simple(name), list(map(_simple, known)), n=3, cutoff=0.7)
+    near = [one for one in known if _simple(one) in near]
+    hint = f"; did you mean {' or '.join(near)}?" if near else "."
+    return ValueError(f"{begins}; choose one of {', '.join(known)}{hint}")
 
 
-def _near(name: object, known: dict[str, None]) -> list[str]:
-    """The names that differ from this one in case and punctuation only, else up to three that look like it."""
-    simple = {one: re.sub(r"[\W_]", "", one.lower()) for one in known}
-    wanted = re.sub(r"[\W_]", "", str(name).lower())
-    if same := [one for one in known if wanted and simple[one] == wanted]:
-        return same
-    close = difflib.get_close_matches(wanted, list(dict.fromkeys(simple.values())), n=3, cutoff=0.7)
-    return [one for text in close for one in known if simple[one] == text][:3]
+def _same(name: object, names: Iterable[str]) -> list[str]:
+    """The names that differ from this one in case and punctuation only."""
+    return [one for one in names if _simple(one) == _simple(name)]
+
+
+def _simple(name: object) -> str:
+    return re.sub(r"[\W_]", "", str(name).lower())

@@ -419,6 +419,7 @@ def test_what_is_no_file_is_refused_and_never_waited_for(server, root, monkeypat
         (load_proteins, "secondary structure", "did you mean secondary_structure?"),
         (load_proteins, ["gb1"], "did you mean gb1?"),
         (load_images, "nothing like it", "choose one of scenes, "),
+        (load_images, "cifar", "choose one of scenes, "),
     ],
 )
 def test_a_near_miss_is_offered_once(load, name, sentence):
