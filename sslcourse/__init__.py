@@ -1,16 +1,33 @@
 """sslcourse: the library under the self-supervised learning course.
 
-`import sslcourse` pulls in torch and little else; each module imports scikit-learn, matplotlib, transformers and the
-like where it uses them, so that a part of the course also works on a machine that lacks the rest.
+`import sslcourse` pulls in nothing but Python's own; `begin` and `Scale` bring torch when they are first asked for, so
+that `sslcourse check-env` can describe a machine whose torch is broken. Each module imports scikit-learn, matplotlib,
+transformers and the like where it uses them, so that a part of the course also works where the rest is missing.
 """
 
 import importlib
 
-from sslcourse.scale import Scale, begin
 from sslcourse.weeks import WEEKS
 
 __all__ = ["WEEKS", "Scale", "begin", "solution"]
 __version__ = "0.1.0"
+
+_OF_SCALE = ("Scale", "begin")
+
+
+def __getattr__(name: str) -> object:
+    """`begin`, `Scale` and the modules of the library, imported when they are first asked for."""
+    if name in _OF_SCALE:
+        value = getattr(importlib.import_module("sslcourse.scale"), name)
+        globals()[name] = value
+        return value
+    if name in ("notices", "scale"):
+        return importlib.import_module(f"sslcourse.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def solution(week: str, name: str) -> object:

@@ -6,6 +6,7 @@ small a subset of real data, a laptop, at most a quarter of an hour
 full  the data sets and models of the literature, one GPU
 """
 
+import numbers
 import os
 import random
 import sys
@@ -16,7 +17,7 @@ import torch
 
 from sslcourse import missing, notices, weeks
 
-NAMES = ("dry", "tiny", "small", "full")
+NAMES = weeks.SCALES
 _ABSENT = object()
 
 
@@ -48,14 +49,17 @@ def begin(week: int | str, scale: str | None = None, seed: int | None = None) ->
 
     Exercises of the week that the notebook has not defined yet are bound to something that says so (missing.py).
     week: 4, "week04" or "week04_simclr". scale: dry, tiny, small or full; else SSLCOURSE_SCALE, else tiny.
-    seed: else SSLCOURSE_SEED, else 0. Raises ValueError for an unknown week or scale, or a seed that is no number.
+    seed: a whole number from 0 on, else SSLCOURSE_SEED, else 0. Raises ValueError for an unknown week or scale, or
+    another seed.
     """
     row = weeks.find(week)
     name = scale or os.environ.get("SSLCOURSE_SCALE") or "tiny"
     if name not in NAMES:
         raise ValueError(f"There is no scale {name!r}; choose one of {', '.join(NAMES)}.")
     if seed is None:
-        seed = _whole_number("SSLCOURSE_SEED", os.environ.get("SSLCOURSE_SEED") or "0")
+        seed = _number(os.environ.get("SSLCOURSE_SEED") or "0")
+    else:
+        seed = _whole(seed)
 
     # NumPy's legacy generator takes 32 bits; scikit-learn falls back on it where no random_state is given.
     random.seed(seed)
@@ -71,9 +75,18 @@ def begin(week: int | str, scale: str | None = None, seed: int | None = None) ->
     return chosen
 
 
-def _whole_number(variable: str, text: str) -> int:
-    if not text.strip().isdigit():
-        raise ValueError(f"{variable} is {text!r}; it should be a whole number from 0 on.")
+def _whole(seed: object) -> int:
+    """The seed as it was given; NumPy's whole numbers are whole numbers, booleans are none."""
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**63:
+        raise ValueError(f"seed is {seed!r}; it should be a whole number from 0 on (below 2**63), such as seed=0.")
+    return int(seed)
+
+
+def _number(text: str) -> int:
+    """The seed that the environment gives."""
+    text = text.strip()
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) < 2**63):
+        raise ValueError(f"SSLCOURSE_SEED is {text!r}; it should be a whole number from 0 on (below 2**63).")
     return int(text)
 
 

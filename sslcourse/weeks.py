@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+SCALES = ("dry", "tiny", "small", "full")  # sslcourse/scale.py says what they mean
+
 
 @dataclass(frozen=True)
 class Week:
@@ -129,8 +131,13 @@ WEEKS = {
 def find(week: int | str) -> Week:
     """The row of a week given as 4, "4", "week04" or "week04_simclr". Raises ValueError for an unknown week."""
     text = str(week)
-    key = f"week{int(text):02d}" if text.isdigit() else text
+    key = week_id(text)
     for row in WEEKS.values():
         if key in (row.id, row.notebook):
             return row
     raise ValueError(f"There is no week {week!r} in this release; choose one of {', '.join(WEEKS)}.")
+
+
+def week_id(text: str) -> str:
+    """ "week04" for "4"; every other text as it is."""
+    return f"week{int(text):02d}" if text.isascii() and text.isdecimal() and len(text) < 4 else text

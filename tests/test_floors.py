@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "sslcourse"
 FLOORS = [  # from the ground up; "" is sslcourse/__init__.py, which offers begin and WEEKS
-    {"missing", "notices", "weeks"},
+    {"files", "missing", "notices", "weeks"},
     {"scale"},
     {""},
     {"data"},
@@ -23,7 +23,7 @@ FLOORS = [  # from the ground up; "" is sslcourse/__init__.py, which offers begi
 HEAVY = {  # half a second or more, or missing on some machines: imported where they are used
     *("accelerate", "datasets", "filelock", "httpx", "huggingface_hub", "IPython", "matplotlib", "medmnist"),
     *("nbconvert", "nbgrader", "PIL", "pooch", "psutil", "pyarrow", "requests", "resource"),
-    *("safetensors", "scipy", "sklearn", "timm", "tokenizers", "torchvision", "transformers"),
+    *("safetensors", "scipy", "sklearn", "timm", "tokenizers", "torchvision", "transformers", "urllib3"),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

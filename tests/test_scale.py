@@ -61,6 +61,33 @@ def test_a_seed_that_is_no_number_gets_one_sentence(monkeypatch):
         sslcourse.begin(4)
 
 
+@pytest.mark.parametrize("seed", [-1, 1.5, "3", True, float("nan"), 2**63, [0], torch.tensor(3), np.float32(2), b"1"])
+def test_a_seed_that_is_no_whole_number_is_named_as_given(seed):
+    state = torch.get_rng_state()
+    with pytest.raises(ValueError) as caught:
+        sslcourse.begin(4, seed=seed)
+    assert str(caught.value).startswith(f"seed is {seed!r}; it should be a whole number from 0 on")
+    assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("seed", [0, np.int64(7), 2**63 - 1])
+def test_whole_numbers_are_seeds(seed):
+    scale = sslcourse.begin(4, seed=seed)
+    assert scale.seed == seed and type(scale.seed) is int
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "\u00b2", "9" * 5000, str(2**63)])
+def test_a_seed_of_the_environment_is_named_as_given(monkeypatch, text):
+    monkeypatch.setenv("SSLCOURSE_SEED", text)
+    with pytest.raises(ValueError, match="SSLCOURSE_SEED is '.*whole number from 0 on"):
+        sslcourse.begin(4)
+
+
+def test_a_week_in_strange_digits_is_unknown():
+    with pytest.raises(ValueError, match="There is no week"):
+        weeks.find("\u00b2")
+
+
 def test_every_week_is_found_by_number_id_and_notebook():
     for row in sslcourse.WEEKS.values():
         assert weeks.find(row.id) is row and weeks.find(row.notebook) is row
@@ -68,10 +95,18 @@ def test_every_week_is_found_by_number_id_and_notebook():
 
 
 def test_import_is_light():
-    heavy = ("matplotlib", "sklearn", "scipy", "transformers", "datasets", "timm", "torchvision", "medmnist")
+    heavy = ("torch", "numpy", "matplotlib", "sklearn", "scipy", "transformers", "datasets", "timm", "torchvision")
     code = f"import sys, sslcourse; print([m for m in {heavy} if m in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert loaded.strip() == "[]"
+
+
+def test_what_the_package_offers_is_there_when_it_is_asked_for():
+    code = "import sslcourse; print(sslcourse.begin.__module__, sslcourse.notices.__name__, sorted(dir(sslcourse))[:2])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "sslcourse.scale sslcourse.notices ['Scale', 'WEEKS']"
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        sslcourse.nothing  # noqa: B018
 
 
 def test_solution_names_what_is_missing():

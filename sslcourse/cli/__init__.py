@@ -1,7 +1,8 @@
 """The command line: `sslcourse run | lab | build | check-env | prefetch | release | export`.
 
 Each command is one module, imported when it is called, so that a machine which lacks what one of them needs can use the
-others. What a user can mend is a Refusal: one sentence on stderr, exit code 2, no traceback.
+others; this file needs Python alone, and check-env starts where torch does not. What a user can mend is a Refusal: one
+sentence on stderr, exit code 2, no traceback.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from sslcourse.scale import NAMES
+from sslcourse.weeks import SCALES, week_id
 
 OLDEST_PYTHON = (3, 11)
 
@@ -21,17 +22,27 @@ class Refusal(Exception):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command. Returns 0, or 1 for findings and failures, or 2 for a request that cannot be met."""
-    options = _parser().parse_args(arguments)
     try:
+        options = _parser().parse_args(arguments)
         if sys.version_info < OLDEST_PYTHON:
             raise Refusal(too_old(sys.version_info[:2]))
         return options.command(options)
     except Refusal as refusal:
+        _close_bars()
         print(f"sslcourse: {refusal}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("sslcourse: interrupted.", file=sys.stderr)
+        _close_bars()
+        begin = "\n" if sys.stderr.isatty() else ""  # the terminal has just shown ^C
+        print(f"{begin}sslcourse: interrupted.", file=sys.stderr)
         return 130
+
+
+def _close_bars() -> None:
+    """Progress bars that a library left behind end their line, so that what is said next has one of its own."""
+    library = sys.modules.get("tqdm.std")
+    for bar in list(getattr(library.tqdm, "_instances", ()) if library else ()):
+        bar.close()
 
 
 def too_old(python: tuple[int, int]) -> str:
@@ -62,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
 
     run = commands.add_parser("run", help="execute the solved notebooks; figures and results go to runs/")
-    run.add_argument("weeks", nargs="*", type=_week, metavar="WEEK", help="such as 4 or week04; all when none is named")
+    run.add_argument("weeks", nargs="*", type=week_id, metavar="WEEK", help="such as 4 or week04; else all")
     run.add_argument("--scale", type=_scale, default="tiny", help="dry, tiny (default), small or full")
     run.add_argument("--record", action="store_true", help="write what comes out to sslcourse/expected/")
     run.add_argument("--seeds", type=_seed, nargs="+", metavar="N", help="with --record (default 0 1 2)")
@@ -70,27 +81,27 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
 
     lab = commands.add_parser("lab", help="open a notebook in a copy of your own")
-    lab.add_argument("week", type=_week, metavar="WEEK", help="for example 4 or week04")
+    lab.add_argument("week", type=week_id, metavar="WEEK", help="for example 4 or week04")
     lab.add_argument("--no-open", action="store_true", help="make the copy, do not start JupyterLab")
     lab.set_defaults(command=_lab)
 
     build = commands.add_parser("build", help="make notebooks and solution modules from the source scripts")
-    build.add_argument("weeks", nargs="*", type=_week, metavar="WEEK", help="such as week04; all when none is named")
+    build.add_argument("weeks", nargs="*", type=week_id, metavar="WEEK", help="such as week04; all when none is named")
     build.add_argument("--check", action="store_true", help="only compare, and name what does not fit the sources")
     build.add_argument("--no-execute", action="store_true", help="leave stale notebooks stale; --check says so")
     build.add_argument("--force", action="store_true", help="run fresh notebooks too, as after a change in the library")
     build.set_defaults(command=_build)
 
-    check_env = commands.add_parser("check-env", help="describe this machine, for an issue")
+    check_env = commands.add_parser("check-env", help="describe this machine and say what is missing, for an issue")
     check_env.set_defaults(command=_check_env)
 
     prefetch = commands.add_parser("prefetch", help="fetch the data that notebooks need, ahead of a class")
-    prefetch.add_argument("weeks", nargs="+", type=_week, metavar="WEEK")
+    prefetch.add_argument("weeks", nargs="+", type=week_id, metavar="WEEK")
     prefetch.add_argument("--scale", type=_scale, required=True, help="small or full; dry and tiny need no data")
     prefetch.set_defaults(command=_prefetch)
 
     release = commands.add_parser("release", help="make a hand-out for students, without solutions")
-    release.add_argument("weeks", nargs="*", type=_week, metavar="WEEK", help="whose solutions to leave out; else all")
+    release.add_argument("weeks", nargs="*", type=week_id, metavar="WEEK", help="whose solutions to omit; else all")
     release.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="a new folder")
     release.set_defaults(command=_release)
 
@@ -102,19 +113,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _week(text: str) -> str:
-    """ "week04" for "4"; names are compared with what is there by the command itself."""
-    return f"week{int(text):02d}" if text.isdigit() else text
-
-
 def _scale(text: str) -> str:
-    if text not in NAMES:
-        raise argparse.ArgumentTypeError(f"there is no scale {text!r}; choose one of {', '.join(NAMES)}")
+    if text not in SCALES:
+        raise argparse.ArgumentTypeError(f"there is no scale {text!r}; choose one of {', '.join(SCALES)}")
     return text
 
 
 def _seed(text: str) -> int:
-    if not text.isdigit():
+    if not (text.isascii() and text.isdecimal() and len(text) < 19):
         raise argparse.ArgumentTypeError(f"a seed is a whole number from 0 on, not {text!r}")
     return int(text)
 

@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 from tqdm.auto import tqdm
 
 from sslcourse.cli import Refusal, cells, files, source
-from sslcourse.cli.kernel import NotebookFailed, execute
+from sslcourse.cli.kernel import NotebookFailed, execute, minutes
 
 # What the committed outputs are made with, whatever the author's own settings.
 _ENVIRONMENT = {
@@ -90,7 +90,13 @@ def _execute(notebook: NotebookNode, folder: Path) -> float:
     code = sum(cell.cell_type == "code" for cell in notebook.cells)
     own = dict(notebook.metadata)
     with tqdm(total=code, desc=own["sslcourse"]["week"], unit="cell", mininterval=1) as bar:
-        usage = execute(notebook, folder, _ENVIRONMENT, on_cell=lambda cell: bar.update(cell.cell_type == "code"))
+        usage = execute(
+            notebook,
+            folder,
+            _ENVIRONMENT,
+            on_cell=lambda cell: bar.update(cell.cell_type == "code"),
+            minutes=minutes("tiny"),
+        )
     notebook.metadata = nbformat.from_dict(own)  # without the version of this kernel's Python
     return usage.seconds
 

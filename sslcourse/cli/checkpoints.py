@@ -9,7 +9,6 @@ what it reached; what is measured is the network as it comes out of the file, no
 import argparse
 import importlib
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from sslcourse import files
 from sslcourse.models import pretrained
 
 LARGEST = 5_000_000  # bytes, all files together: they travel with every installation
@@ -45,10 +45,8 @@ def write(path: Path, network: nn.Module, said: dict) -> None:
 
     weights = {key: _half(value).contiguous() for key, value in network.state_dict().items()}
     said = said | {"parameters": sum(weight.numel() for weight in network.parameters())}
-    path.parent.mkdir(exist_ok=True)
-    temporary = path.with_suffix(".part")
-    save_file(weights, temporary, metadata={"sslcourse": json.dumps(said)})
-    os.replace(temporary, path)
+    with files.whole(path) as part:
+        save_file(weights, part, metadata={"sslcourse": json.dumps(said)})
 
 
 def _half(value: torch.Tensor) -> torch.Tensor:
@@ -89,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
     if size > LARGEST:
         print(f"All checkpoints take {size:,} bytes, more than {LARGEST:,}; make networks smaller.", file=sys.stderr)
         return 1
-    (pretrained.FOLDER / "README.md").write_text(table(), encoding="utf-8")
+    files.write(pretrained.FOLDER / "README.md", table().encode())
     return 0
 
 

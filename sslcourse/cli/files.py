@@ -1,17 +1,18 @@
 """Notebooks and generated files on disk: read with a sentence, written whole or not at all."""
 
-import os
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 
+from sslcourse import files
 from sslcourse.cli import Refusal
 
 
 def read(path: Path) -> NotebookNode | None:
     """A notebook, or None where there is none that can be read."""
     try:
+        files.must_be_regular(path)
         return nbformat.read(path, as_version=4)
     except (OSError, ValueError, AttributeError, nbformat.ValidationError):  # nbformat's own errors are ValueErrors
         return None
@@ -30,12 +31,10 @@ def as_text(notebook: NotebookNode) -> str:
 
 def write(path: Path, text: str) -> None:
     """Write a file, unless it already reads so. Raises Refusal when that fails; the old file is then as it was."""
-    half = path.with_name(path.name + ".part")  # beside it, since a rename is whole only within one disk
     try:
         if path.is_file() and path.read_bytes() == text.encode():
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        half.write_bytes(text.encode())
-        os.replace(half, path)
+        files.write(path, text.encode())
     except OSError as problem:
-        raise Refusal(f"{path} cannot be written ({problem.strerror}) and is left as it was.") from problem
+        why = problem.strerror or problem
+        raise Refusal(f"{path} cannot be written ({why}) and is left as it was.") from problem

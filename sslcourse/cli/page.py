@@ -1,15 +1,20 @@
 """One HTML page with every figure and result of the executed notebooks in runs/.
 
 A notebook is shown by its headings and outputs; text and code stay in the notebooks, which the page links to. The page
-works without network: pictures are inside it, and nothing is loaded from elsewhere.
+works without network: pictures are inside it, and nothing is loaded from elsewhere. Whatever a notebook shows, it
+cannot act on the page: of its HTML the tags that format a text stay, and nothing that runs, loads or covers the rest.
 
-Reference: https://nbconvert.readthedocs.io/en/latest/customizing.html
+References: https://nbconvert.readthedocs.io/en/latest/customizing.html and https://bleach.readthedocs.io/en/latest
 """
 
+import copy
 import html
 import re
 from pathlib import Path
+from urllib.parse import quote
 
+from bleach.html5lib_shim import Filter
+from bleach.sanitizer import Cleaner
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode, v4
 
@@ -23,6 +28,14 @@ pre { background: #f6f6f6; padding: .5rem; overflow-x: auto; white-space: pre-wr
 table { border-collapse: collapse; } td, th { padding: .2rem .7rem; text-align: left; border-bottom: 1px solid #ddd; }
 .failed { color: #a40000; font-weight: bold; } .prompt { display: none; }
 """
+
+# Simplest first: of an output in several forms, the first that is there is shown.
+_FORMS = ["image/png", "image/jpeg", "text/html", "text/markdown", "text/plain"]
+_TAGS = set(
+    "b blockquote br caption code dd div dl dt em h1 h2 h3 h4 h5 h6 hr i img li ol p pre s small span strong sub sup "
+    "table tbody td tfoot th thead tr u ul".split()
+)
+_DROPPED = {"script", "style", "iframe", "object", "noscript", "template", "title"}  # with all that is inside
 
 _HEADS = ("notebook", "scale", "run", "seconds", "peak memory", "outcome")
 
@@ -47,19 +60,21 @@ def write(folder: Path) -> Path:
 def _row(path: Path, notebook: NotebookNode) -> str:
     run = notebook.metadata.get("sslcourse", {}).get("run", {})
     error = run.get("error", "")
-    outcome = f'<span class="failed">failed in {html.escape(error)}</span>' if error else "went through"
+    outcome = f'<span class="failed">failed in {_text(error)}</span>' if error else "went through"
     memory = f"{run['peak_memory_mb']} MB" if "peak_memory_mb" in run else ""
-    cells = (run.get("scale", ""), run.get("date", ""), run.get("seconds", ""), memory, outcome)
-    link = f'<a href="#{path.stem}">{path.stem}</a>'
-    return f"<tr><td>{link}</td>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+    facts = (run.get("scale", ""), run.get("date", ""), run.get("seconds", ""), memory)
+    link = f'<a href="#{_text(path.stem)}">{_text(path.stem)}</a>'
+    return f"<tr><td>{link}</td>" + "".join(f"<td>{_text(fact)}</td>" for fact in facts) + f"<td>{outcome}</td></tr>"
 
 
 def _section(path: Path, notebook: NotebookNode) -> str:
     """Headings and outputs of one notebook."""
     exporter = HTMLExporter(template_name="basic", exclude_input=True, exclude_anchor_links=True)
+    exporter.config.NbConvertBase.display_data_priority = _FORMS
     body, _ = exporter.from_notebook_node(_outline(notebook))
-    link = f'<p><a href="{path.name}">the executed notebook</a></p>'
-    return f'<section id="{path.stem}">\n<h2>{path.stem}</h2>\n{link}\n{body}\n</section>'
+    link = f'<p><a href="{quote(path.name)}">the executed notebook</a></p>'
+    name = _text(path.stem)
+    return f'<section id="{name}">\n<h2>{name}</h2>\n{link}\n{harmless(body)}\n</section>'
 
 
 def _outline(notebook: NotebookNode) -> NotebookNode:
@@ -71,7 +86,62 @@ def _outline(notebook: NotebookNode) -> NotebookNode:
             for level, text in re.findall(r"^(#{1,3}) +(.+)$", cell.source, re.MULTILINE):
                 waiting = [(above, title) for above, title in waiting if len(above) < len(level)] + [(level, text)]
         elif cell.cell_type == "code" and cell.outputs:
-            outline.cells += [v4.new_markdown_cell(f"##{level} {text}") for level, text in waiting]
-            outline.cells.append(v4.new_code_cell("", outputs=cell.outputs, execution_count=cell.execution_count))
+            outline.cells += [v4.new_markdown_cell(f"##{level} {_heading(text)}") for level, text in waiting]
+            outputs = [_closed(output) for output in cell.outputs]
+            outline.cells.append(v4.new_code_cell("", outputs=outputs, execution_count=cell.execution_count))
             waiting = []
     return outline
+
+
+def _heading(text: str) -> str:
+    """Markdown whose "<" is a "<"; code and formulas are escaped by Markdown itself."""
+    parts = re.split(r"(`[^`]*`|\$[^$]*\$)", text)
+    return "".join(part if n % 2 else html.escape(part, quote=False) for n, part in enumerate(parts))
+
+
+def _closed(output: NotebookNode) -> NotebookNode:
+    """An output whose HTML ends where it ends: what it leaves open would swallow the outputs below it."""
+    output = copy.deepcopy(output)
+    if "data" in output and not set(_FORMS) & set(output.data):
+        output.data = {"text/plain": f"({', '.join(output.data) or 'nothing'}: not shown here, see the notebook)"}
+    for form in {"text/html", "text/markdown"} & set(output.get("data", {})):
+        output.data[form] = harmless("".join(output.data[form]))
+    return output
+
+
+def harmless(body: str) -> str:
+    """HTML with the tags that format a text, closed in their order; others are left out, scripts with their content."""
+    return _CLEANER.clean(body)
+
+
+def _may_stay(tag: str, name: str, value: str) -> bool:
+    """Classes of nbconvert, sizes of tables, pictures that are inside the page."""
+    if name == "src":
+        return tag == "img" and value.startswith(("data:image/png;base64,", "data:image/jpeg;base64,"))
+    return name in ("alt", "class", "colspan", "rowspan", "start", "scope")
+
+
+class _WithoutScripts(Filter):
+    """Leaves out elements that are code or pages of their own, with their content."""
+
+    def __iter__(self):
+        inside = 0
+        for token in super().__iter__():
+            if token.get("name") in _DROPPED:
+                inside += {"StartTag": 1, "EndTag": -1}.get(token["type"], 0)
+            elif not inside:
+                yield token
+
+
+_CLEANER = Cleaner(
+    tags=_TAGS | _DROPPED,
+    attributes=_may_stay,
+    protocols={"data"},
+    strip=True,
+    strip_comments=True,
+    filters=[_WithoutScripts],
+)
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value))

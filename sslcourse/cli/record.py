@@ -26,6 +26,11 @@ def record(root: Path, weeks: list[str], scale: str, seeds: list[int], sweeps: b
     """Record some weeks, or all, at one scale. Returns 1 if a seed failed or a claim does not hold in the mean."""
     if scale == "dry":
         raise Refusal("Nothing that scale dry gives means anything; record at tiny, small or full.")
+    with run.alone(root):
+        return _record(root, weeks, scale, seeds, sweeps)
+
+
+def _record(root: Path, weeks: list[str], scale: str, seeds: list[int], sweeps: bool) -> int:
     problems = []
     for path in run.find_notebooks(root, weeks):
         _must_be_built(root, path)

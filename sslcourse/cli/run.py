@@ -1,11 +1,14 @@
 """`sslcourse run`: execute the solved notebooks one after another, without a browser.
 
-Leaves the executed notebooks and one page with every figure and result in runs/. A notebook that fails does not stop
-the next one. Strict unless SSLCOURSE_STRICT=0: what must show is then asserted.
+Leaves the executed notebooks and one page with every figure and result in runs/, which one run at a time may write to.
+A notebook that fails, or that takes longer than its scale allows (kernel.MINUTES), does not stop the next one. Strict
+unless SSLCOURSE_STRICT=0: what must show is then asserted.
 """
 
 import datetime
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from nbformat import NotebookNode
 from tqdm.auto import tqdm
 
 from sslcourse.cli import Refusal, files, page, source
-from sslcourse.cli.kernel import NotebookFailed, Usage, execute
+from sslcourse.cli.kernel import NotebookFailed, Usage, execute, minutes
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,33 @@ class Result:
 def run(root: Path, weeks: list[str], scale: str) -> int:
     """Execute the solution notebooks of some weeks, or of all. Returns 1 if one of them failed."""
     failed = False
-    for path in find_notebooks(root, weeks):
-        failed |= bool(run_notebook(root, path, scale).error)
-        index = page.write(root / "runs")  # after each, so that an interrupt costs one notebook only
+    paths = find_notebooks(root, weeks)
+    with alone(root):
+        for path in paths:
+            failed |= bool(run_notebook(root, path, scale).error)
+            index = page.write(root / "runs")  # after each, so that an interrupt costs one notebook only
     print(f"Figures and results: {index}")
     return int(failed)
+
+
+@contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Hold the lock on runs/, a file beside it. Raises Refusal where another run of this checkout has it."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(root / ".runs.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise Refusal(
+            f"Another sslcourse run is writing to {root / 'runs'}; wait until it has ended, or work in another copy."
+        ) from None
+    except OSError as error:
+        raise Refusal(f"{root} cannot be written ({error.strerror or error}), so nothing can be run in it.") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def find_notebooks(root: Path, weeks: list[str]) -> list[Path]:
@@ -66,6 +91,7 @@ def run_notebook(
                 path.parent,  # as Jupyter does; the data root of the checkout is found from here
                 _environment(scale, seed) | (environment or {}),
                 on_cell=lambda cell: _tell(bar, cell),
+                minutes=minutes(scale),
             )
         except NotebookFailed as failure:
             error, trace = str(failure), failure.traceback

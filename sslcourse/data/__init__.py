@@ -1,7 +1,7 @@
 """Data: image, text and protein sets, toy worlds, loaders of real data sets, the data root and prefetching.
 
 Real data sets live under one folder, the data root; toy worlds are drawn on the spot. Parsers and downloaders
-(torchvision, medmnist, pooch) are imported when a real data set is first asked for.
+(torchvision, medmnist, requests) are imported when a real data set is first asked for.
 """
 
 import importlib

@@ -1,23 +1,28 @@
 """Fetching data sets: verified, locked, and never half a file under the real name.
 
-Everything happens in a temporary folder beside the data: pooch downloads and verifies there, archives are unpacked
-there, and only whole files are moved to their places, which on one file system is atomic. Whatever interrupts it, the
-next call finds files that are either right or absent.
+Everything happens beside the data under names of its own: a download grows in a hidden file and is verified there,
+archives are unpacked in a temporary folder, and only whole files are moved to their places, which on one file system is
+atomic. Whatever interrupts it, the next call finds files that are either right or absent, and goes on with a download
+where its server can.
 """
 
 import errno
 import hashlib
-import os
 import shutil
 import tarfile
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from sslcourse import files
+from sslcourse.data.download import Failed, download
+
 TIMEOUT = 30  # seconds without a byte before a server is given up
-_PREFIX = ".fetching-"
+_PREFIX, _PARTS = ".fetching-", ".download-"
+_KEPT = 14 * 24 * 3600  # seconds that the beginning of a download waits to be gone on with
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -38,7 +43,8 @@ class Download:
         return all((folder / file).exists() for file in self.files)
 
     def matches(self, path: Path) -> bool:
-        """Whether a file, as it was downloaded, has this MD5 sum."""
+        """Whether a file, as it was downloaded, has this MD5 sum. Raises IrregularFile for a folder or a pipe."""
+        files.must_be_regular(path)
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "md5").hexdigest().startswith(self.md5)
 
@@ -47,18 +53,25 @@ def fetch(name: str, folder: Path, downloads: Sequence[Download]) -> None:
     """Fetch into `folder` what is not there yet. Of several processes one fetches, the others wait.
 
     Raises ConnectionError where no address works (its text says what each answered), PermissionError where the folder
-    cannot be written, OSError where the disk is full.
+    cannot be written, OSError where the disk is full or a folder stands where a file should be.
     """
     with explained(name, folder):
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
-            # We hold the lock, so a temporary folder still here was left by a process that was killed.
-            for leftover in folder.glob(f"{_PREFIX}*"):
-                shutil.rmtree(leftover, ignore_errors=True)
-            for download in downloads:
-                if not download.done(folder):  # asked under the lock: another process may have been quicker
-                    with TemporaryDirectory(prefix=_PREFIX, dir=folder, ignore_cleanup_errors=True) as temporary:
-                        _fetch_one(name, folder, download, Path(temporary))
+            _tidy(folder)
+            for wanted in downloads:
+                if not wanted.done(folder):  # asked under the lock: another process may have been quicker
+                    _fetch_one(name, folder, wanted)
+
+
+def _tidy(folder: Path) -> None:
+    """We hold the lock, so a temporary folder still here was left by a process that was killed; so was an old part."""
+    for leftover in folder.glob(f"{_PREFIX}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    for part in folder.glob(f"{_PARTS}*"):
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > _KEPT:
+                part.unlink()
 
 
 @contextmanager
@@ -77,55 +90,46 @@ def _locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _fetch_one(name: str, folder: Path, download: Download, temporary: Path) -> None:
-    print(f"Fetching {download.files[0] if len(download.files) == 1 else name} into {folder} ...", flush=True)
-    got = _from_any(download, temporary)
-    if not download.archive:
-        os.replace(got, folder / download.files[0])
-        return
-
-    # Only plain files, by their base name: nothing in an archive can point outside the folder.
-    unpacked = temporary / "unpacked"
-    unpacked.mkdir()
-    with tarfile.open(got) as archive:
-        for member in archive:
-            if member.isfile():
-                with archive.extractfile(member) as source, open(unpacked / Path(member.name).name, "wb") as target:
-                    shutil.copyfileobj(source, target, 2**20)
-
-    # Files that are there already stay: they may be in use, and a corrupted one is for its owner to delete.
-    target = (folder / download.files[0]).parent
-    target.mkdir(exist_ok=True)
-    for file in sorted(unpacked.iterdir()):
-        if not (target / file.name).exists():
-            os.replace(file, target / file.name)
+def _fetch_one(name: str, folder: Path, wanted: Download) -> None:
+    print(f"Fetching {wanted.files[0] if len(wanted.files) == 1 else name} into {folder} ...", flush=True)
+    got = _from_any(wanted, folder / f"{_PARTS}{wanted.md5}")
+    if wanted.archive:
+        with TemporaryDirectory(prefix=_PREFIX, dir=folder, ignore_cleanup_errors=True) as temporary:
+            _unpack(got, Path(temporary), (folder / wanted.files[0]).parent)
+    else:
+        (folder / wanted.files[0]).parent.mkdir(parents=True, exist_ok=True)
+        files.settle(got, folder / wanted.files[0])
 
 
-def _from_any(download: Download, temporary: Path) -> Path:
+def _unpack(got: Path, unpacked: Path, target: Path) -> None:
+    """The plain files of an archive, by their base names: nothing in it can point outside. The archive is removed."""
+    try:
+        with tarfile.open(got) as archive:
+            for member in archive:
+                if member.isfile():
+                    with archive.extractfile(member) as source, open(unpacked / Path(member.name).name, "wb") as file:
+                        shutil.copyfileobj(source, file, 2**20)
+
+        # Files that are there already stay: they may be in use, and a corrupted one is for its owner to delete.
+        target.mkdir(exist_ok=True)
+        for file in sorted(unpacked.iterdir()):
+            if not (target / file.name).exists():
+                files.settle(file, target / file.name)
+    finally:
+        got.unlink(missing_ok=True)
+
+
+def _from_any(wanted: Download, part: Path) -> Path:
     """The verified file from the first address that works."""
-    import pooch
-    import requests
-
-    pooch.get_logger().setLevel("WARNING")  # it announces each temporary name
     reasons = []
-    for url in download.urls:
-        get = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT)
+    for url in wanted.urls:
         try:
-            whole = f"md5:{download.md5}" if len(download.md5) == 32 else None
-            got = Path(pooch.retrieve(url, whole, fname="download", path=temporary, downloader=get))
-            if whole or download.matches(got):
-                return got
-            got.unlink()
-            raise ValueError("another MD5 sum")
-        except requests.HTTPError as error:
-            reasons.append(f"{url} answered {error.response.status_code} {error.response.reason}")
-        except requests.Timeout:
-            reasons.append(f"{url} sent nothing for {TIMEOUT} seconds")
-        except requests.RequestException:
-            reasons.append(f"{url} could not be reached or broke off")
-        except ValueError:  # pooch's word for another hash
-            reasons.append(f"{url} sent something with another MD5 sum")
-    raise ConnectionError("; ".join(reasons))
+            download(url, part, wanted.matches, TIMEOUT)
+            return part
+        except Failed as failure:
+            reasons.append(str(failure))
+    kept = f"; {part.stat().st_size / 2**20:.0f} MB of it are kept, to go on from" if part.exists() else ""
+    raise ConnectionError("; ".join(reasons) + kept)
 
 
 @contextmanager
@@ -133,6 +137,8 @@ def explained(name: str, folder: Path) -> Iterator[None]:
     """Turn what the operating system says about writing into one sentence; other errors pass."""
     try:
         yield
+    except (ConnectionError, files.IrregularFile):
+        raise
     except OSError as error:
         if error.errno in _FULL:
             sentence = f"The disk is full: {name} needs more space in {folder}; nothing incomplete was left there."

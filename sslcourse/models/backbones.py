@@ -109,7 +109,8 @@ def _timm(name: str, in_channels: int, image_size: int) -> nn.Module:
     import timm
 
     if not timm.is_model(name):
-        near = difflib.get_close_matches(name, ["conv4", "conv4_gn", "vit8", "resnet18", *timm.list_models()], n=3)
+        known = list(dict.fromkeys(("conv4", "conv4_gn", "vit8", "resnet18", *timm.list_models())))  # timm has one too
+        near = difflib.get_close_matches(name, known, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "take conv4, resnet18 or one of timm.list_models()."
         raise ValueError(f"There is no backbone {name!r}; {hint}")
     try:

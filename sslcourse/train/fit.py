@@ -17,7 +17,7 @@ from torch import nn
 
 from sslcourse import notices
 from sslcourse.train import arguments
-from sslcourse.train.checkpoint import Checkpoint
+from sslcourse.train.checkpoint import Checkpoint, plan_of
 from sslcourse.train.history import History, Means, NotFinite
 from sslcourse.train.precision import has_bf16, networks_in_bf16
 from sslcourse.train.processes import Processes
@@ -64,9 +64,11 @@ def fit(
         the optimizer's step: for methods in which something comes before the update, and something after it.
     after_step(step): called after every step. on_epoch(epoch): after every epoch, also one that max_steps or
         time_budget cut short; it may evaluate, and returns numbers to log.
-    checkpoint: a file, written after every full epoch and gone on from where it exists. A training on the CPU, in one
-        process, then ends in exactly the state of one that was not cut off, if its random numbers come from torch's
-        global generator and from `generator`.
+    checkpoint: a file, written after every full epoch and gone on from where it exists, which one line says. A training
+        on the CPU, in one process, then ends in exactly the state of one that was not cut off, if its random numbers
+        come from torch's global generator and from `generator`. A file of a training with other settings, optimizer,
+        trained parameters, networks, data or loss is refused (what of a loss counts: sslcourse/train/fingerprint.py;
+        after_step and on_epoch do not).
     Under `accelerate launch` each process takes its slice of every batch; batch_size counts all of them together.
 
     Interrupting the kernel ends the training and keeps the model. Raises NotFinite before an update with a loss (on the
@@ -85,6 +87,7 @@ def fit(
         module.to(device)
     data = tuple(tensor.to(device) for tensor in data)
     optimizer = arguments.as_optimizer(optimizer, modules, lr, weight_decay)
+    before = torch.get_rng_state()
     generator = generator or torch.Generator().manual_seed(int(torch.randint(2**62, ())))
     processes.start_alike(modules, generator)
 
@@ -99,9 +102,22 @@ def fit(
 
     history, file = History(), None
     if checkpoint is not None:
-        plan = {"epochs": epochs, "batch_size": batch_size, "samples": samples, "steps": steps, "lr": peaks}
-        file = Checkpoint(checkpoint, modules, optimizer, generator, plan, writes=processes.rank == 0)
-        history = file.resume()
+        plan = {"epochs": epochs, "batch_size": batch_size, "samples": samples, "steps": steps}
+        plan |= {"warmup": float(warmup), "clip": None if clip is None else float(clip)}
+        plan |= plan_of(optimizer, modules, data, {"loss": loss_fn}, watching=(after_step, on_epoch))
+        file = Checkpoint(checkpoint, modules, optimizer, generator, plan, steps, writes=processes.rank == 0)
+        try:
+            resumed = file.resume()
+        except BaseException:
+            torch.set_rng_state(before)  # a refusal leaves nothing changed, not even the draw for the order
+            raise
+        if resumed is not None:
+            history = resumed
+            done = f"resumed from epoch {len(history.loss)} of {epochs}"
+            if history.steps >= steps:
+                done = "finished already, nothing was trained"
+            if processes.rank == 0:  # also without progress: who does not know it takes old results for new ones
+                print(f"{label}: {done} ({file.path}).")
     begin = time.perf_counter() - history.seconds
     deadline = time.perf_counter() + (time_budget or math.inf)
     step = _Step(loss_fn, modules, data, optimizer, clip, processes, deadline, own_step)

@@ -1,15 +1,20 @@
 """`sslcourse lab`, `release`, `check-env`, `prefetch`: student work survives, solutions stay behind, plain words."""
 
 import getpass
+import importlib
+import json
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 from example_source import write_course
 
-from sslcourse import data
+import sslcourse
+from sslcourse import data, files
 from sslcourse.cli import build, check_env, lab, main, release
 
 NAME = "week98_example"
@@ -147,8 +152,12 @@ def test_check_env_names_the_facts_and_nobody(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("SSLCOURSE_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     (tmp_path / "data" / "cifar10").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
     code, out, error = call(capsys, "check-env")
-    assert code == 0 and error == ""
+    assert code == 0 and error == "" and "Everything that the course needs is here." in out
+    saved = (tmp_path / "check-env.txt").read_text()
+    assert out == f"{saved}Saved in ~/check-env.txt.\n"
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["cifar10"]
     for fact in (
         "sslcourse ",
         "python ",
@@ -169,6 +178,90 @@ def test_an_old_python_is_refused_by_every_command(monkeypatch, capsys):
     monkeypatch.setattr("sys.version_info", (3, 10, 4))
     code, out, error = call(capsys, "check-env")
     assert (code, out) == (2, "") and error == "sslcourse: Python 3.10 is too old; the course needs 3.11 or newer.\n"
+
+
+def check_env_where(tmp_path, *broken: str, **environment: str) -> tuple[int, str, str]:
+    """check-env in a process of its own, where these packages raise when they are imported."""
+    for name in broken:
+        (tmp_path / "broken").mkdir(exist_ok=True)
+        (tmp_path / "broken" / f"{name}.py").write_text("raise OSError('libcudart.so.12: cannot open shared object')")
+    package = str(Path(sslcourse.__file__).parents[1])
+    path = os.pathsep.join([str(tmp_path / "broken"), package])
+    paths = {"PYTHONPATH": path, "SSLCOURSE_DATA": str(tmp_path / "data")}
+    script = "import sys; from sslcourse.cli import main; sys.exit(main(['check-env']))"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, **paths, **environment},
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.slow
+def test_check_env_describes_a_machine_whose_torch_and_psutil_are_broken(tmp_path):
+    code, out, error = check_env_where(tmp_path, "torch", "psutil")
+    assert code == 1 and error == ""
+    for name in ("torch", "psutil"):
+        assert f"{name} does not work (OSError: libcudart.so.12: cannot open shared object); run: pip install" in out
+    assert "python  " in out and "packages  " in out and "Everything" not in out
+    assert (tmp_path / "check-env.txt").read_text() in out
+
+
+@pytest.mark.parametrize("package", ["torch", "torchvision", "matplotlib", "transformers", "nbgrader", "psutil"])
+@pytest.mark.parametrize("how", ["missing", "broken", "leaves"])
+def test_check_env_is_content_only_after_importing(package, how, monkeypatch):
+    assert package in check_env.IMPORTS
+    real = importlib.import_module
+
+    def imported(module, *others):
+        if module.split(".")[0] != package:
+            return real("math") if module != "torch" else real("torch")
+        if how == "missing":
+            raise ModuleNotFoundError(f"No module named '{package}'")
+        raise (SystemExit if how == "leaves" else RuntimeError)("not today\nsecond line")
+
+    monkeypatch.setattr(check_env.importlib, "import_module", imported)
+    (problem,) = check_env.import_problems()
+    assert "\n" not in problem and problem.startswith(package) and "run: pip install" in problem
+    assert ("is missing" if how == "missing" else "does not work") in problem
+    assert check_env.import_problems(skipped=[package]) == []
+
+
+def test_check_env_tries_to_write_where_the_data_go(tmp_path, monkeypatch, capsys):
+    assert check_env.writing_problem(tmp_path / "new" / "data") == "" and not list(tmp_path.iterdir())
+    (tmp_path / "file").write_text("in the way")
+    assert "cannot be written (Not a directory)" in check_env.writing_problem(tmp_path / "file" / "data")
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "write", full)
+    assert "cannot be written (No space left on device); point SSLCOURSE_DATA" in check_env.writing_problem(tmp_path)
+    monkeypatch.setattr(check_env, "import_problems", lambda skipped: [])
+    monkeypatch.setenv("SSLCOURSE_DATA", str(tmp_path))
+    code, out, _ = call(capsys, "check-env")
+    assert code == 1 and "Everything" not in out and "no folder can be written: copy it from here" in out
+
+
+def test_check_env_finds_the_kernel_or_says_so(tmp_path, monkeypatch):
+    assert check_env._kernel_problem() == "" and check_env.facts()["kernel"].startswith("python3 at ")
+    spec = tmp_path / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    words = {"argv": [str(tmp_path / "gone" / "python"), "-m", "x"], "display_name": "x", "language": "python"}
+    (spec / "kernel.json").write_text(json.dumps(words))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    assert "No kernel python3 for the notebooks" in check_env._kernel_problem()
+    monkeypatch.setattr(check_env, "KERNEL", "no-such-kernel")
+    assert "ipykernel install --sys-prefix" in check_env._kernel_problem()
+
+
+def test_check_env_saves_in_runs_of_a_course(course, capsys, monkeypatch):
+    monkeypatch.setattr(check_env, "import_problems", lambda skipped: [])
+    code, out, _ = call(capsys, "check-env")
+    assert f"Saved in {check_env.shorten(course / 'runs' / 'check-env.txt')}." in out
+    assert (course / "runs" / "check-env.txt").read_text() in out
 
 
 GOOD = {name: "999.0" for name in check_env.requirements()}

@@ -1,16 +1,25 @@
 """`sslcourse run`: the right interpreter, a page that works offline, failures that stop nothing, honest records."""
 
+import errno
 import json
 import os
 import re
+import signal
 import statistics
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import nbformat
 import pytest
 from example_source import SOURCE, write_course
+from tqdm import std
 
+import sslcourse
+from sslcourse import weeks
 from sslcourse.cli import Refusal, build, cells, kernel, main, page, record, run, source
+from sslcourse.cli import files as cli_files
 from sslcourse.cli.kernel import NotebookFailed, Usage
 
 NAME = "week98_example"
@@ -67,6 +76,45 @@ def test_an_error_is_named_with_its_cell_and_the_earlier_outputs_stay(tmp_path):
 def test_a_kernel_that_dies_is_noticed_at_once(tmp_path):
     with pytest.raises(NotebookFailed, match="cell c0: the kernel died"):
         kernel.execute(notebook_of("import os; os._exit(1)"), tmp_path, {})
+
+
+@pytest.mark.parametrize("code", ["exit()", "get_ipython().ask_exit()"])
+def test_a_cell_that_ends_the_kernel_is_a_failure_also_when_it_is_the_last(tmp_path, code):
+    notebook = notebook_of("print('before')", code)
+    with pytest.raises(NotebookFailed, match=r"^cell c1: exit\(\) or quit\(\) ends the kernel"):
+        kernel.execute(notebook, tmp_path, {})
+    assert notebook.cells[0].outputs[0].text == "before\n"
+
+
+@pytest.mark.slow
+def test_exit_keeps_build_from_writing_a_notebook(tmp_path, capfd):
+    root = write_course(tmp_path, SOURCE.replace("print(double(21))", "exit()"))
+    assert build.build(root) == 1
+    assert "exit() or quit() ends the kernel" in capfd.readouterr().out
+    assert not build.products(root, NAME).solution.exists()
+
+
+@pytest.mark.slow
+def test_a_notebook_that_takes_too_long_is_ended(tmp_path, capfd):
+    began = time.monotonic()
+    with pytest.raises(NotebookFailed, match="^cell c1: the notebook has had its 0.1 minutes; set SSLCOURSE_MINUTES"):
+        kernel.execute(notebook_of("1", "while True: pass", "2"), tmp_path, {}, minutes=0.1)
+    assert time.monotonic() - began < 60
+    assert capfd.readouterr().err == ""
+
+
+def test_the_time_limit_is_that_of_the_scale_or_of_the_environment(monkeypatch):
+    monkeypatch.delenv("SSLCOURSE_MINUTES", raising=False)
+    limits = [kernel.minutes(scale) for scale in weeks.SCALES]
+    assert limits == sorted(limits) and limits[0] >= 5
+    slowest = {scale: max(week.minutes.get(scale, 0) for week in weeks.WEEKS.values()) for scale in weeks.SCALES}
+    assert all(kernel.minutes(scale) >= 10 * slowest[scale] for scale in weeks.SCALES)
+    monkeypatch.setenv("SSLCOURSE_MINUTES", "2.5")
+    assert kernel.minutes("tiny") == 2.5
+    for wrong in ("0", "-3", "soon", "1e9", "\u00b2"):
+        monkeypatch.setenv("SSLCOURSE_MINUTES", wrong)
+        with pytest.raises(Refusal, match="SSLCOURSE_MINUTES is .*should be the minutes"):
+            kernel.minutes("tiny")
 
 
 # --- run and its page
@@ -150,6 +198,145 @@ def test_runs_that_cannot_be_written_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "execute", lambda *arguments, **keywords: Usage(1.0, 1.0))
     with pytest.raises(Refusal, match="cannot be written"):
         run.run_notebook(tmp_path, path, "tiny")
+
+
+EVIL = [
+    "<script>alert('evil')</script>",
+    "<script>alert('evil')",
+    "<!-- evil",
+    "<img src=x onerror=evil()>",
+    "<img src='http://evil/x.png'>",
+    "</pre></section></body><iframe src='http://evil'></iframe>",
+    "<div style='position: fixed; background: url(http://evil)'>a",
+    "<a href='javascript:evil()'>a</a>",
+    "<svg onload=evil()></svg>",
+    "<style>body { display: none } @import 'http://evil';</style>",
+    "<base href='http://evil'><link rel=stylesheet href='http://evil'><meta http-equiv=refresh content='0;url=evil'>",
+    "<form action='http://evil'><button onclick=evil()>a</button></form>",
+    "<noscript><p title='</noscript><img src=x onerror=evil()>'>",
+    "<table><td>a<b onmouseover=evil()>b",
+]
+
+
+@pytest.mark.parametrize("evil", EVIL)
+@pytest.mark.parametrize("place", ["heading", "text/html", "text/markdown", "image/svg+xml", "application/javascript"])
+def test_nothing_that_a_notebook_shows_acts_on_the_page(tmp_path, evil, place):
+    """What is below it is shown, and between the page's own tags stands nothing that runs or loads."""
+    data = {"text/plain": "plain"} if place == "heading" else {place: evil}
+    outputs = [nbformat.v4.new_output("display_data", data=data), nbformat.v4.new_output("stream", text="shown below")]
+    cells = [
+        nbformat.v4.new_markdown_cell(f"# A {evil if place == 'heading' else 'b'}"),
+        nbformat.v4.new_code_cell("1", outputs=outputs, id="c0"),
+        nbformat.v4.new_markdown_cell("# Last"),
+        nbformat.v4.new_code_cell("2", outputs=outputs[1:], id="c1"),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "a.ipynb")
+    text = page.write(tmp_path).read_text(encoding="utf-8").split("</style>", 1)[1]
+    for tag in re.findall(r"<[^>]*>", text):
+        assert re.fullmatch(r'</?\w+(\s(class|id|lang|charset|alt|href)="[^"<>]*")*/?>', tag), tag
+        assert "evil" not in tag and not re.match(r"<(script|style|iframe|svg|form|base|link|meta)", tag)
+    assert text.count("shown below") == 2 and "<h3>Last</h3>" in text
+    assert text.count("<section") == text.count("</section>") == 1
+
+
+def test_harmless_html_stays_as_it_is(tmp_path):
+    table = "<table><thead><tr><th>k</th></tr></thead><tbody><tr><td><b>0.9</b> &lt; 1</td></tr></tbody></table>"
+    output = nbformat.v4.new_output("display_data", data={"text/html": table, "text/plain": "plain"})
+    cells = [
+        nbformat.v4.new_markdown_cell("# Loss `a < b` & *more*"),
+        nbformat.v4.new_code_cell("1", outputs=[output], id="c0"),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "a.ipynb")
+    text = page.write(tmp_path).read_text(encoding="utf-8")
+    assert table in text and "<h3>Loss <code>a &lt; b</code> &amp; <em>more</em></h3>" in text
+
+
+def test_what_a_run_noted_is_shown_as_text(tmp_path):
+    notebook = notebook_of("1")
+    notebook.metadata.sslcourse = {"run": {"scale": "<b>", "error": "<script>", "date": "<i>", "seconds": "<u>"}}
+    nbformat.write(notebook, tmp_path / "a&b.ipynb")
+    text = page.write(tmp_path).read_text(encoding="utf-8")
+    assert not re.search("<b>|<script>|<i>|<u>", text) and "a&amp;b" in text and 'href="a%26b.ipynb"' in text
+
+
+# --- several at once, interrupts, full disks
+
+
+def test_a_second_run_in_one_checkout_is_refused(tmp_path, monkeypatch, capsys):
+    write_notebook(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    script = "import filelock, sys; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); print('held', flush=True)"
+    script += "; sys.stdin.read()"
+    command = [sys.executable, "-c", script, str(tmp_path / ".runs.lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        for arguments in (["run"], ["run", "--record"]):
+            assert main(arguments) == 2
+            out, error = capsys.readouterr()
+            assert out == "" and error.count("\n") == 1 and "Another sslcourse run is writing to" in error
+        other.stdin.close()
+    monkeypatch.setattr(run, "run_notebook", lambda *arguments: run.Result(NAME, Usage(1.0, 1.0), ""))
+    (tmp_path / "runs").mkdir()
+    assert main(["run"]) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize("when", ["importing", "running"])
+def test_an_interrupt_is_one_line(tmp_path, when):
+    write_notebook(tmp_path, "# %% [markdown]\n# # Week 98\n\n# %%\nopen('started', 'w').close()\nwhile True: pass\n")
+    script = "import sys; sys.path.pop(0); from sslcourse.cli import main; print('up', flush=True); sys.exit(main())"
+    environment = os.environ | {"PYTHONPATH": str(Path(sslcourse.__file__).parents[1])}
+    command = [sys.executable, "-c", script, "run"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes) as process:
+        assert process.stdout.readline() == "up\n"
+        while when == "running" and not (tmp_path / "notebooks" / "solutions" / "started").exists():
+            assert process.poll() is None
+            time.sleep(0.1)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=60)
+    said = [line for line in error.split("\n") if line and not re.search(r"week98_example at tiny: .*cell", line)]
+    assert said == ["sslcourse: interrupted."] and out == "" and process.returncode == 130
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_full_disk_leaves_no_part_and_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "runs" / "index.html"
+    cli_files.write(path, "old")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(Refusal, match="index.html cannot be written .No space left on device. and is left as it was"):
+        cli_files.write(path, "new")
+    assert path.read_text() == "old" and os.listdir(path.parent) == ["index.html"]
+
+
+def test_a_refusal_after_an_open_bar_has_a_line_of_its_own(monkeypatch, capsys):
+    def full(root, weeks, scale):
+        std.tqdm(total=10, mininterval=0).update(3)  # as a library leaves it when the disk is full
+        open_bars.append(std.tqdm._instances)
+        raise Refusal("the disk is full.")
+
+    open_bars = []
+    monkeypatch.setattr(run, "run", full)
+    assert main(["run"]) == 2
+    assert capsys.readouterr().err.split("\n")[-2:] == ["sslcourse: the disk is full.", ""]
+
+
+def test_a_folder_or_pipe_in_place_of_a_notebook_is_refused(tmp_path):
+    (tmp_path / "a.ipynb").mkdir()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "b.ipynb")
+        os.mkfifo(tmp_path / "index.html")
+    for path in tmp_path.iterdir():
+        with pytest.raises(Refusal, match="cannot be read as a notebook"):
+            cli_files.must_read(path)
+        with pytest.raises(Refusal, match="is a (folder|named pipe), but it should be a file"):
+            cli_files.write(path, "text")
 
 
 # --- records

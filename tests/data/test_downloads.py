@@ -1,6 +1,8 @@
 """Fetching from a server that serves, cuts, corrupts and refuses: whatever happens, files are whole or absent."""
 
 import errno
+import io
+import os
 import shutil
 import socket
 import subprocess
@@ -15,8 +17,9 @@ import pytest
 from local_server import Server
 from torchvision import datasets
 
-from sslcourse import weeks
-from sslcourse.data import DataCorrupted, DataMissing, load_images, prefetch
+from sslcourse import files, weeks
+from sslcourse.data import DataCorrupted, DataMissing, load_images, load_proteins, load_texts, prefetch
+from sslcourse.data import download as downloading
 from sslcourse.data import fetch as fetching
 from sslcourse.data.fetch import Download, fetch
 
@@ -28,6 +31,7 @@ FILES = ("data.bin",)
 def server(monkeypatch):
     monkeypatch.delenv("SSLCOURSE_OFFLINE", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(downloading, "PAUSE", 0.01)
     running = Server()
     yield running
     running.http.shutdown()
@@ -68,16 +72,16 @@ def test_what_is_served_right_is_fetched_once(server, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("how", "words"),
+    ("how", "words", "tries"),
     [
-        ("cut", "could not be reached or broke off"),
-        ("corrupt", "sent something with another MD5 sum"),
-        ("refuse", "answered 503"),
-        ("not found", "answered 404"),
-        ("silent", "sent nothing for"),
+        ("cut", "could not be reached or broke off", 4),  # the first brought something new
+        ("corrupt", "sent something with another MD5 sum", 1),
+        ("refuse", "answered 503", 3),
+        ("not found", "answered 404", 1),
+        ("silent", "sent nothing for", 3),
     ],
 )
-def test_a_bad_server_leaves_nothing_and_the_next_mirror_is_tried(server, tmp_path, monkeypatch, how, words):
+def test_a_bad_server_leaves_nothing_and_the_next_mirror_is_tried(server, tmp_path, monkeypatch, how, words, tries):
     monkeypatch.setattr(fetching, "TIMEOUT", 0.5)
     bad = server.serve("/bad/data.bin", CONTENT, how)
     with pytest.raises(ConnectionError, match=words):
@@ -85,7 +89,95 @@ def test_a_bad_server_leaves_nothing_and_the_next_mirror_is_tried(server, tmp_pa
     assert visible(tmp_path) == []
     fetch("numbers", tmp_path, one(bad, server.serve("/good/data.bin", CONTENT)))
     assert visible(tmp_path) == ["data.bin"] and (tmp_path / "data.bin").read_bytes() == CONTENT
-    assert server.asked == ["/bad/data.bin", "/bad/data.bin", "/good/data.bin"]
+    assert server.asked == ["/bad/data.bin"] * 2 * tries + ["/good/data.bin"]
+
+
+# ---- tried again, gone on with
+
+
+def test_a_server_that_comes_back_is_waited_for(server, tmp_path):
+    fetch("numbers", tmp_path, one(server.serve("/data.bin", CONTENT, ["refuse", "cut", "refuse", "right"])))
+    assert (tmp_path / "data.bin").read_bytes() == CONTENT and visible(tmp_path) == ["data.bin"]
+    assert len(server.asked) == 4
+
+
+def test_what_broke_off_is_gone_on_with(server, tmp_path):
+    fetch("numbers", tmp_path, one(server.serve("/data.bin", CONTENT, "pieces")))
+    assert (tmp_path / "data.bin").read_bytes() == CONTENT and visible(tmp_path) == ["data.bin"]
+    assert server.ranges == [None, "bytes=30000-", "bytes=60000-", "bytes=90000-"]
+
+
+def test_a_later_call_goes_on_where_the_first_was_interrupted(server, tmp_path, monkeypatch):
+    wanted = one(server.serve("/data.bin", CONTENT, "pieces"))
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(downloading.time, "sleep", lambda seconds: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            fetch("numbers", tmp_path, wanted)
+    assert not (tmp_path / "data.bin").exists() and server.ranges == [None]
+    fetch("numbers", tmp_path, wanted)
+    assert (tmp_path / "data.bin").read_bytes() == CONTENT and visible(tmp_path) == ["data.bin"]
+    assert server.ranges[1] == "bytes=30000-"
+
+
+def test_a_file_that_changed_in_between_is_begun_anew(server, tmp_path, monkeypatch):
+    """The server has the old version, breaks off, and then has the new one: If-Range makes it send all of that."""
+    old = bytes(len(CONTENT))
+    wanted = one(server.serve("/data.bin", old, "pieces"))
+
+    def change(seconds):
+        server.serve("/data.bin", CONTENT, "whole piece")
+        server.version = '"two"'
+
+    monkeypatch.setattr(downloading.time, "sleep", change)
+    fetch("numbers", tmp_path, wanted)
+    assert (tmp_path / "data.bin").read_bytes() == CONTENT and len(server.asked) == 2
+
+
+def test_pieces_that_do_not_belong_together_are_noticed_by_their_hash(server, tmp_path, monkeypatch):
+    """As before, but the server says that nothing has changed."""
+    wanted = one(server.serve("/data.bin", bytes(len(CONTENT)), "pieces"))
+    monkeypatch.setattr(downloading.time, "sleep", lambda _: server.serve("/data.bin", CONTENT, "whole piece"))
+    fetch("numbers", tmp_path, wanted)
+    assert (tmp_path / "data.bin").read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=30000-", None]
+
+
+def test_a_server_that_ignores_the_range_begins_anew(server, tmp_path):
+    fetch("numbers", tmp_path, one(server.serve("/data.bin", CONTENT, ["cut", "right"])))
+    assert (tmp_path / "data.bin").read_bytes() == CONTENT and server.ranges[1] == "bytes=51200-"
+
+
+def test_what_came_is_kept_where_the_server_can_send_the_rest(server, tmp_path):
+    url = server.serve("/data.bin", CONTENT, ["pieces", "pieces", "refuse"])
+    with pytest.raises(ConnectionError, match="answered 503.*kept, to go on from"):
+        fetch("numbers", tmp_path, one(url))
+    assert not (tmp_path / "data.bin").exists()
+    server.serve("/data.bin", CONTENT, "pieces")
+    fetch("numbers", tmp_path, one(url))
+    assert visible(tmp_path) == ["data.bin"] and server.ranges[-2:] == ["bytes=60000-", "bytes=90000-"]
+
+
+def test_a_part_that_is_already_whole_is_taken(server, tmp_path):
+    """Killed after the last byte: the server answers 416, the hash says that it is all there."""
+    url = server.serve("/data.bin", CONTENT, "pieces")
+    part = tmp_path / f"{fetching._PARTS}{fake_data.md5(CONTENT)}"
+    part.write_bytes(CONTENT)
+    downloading.Note(part, "another address").forget()
+    part.write_bytes(CONTENT)
+    note = downloading.Note.__new__(downloading.Note)
+    note.part, note.file, note.url = part, part.with_name(f"{part.name}.json"), url
+    note.write(server.version)
+    fetch("numbers", tmp_path, one(url))
+    assert server.ranges == [f"bytes={len(CONTENT)}-"] and visible(tmp_path) == ["data.bin"]
+
+
+def test_the_beginning_of_a_download_is_not_kept_for_ever(server, tmp_path):
+    old = tmp_path / f"{fetching._PARTS}0123"
+    old.write_bytes(b"half")
+    long_ago = time.time() - fetching._KEPT - 1
+    os.utime(old, (long_ago, long_ago))
+    fetch("numbers", tmp_path, one(server.serve("/data.bin", CONTENT)))
+    assert visible(tmp_path) == ["data.bin"]
 
 
 def test_nobody_listens_and_every_mirror_is_named(server, tmp_path):
@@ -263,15 +355,80 @@ def test_an_unwritable_folder(server, tmp_path, monkeypatch, code):
     assert isinstance(caught.value, PermissionError) == (code == errno.EACCES)
 
 
-def test_a_full_disk_while_downloading(server, tmp_path, monkeypatch):
-    import pooch
+def test_a_full_disk_while_downloading(server, tmp_path, monkeypatch, capsys):
+    class Full(io.FileIO):
+        def write(self, block):
+            super().write(block[:100])
+            raise OSError(errno.ENOSPC, "No space left on device")
 
-    def full(self, url, output_file, *args, **kwargs):
-        Path(output_file).write_bytes(CONTENT[:1000])
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", full)
+    monkeypatch.setattr(downloading, "open", lambda path, mode: Full(path, mode), raising=False)
     (tmp_path / "precious.bin").write_bytes(b"kept")
     with pytest.raises(OSError, match="The disk is full: numbers needs more space"):
         fetch("numbers", tmp_path, one(server.serve("/data.bin", CONTENT)))
     assert visible(tmp_path) == ["precious.bin"]
+    assert capsys.readouterr().err.endswith("\n")  # what is said next stands on a line of its own
+
+
+def test_a_disk_that_will_be_full_is_told_before_the_download(server, tmp_path, monkeypatch):
+    small = type(shutil.disk_usage(tmp_path))(1000, 999, 1)
+    monkeypatch.setattr(downloading.shutil, "disk_usage", lambda folder: small)
+    with pytest.raises(OSError, match="The disk is full: numbers needs more space"):
+        fetch("numbers", tmp_path, one(server.serve("/data.bin", CONTENT)))
+    assert visible(tmp_path) == []
+
+
+# ---- no files
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+@pytest.mark.parametrize("kind", ["a folder", "a named pipe"])
+def test_what_is_no_file_is_refused_and_never_waited_for(server, root, monkeypatch, kind):
+    content = fake_data.medmnist_set(monkeypatch, "retinamnist")
+    url = server.serve("/retina.npz", content)
+    monkeypatch.setitem(medmnist.INFO, "retinamnist", medmnist.INFO["retinamnist"] | {"url": url})
+    path = root / "medmnist" / "retinamnist.npz"
+    make = Path.mkdir if kind == "a folder" else os.mkfifo
+    path.parent.mkdir(parents=True)
+    make(path)
+    with pytest.raises(DataCorrupted, match=f"retinamnist.npz is {kind} where a file .* move it away, then run"):
+        load_images("retinamnist")
+    for pattern in ("sst2_train.tsv", "imdb.parquet"):
+        (root / "text").mkdir(exist_ok=True)
+        make(root / "text" / pattern)
+        with pytest.raises(DataCorrupted, match=f"is {kind} where a file .* move it away"):
+            load_texts(pattern[:4])
+    with pytest.raises(files.IrregularFile, match=f"is {kind}, but it should be a file"):
+        Download((), "0" * 32, FILES).matches(path)
+
+
+# ---- names
+
+
+@pytest.mark.parametrize(
+    ("load", "name", "sentence"),
+    [
+        (load_images, "cifar-10", "did you mean cifar10?"),
+        (load_images, "CIFAR10", "did you mean cifar10?"),
+        (load_images, "Fashion MNIST", "did you mean fashion_mnist?"),
+        (load_images, "PathMNIST", "did you mean pathmnist?"),
+        (load_images, "IMDB", "did you mean load_texts('imdb')?"),
+        (load_texts, "IMDB", "did you mean imdb?"),
+        (load_texts, "SST-2", "did you mean sst2?"),
+        (load_texts, "cifar10", "did you mean load_images('cifar10')?"),
+        (load_proteins, "GB-1", "did you mean gb1?"),
+        (load_proteins, "secondary structure", "did you mean secondary_structure?"),
+        (load_proteins, ["gb1"], "did you mean gb1?"),
+        (load_images, "nothing like it", "choose one of scenes, "),
+        (load_images, "cifar", "choose one of scenes, "),
+    ],
+)
+def test_a_near_miss_is_offered_once(load, name, sentence):
+    with pytest.raises(ValueError) as caught:
+        load(name)
+    text = str(caught.value)
+    assert f"; {sentence}" in text and repr(name) in text
+    if "did you mean" in sentence:
+        assert text.endswith(sentence)
+    else:
+        names = text.removesuffix(".").split("choose one of ")[1].split(", ")
+        assert len(names) == len(set(names))

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from sslcourse.data import advice
 from sslcourse.data.fetch import fetch
 from sslcourse.data.images import sources
 from sslcourse.data.images.scenes import make_scenes
@@ -15,6 +16,7 @@ from sslcourse.data.root import offline
 TOYS = ("scenes", "scenes_held_out", "tissue", "tissue_centre2")
 TOY_SIZES = {"train": 3000, "val": 1000, "test": 2000}
 VAL_SHARE, VAL_SEED = 10, 0  # a tenth of train is held back for validation, always the same images
+advice.NAMES["load_images"] = (*TOYS, *sources.SOURCES)
 _CHUNK = 4096  # images copied at a time
 
 
@@ -54,6 +56,8 @@ def _toy(name: str, split: str, n: int | None, seed: int) -> ImageSet:
 
 def find_source(name: str, size: int | None = None) -> sources.Source:
     """Where a real data set comes from. Raises ValueError for an unknown name, for volumes and for a wrong size."""
+    if not isinstance(name, str):
+        raise advice.unknown("data set", name, "load_images")
     if name in sources.SOURCES:
         if size is not None:
             raise ValueError(f"{name} comes in one size; leave out size={size}, which is for MedMNIST.")
@@ -63,10 +67,10 @@ def find_source(name: str, size: int | None = None) -> sources.Source:
         if size not in (None, *sources.MedMnist.sizes):
             raise ValueError(f"{name} has no size {size}; choose 28, 64, 128 or 224.")
         return sources.MedMnist(name, size)
-    names = ", ".join((*TOYS, *sources.SOURCES, *flags))
     if str(name).endswith("mnist3d"):
+        names = ", ".join((*TOYS, *sources.SOURCES, *flags))
         raise ValueError(f"{name} holds volumes, and this course loads images; choose one of {names}.")
-    raise ValueError(f"There is no data set {name!r}; choose one of {names}.")
+    raise advice.unknown("data set", name, "load_images", also=flags)
 
 
 def ensure(source: sources.Source, part: str) -> None:

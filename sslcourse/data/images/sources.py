@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sslcourse import files
 from sslcourse.data import advice
 from sslcourse.data.fetch import Download
 from sslcourse.data.root import DataCorrupted, DataMissing, data_root
@@ -71,6 +72,10 @@ class Source:
     def verified(self, part: str, file: str) -> Path:
         """The path of a file whose (unpacked) content has the right MD5 sum. Raises DataCorrupted for another."""
         path = self.path(file)
+        if kind := files.irregular(path):
+            raise DataCorrupted(
+                f"{path} is {kind} where a file of {self.name} should be: move it away, then run `{self.command()}`."
+            )
         try:
             with _open(path) as stream:
                 digest = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -3,12 +3,14 @@
 import numpy as np
 import torch
 
+from sslcourse.data import advice
 from sslcourse.data.images.load import ensure
 from sslcourse.data.proteins import potts
 from sslcourse.data.proteins.sets import AMINO_ACIDS, ProteinSet, decode, encode, mutate
 from sslcourse.data.proteins.sources import SOURCES, find_protein_source
 
 TOYS = {"potts": {"train": 6000, "val": 800, "test": 800}, "potts_scan": {"val": 8, "test": 16}}  # name: default sizes
+advice.NAMES["load_proteins"] = (*TOYS, *SOURCES)
 
 
 def load_proteins(name: str, split: str = "train", *, n: int | None = None, seed: int = 0) -> ProteinSet:
@@ -21,9 +23,9 @@ def load_proteins(name: str, split: str = "train", *, n: int | None = None, seed
     Raises ValueError for an unknown name or split or n larger than the set; DataMissing (a FileNotFoundError) where the
     set is neither there nor to be had; DataCorrupted (an OSError) where a file is not what it should be.
     """
-    splits = tuple(TOYS[name]) if name in TOYS else SOURCES[name].splits if name in SOURCES else None
-    if splits is None:
-        raise ValueError(f"There is no protein set {name!r}; choose one of {', '.join((*TOYS, *SOURCES))}.")
+    if not isinstance(name, str) or name not in advice.NAMES["load_proteins"]:
+        raise advice.unknown("protein set", name, "load_proteins")
+    splits = tuple(TOYS[name]) if name in TOYS else SOURCES[name].splits
     if split not in splits:
         raise ValueError(f"{name} has no split {split!r}; choose one of {', '.join(splits)}.")
     if name in TOYS:

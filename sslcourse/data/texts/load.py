@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import torch
 
+from sslcourse.data import advice
 from sslcourse.data.images.load import VAL_SEED, VAL_SHARE
 from sslcourse.data.images.sets import balanced
 from sslcourse.data.texts.reviews import make_reviews
 from sslcourse.data.texts.sets import TextSet
 from sslcourse.data.texts.sources import CLASS_NAMES, CORPORA
 
+advice.NAMES["load_texts"] = ("reviews", *CORPORA)
 TOY_SIZES = {"train": 8000, "val": 1000, "test": 2000}
 
 
@@ -24,8 +26,8 @@ def load_texts(name: str, split: str = "train", *, n: int | None = None, seed: i
     """
     if name == "reviews":
         return _toy(split, n, seed)
-    if name not in CORPORA:
-        raise ValueError(f"There is no text set {name!r}; choose one of {', '.join(('reviews', *CORPORA))}.")
+    if not isinstance(name, str) or name not in CORPORA:
+        raise advice.unknown("text set", name, "load_texts")
     corpus = CORPORA[name]
     splits = (*corpus.parts, "val")
     if split not in splits:

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sslcourse import files
 from sslcourse.data import advice
 from sslcourse.data.fetch import explained
 from sslcourse.data.root import DataCorrupted, DataMissing, data_root, offline
@@ -80,6 +81,11 @@ class Corpus:
         """Texts and labels (0 negative, 1 positive, -1 unlabelled). Raises DataCorrupted, naming the bad record."""
         texts, labels = [], []
         for path in self.files(part):
+            if kind := files.irregular(path):
+                raise DataCorrupted(
+                    f"{path} is {kind} where a file of {self.name} should be: move it away, then run "
+                    f"`{self.command()}`."
+                )
             records = _parquet(path, self) if path.suffix == ".parquet" else _tsv(path, self)
             for place, split, text, label in records:
                 if split is None or split == part:

@@ -1,0 +1,325 @@
+"""What data and code a training is of, in short texts that can be compared with those of an earlier run.
+
+`of_tensors` looks at every byte of the data. `of_code` follows a loss function as a reader would: its bytecode and
+constants, its defaults, and what it refers to: functions and classes of the student with theirs, settings (numbers,
+texts, tensors) by value, networks by structure and, where they are not the ones that are trained, by their weights. A
+value that this code changes itself, such as a counter or a queue, is its state and no setting, and does not count.
+
+It cannot see: the code of installed libraries and of this one (they count by name), C functions, what is found by a
+name made at run time (getattr, eval), files and the environment. A loss is another one, too, after a change that means
+nothing (a docstring, another version of Python); moving it to another place, or a comment, is no change.
+"""
+
+import dis
+import functools
+import hashlib
+import numbers
+import re
+import sys
+import sysconfig
+import types
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+_STANDARD = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
+_CHANGING = {"append", "appendleft", "extend", "insert", "add", "update", "setdefault"}
+_CHANGING |= {"pop", "popitem", "popleft", "remove", "discard", "clear"}
+_PLAIN = type(None) | bool | str | bytes | numbers.Number | torch.dtype | torch.device
+_CONTAINERS = (list, dict, set, np.ndarray, torch.Tensor)
+_DEPTH = 12  # of what refers to what: deeper than any loss, so that an endless structure ends
+_LONG = 100  # items of a container that are looked at one by one
+
+
+def of_tensors(data: tuple[torch.Tensor, ...]) -> list[str]:
+    """A text for each tensor: type, shape and a hash of the content."""
+    return [f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)} {_content(tensor)}" for tensor in data]
+
+
+def of_code(roots: dict[str, object], modules: list[nn.Module], watching: tuple[object, ...] = ()) -> dict[str, str]:
+    """{place: text} of callables, {name: callable}, and of what they refer to; "loss.temperature" is such a place.
+
+    modules: what is trained, described by its structure. watching: callables that do not count themselves, but may
+    change what the others refer to.
+    """
+    walk = _Walk()
+    while True:  # the code that is reached says what it changes and reads, and that says what of an object counts
+        later = _Walk(walk)
+        for number, module in enumerate(modules):
+            later.visit(f"module {number}", module)
+        for name, root in roots.items():
+            later.visit(name, root)
+        found = dict(later.found)
+        for root in watching:
+            later.visit("", root)
+        later.remember(walk)
+        if later.known() == walk.known():
+            return found
+        walk = later
+
+
+class _Walk:
+    """Collects what counts, {place: text}; and the names that the code on the way assigns to or reads, and the
+    containers that it changes, for a second walk that knows them."""
+
+    def __init__(self, before: "_Walk | None" = None) -> None:
+        self.before = before or self
+        self.found: dict[str, str] = {}
+        self.changed: set[str] = set()
+        self.read: set[str] = set()
+        self.touched: dict[int, object] = {}
+        self.seen: dict[int, tuple[str, object]] = {}  # with the object, so that no other gets its number
+
+    def remember(self, earlier: "_Walk") -> None:
+        self.changed |= earlier.changed
+        self.read |= earlier.read
+        self.touched |= earlier.touched
+
+    def known(self) -> tuple[set[str], set[str], set[int]]:
+        return self.changed, self.read, set(self.touched)
+
+    def visit(self, place: str, value: object, depth: int = 0) -> None:
+        if isinstance(value, _PLAIN):
+            self.found[place] = _short(value)
+        elif isinstance(value, types.ModuleType):
+            self.found[place] = f"module {value.__name__}"
+        elif id(value) in self.seen:
+            self.found[place] = f"as {self.seen[id(value)][0]}"
+        elif depth > _DEPTH:
+            self.found[place] = type(value).__qualname__
+        else:
+            self.seen[id(value)] = place, value
+            try:
+                self._visit(place, value, depth + 1)
+            except Exception:  # an object may raise what it likes when looked into; it then counts by its type
+                self.found[place] = f"{type(value).__qualname__}, closed"
+
+    def _visit(self, place: str, value: object, depth: int) -> None:
+        if isinstance(value, types.MethodType):
+            self.visit(place, value.__func__, depth)
+            self.visit(f"{place}.self", value.__self__, depth)
+        elif isinstance(value, functools.partial):
+            for part, inside in (("func", value.func), ("args", value.args), ("keywords", value.keywords)):
+                self.visit(f"{place}.{part}", inside, depth)
+        elif isinstance(value, types.FunctionType):
+            self._function(place, value, depth)
+        elif isinstance(value, type):
+            self._class(place, value, depth)
+        elif id(value) in self.before.touched:
+            self.found[place] = f"{type(value).__name__}, changed on the way"
+        elif isinstance(value, torch.Tensor | np.ndarray):
+            self.found[place] = _array(value)
+        elif isinstance(value, tuple | list | dict | set | frozenset):
+            self._container(place, value, depth)
+        elif isinstance(value, nn.Module):
+            self._module(place, value, depth)
+        else:
+            self._object(place, value, depth)
+
+    def _function(self, place: str, function: types.FunctionType, depth: int) -> None:
+        code = function.__code__
+        referred = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
+        referred = {name: cell.cell_contents for name, cell in referred.items() if _is_filled(cell)}
+        if _is_own(function):
+            codes = list(_nested(code))
+            self.found[place] = f"code {_hash(*map(_behaviour, codes))}"
+            self.visit(f"{place}.defaults", (function.__defaults__, function.__kwdefaults__), depth)
+            names = {name for one in codes for name in one.co_names}
+            instructions = [instruction for one in codes for instruction in dis.get_instructions(one)]
+            self.read |= names
+            self.changed |= _assigned(instructions, code.co_freevars)
+            referred = _globals(function, sorted(names)) | referred
+            if (
+                names & _CHANGING
+                or any(re.fullmatch(r"[a-z]\w*_", name) for name in names)  # torch's methods in place
+                or any(instruction.opname == "STORE_SUBSCR" for instruction in instructions)
+            ):
+                self.touched |= {id(value): value for value in referred.values() if isinstance(value, _CONTAINERS)}
+        else:  # what a library's function was made with counts: a decorator's is the student's own
+            self.found[place] = f"{function.__module__}.{function.__qualname__}"
+        for name, value in referred.items():
+            if name not in self.before.changed:
+                self.visit(f"{place}.{name}", value, depth)
+
+    def _class(self, place: str, kind: type, depth: int) -> None:
+        own = _is_own(kind)
+        self.found[place] = f"class {kind.__qualname__ if own else f'{kind.__module__}.{kind.__qualname__}'}"
+        if not own:
+            return
+        for name, value in sorted(vars(kind).items()):
+            value = getattr(value, "__func__", value)  # of class methods and static ones
+            value = value.fget if isinstance(value, property) else value
+            if isinstance(value, types.FunctionType) and name != "__init__":  # also where nobody calls it here
+                self.changed |= _assigned(list(dis.get_instructions(value)), ())
+            if name in self.before.changed or not self._is_used(name):
+                continue
+            if isinstance(value, types.FunctionType):
+                before = set(self.changed)
+                self.visit(f"{place}.{name}", value, depth)
+                if name == "__init__":  # what is assigned there are settings
+                    self.changed = before
+            elif name not in ("__module__", "__qualname__", "__doc__", "__firstlineno__", "__static_attributes__"):
+                self.visit(f"{place}.{name}", value, depth)
+        for base in kind.__bases__:
+            if base is not object:
+                self.visit(f"{place}.{base.__name__}", base, depth)
+
+    def _is_used(self, name: str) -> bool:
+        return name in self.before.read or name == "forward" or (name.startswith("__") and name.endswith("__"))
+
+    def _container(self, place: str, value: object, depth: int) -> None:
+        self.found[place] = f"{type(value).__name__} of {len(value)}"
+        if isinstance(value, set | frozenset):
+            self.found[place] += f", {_hash(*sorted(map(_constant, value)))}"
+        elif len(value) > _LONG:
+            plain = value.items() if isinstance(value, dict) else value
+            self.found[place] += f", {_hash(*(_constant(item) for item in plain))}"
+        else:
+            for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+                self.visit(f"{place}[{_short(key)}]", item, depth)
+
+    def _module(self, place: str, module: nn.Module, depth: int) -> None:
+        """Structure; and the weights of a network that is not trained, since it is a part of the loss."""
+        trained = re.fullmatch(r"module \d+", place)
+        settings = [f"{name} {_settings(part, self.before.changed)}" for name, part in module.named_modules()]
+        self.found[place] = f"{type(module).__qualname__} {_hash(_without_addresses(repr(module)), *settings)}"
+        if not trained and id(module) not in self.before.touched:
+            self.found[place] += f", weights {_hash(*(_array(value) for value in _state(module)))}"
+        for name, part in module.named_modules():
+            self.seen.setdefault(id(part), (f"{place}.{name}", part))
+            if _is_own(type(part)):
+                self.visit(f"{place}.{name}.class", type(part), depth)
+                self._attributes(f"{place}.{name}", part, depth)
+
+    def _object(self, place: str, value: object, depth: int) -> None:
+        kind = type(value)
+        self.found[place] = f"{kind.__module__}.{kind.__qualname__}"
+        if isinstance(value, types.BuiltinFunctionType):
+            self.found[place] = value.__qualname__
+        elif not isinstance(value, torch.Generator):
+            self.visit(f"{place}.class", kind, depth)
+            self._attributes(place, value, depth)
+
+    def _attributes(self, place: str, value: object, depth: int) -> None:
+        """Of a student's object what the code reads; of a library's all, since its code is not looked at."""
+        own, is_module = _is_own(type(value)), isinstance(value, nn.Module)
+        skipped = {"training", *self.before.changed} if is_module else self.before.changed
+        for name, item in sorted(getattr(value, "__dict__", {}).items()):
+            private = (is_module or not own) and name.startswith("_") and name != "__wrapped__"
+            if not private and name not in skipped and (not own or self._is_used(name)):
+                self.visit(f"{place}.{name}", item, depth)
+
+
+def _globals(function: types.FunctionType, names: list[str]) -> dict[str, object]:
+    """What names of its code mean: globals, and functions of a student's module that is one of them."""
+    found = {name: function.__globals__[name] for name in names if name in function.__globals__}
+    for module in [value for value in found.values() if isinstance(value, types.ModuleType) and _is_own(value)]:
+        found |= {name: vars(module)[name] for name in names if name in vars(module) and name not in found}
+    return found
+
+
+def _assigned(instructions: list[dis.Instruction], free: tuple[str, ...]) -> set[str]:
+    """Names that code assigns to and that live on after it: globals, attributes, variables of a function around it."""
+    changes = [one for one in instructions if one.opname.startswith(("STORE_", "DELETE_"))]
+    return {
+        one.argval
+        for one in changes
+        if one.opname.endswith(("_GLOBAL", "_ATTR")) or (one.opname.endswith("_DEREF") and one.argval in free)
+    }
+
+
+def _is_filled(cell: types.CellType) -> bool:
+    try:
+        return cell.cell_contents is not cell
+    except ValueError:
+        return False  # its variable is not assigned yet
+
+
+def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
+    """The code object and those of the functions and comprehensions inside it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _nested(constant)
+
+
+def _behaviour(code: types.CodeType) -> str:
+    """Everything that says what the code does; not where it stands nor what its variables are called."""
+    constants = [_constant(value) for value in code.co_consts if not isinstance(value, types.CodeType)]
+    counts = (code.co_argcount, code.co_kwonlyargcount, code.co_posonlyargcount, code.co_flags)
+    return repr((code.co_code, getattr(code, "co_exceptiontable", b""), constants, code.co_names, counts))
+
+
+def _constant(value: object) -> str:
+    if isinstance(value, frozenset):
+        return f"frozenset {sorted(map(_constant, value))}"  # the order of texts differs from process to process
+    if isinstance(value, tuple | list):
+        return f"{type(value).__name__} {[_constant(item) for item in value]}"
+    if isinstance(value, torch.Tensor | np.ndarray):
+        return _array(value)
+    return f"{type(value).__name__} {_without_addresses(repr(value))}"
+
+
+def _is_own(thing: object) -> bool:
+    """Written by the student: in a notebook or in a file that belongs to no installed library, nor to this one."""
+    name = thing.__name__ if isinstance(thing, types.ModuleType) else getattr(thing, "__module__", None) or "__main__"
+    if name == "__main__":
+        return True
+    module = sys.modules.get(name)
+    file = getattr(module, "__file__", None)
+    if name.split(".")[0] == "sslcourse" or (module is not None and file is None):
+        return False  # without file: built in
+    installed = file and ({"site-packages", "dist-packages"} & set(Path(file).parts) or file.startswith(_STANDARD))
+    return not installed
+
+
+def _settings(module: nn.Module, changed: set[str]) -> list[str]:
+    """Plain attributes, which repr shows in part only; not what a library's module notes while it runs."""
+    skipped = {"training", *changed}
+    return [
+        f"{name}={_short(value)}"
+        for name, value in sorted(vars(module).items())
+        if isinstance(value, _PLAIN) and name not in skipped and not name.startswith("_") and "cache" not in name
+    ]
+
+
+def _state(module: nn.Module) -> list[torch.Tensor]:
+    return [*module.parameters(), *module.buffers()]
+
+
+def _array(value: torch.Tensor | np.ndarray) -> str:
+    text = f"{value.dtype} {tuple(value.shape)}"
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind not in "biufc":
+            return text
+        value = torch.from_numpy(np.ascontiguousarray(value).view(np.uint8))
+    if value.layout != torch.strided or value.is_meta or (value.requires_grad and not value.is_leaf):
+        return text
+    return f"{text} {_content(value)}"
+
+
+def _content(tensor: torch.Tensor) -> str:
+    """A hash of all its bytes, some rows at a time: a set on a GPU would not fit twice."""
+    digest = hashlib.sha256()
+    tensor = tensor.detach()
+    if tensor.dim() == 0:
+        tensor = tensor.reshape(1)
+    for part in tensor.split(max(1, 2**24 * len(tensor) // max(1, tensor.numel()))):
+        digest.update(part.cpu().resolve_conj().resolve_neg().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:12]
+
+
+def _short(value: object) -> str:
+    text = _without_addresses(repr(value))
+    return text if len(text) <= 40 else f"{text[:20]}... {_hash(text)}"
+
+
+def _hash(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode("utf-8", "backslashreplace")).hexdigest()[:8]
+
+
+def _without_addresses(text: str) -> str:
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
