@@ -6,6 +6,7 @@ like where it uses them, so that a part of the course also works on a machine th
 
 import importlib
 
+from sslcourse import arguments
 from sslcourse.scale import Scale, begin
 from sslcourse.weeks import WEEKS
 
@@ -18,6 +19,9 @@ def solution(week: str, name: str) -> object:
 
     Raises ValueError where the week has no such exercise, ImportError where this copy was handed out without solutions.
     """
+    name = arguments.text("name", name)
+    if not arguments.text("week", week).isidentifier():
+        raise ValueError(f"There is no week {arguments.shown(week)}; write it as \"week04\".")
     try:
         module = importlib.import_module(f"sslcourse.solutions.{week}")
     except ModuleNotFoundError as error:
@@ -25,5 +29,6 @@ def solution(week: str, name: str) -> object:
             raise    # another package is missing, which is another story
         raise ImportError(f"This copy of the course was handed out without the solutions of {week}.") from error
     if not hasattr(module, name):
-        raise ValueError(f"{week} has no exercise named {name!r}.")
+        exercises = [one for one in vars(module) if not one.startswith("_")]
+        raise ValueError(f"{week} has no exercise named {name!r}{arguments.meant(name, exercises)}.")
     return getattr(module, name)

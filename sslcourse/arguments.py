@@ -92,7 +92,7 @@ def texts(name: str, value: object) -> list[str]:
     """Several texts as a list; a single string is none of several letters."""
     if isinstance(value, str | bytes):
         raise TypeError(f"{name} is one text, {shown(value)}; give a list of texts, such as [{shown(value)}].")
-    if isinstance(value, Tensor | Mapping) or not isinstance(value, Iterable):
+    if isinstance(value, Tensor | Mapping | set) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) != 1:
         raise TypeError(f"{name} is {shown(value)}; it should be a list of texts.")
     value = list(value)
     for n, one in enumerate(value):
@@ -101,13 +101,20 @@ def texts(name: str, value: object) -> list[str]:
     return value
 
 
-def names(name: str, value: object, length: int, of: str) -> list[str]:
-    """One name for each of `length` things: anything that can be printed, in a list."""
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        raise TypeError(f"{name} is {shown(value)}; it should be a list of names, one for each of the {of}.")
-    value = [str(one) for one in value]
-    if len(value) != length:
-        raise ValueError(f"There are {len(value)} names in {name} for {length} {of}; give one each.")
+def several(name: str, value: object, letters: bool = False) -> list:
+    """Names of things, texts or numbers, in a list; one text is not several, but where single letters are names."""
+    if letters and isinstance(value, str):
+        return list(value)
+    if isinstance(value, str | bytes | Mapping | set) or not isinstance(value, Iterable) or isinstance(value, type):
+        raise TypeError(f"{name} is {shown(value)}; it should be a list of names.")
+    if isinstance(value, Tensor | np.ndarray):
+        if value.ndim != 1:
+            raise TypeError(f"{name} is {shown(value)}; it should be a list of names.")
+        value = value.tolist()
+    value = list(value)
+    for n, one in enumerate(value):
+        if not isinstance(one, str | numbers.Real):
+            raise TypeError(f"Entry {n} of {name} is {shown(one)}; it should be a name.")
     return value
 
 
@@ -132,14 +139,18 @@ def near(value: object, names: Collection[str], n: int = 3) -> list[str]:
     return list(dict.fromkeys([*exact, *(known[one] for one in close)]))[:n]
 
 
+def meant(value: object, names: Collection[str]) -> str:
+    """What a message says of a name that was nearly hit, such as " (did you mean cifar10?)", or nothing."""
+    return f" (did you mean {' or '.join(close)}?)" if (close := near(value, names)) else ""
+
+
 def choice(what: str, value: object, choices: Collection[str]) -> str:
-    """One of several names; what: "metric", for messages. Of many names those are offered that were nearly hit."""
+    """One of several names; what: "metric", for messages. A near miss is pointed out."""
     if not isinstance(value, str):
         raise TypeError(f"{what} is {shown(value)}; it should be a name, one of {', '.join(choices)}.")
     if value not in choices:
-        meant = near(value, choices) if len(choices) > 4 else choices
-        hint = f"choose {' or '.join(meant)}." if meant else f"choose one of {', '.join(choices)}."
-        raise ValueError(f"There is no {what} {shown(value)}; {hint}")
+        offer = " or ".join(choices) if len(choices) == 2 else f"one of {', '.join(choices)}"
+        raise ValueError(f"There is no {what} {shown(value)}{meant(value, choices)}; choose {offer}.")
     return value
 
 
@@ -164,9 +175,14 @@ def generator(value: object, name: str = "generator") -> torch.Generator | None:
 
 def device(name: str, value: object) -> torch.device:
     try:
-        return torch.device(value)
+        if not isinstance(value, str | torch.device):
+            raise TypeError
+        found = torch.device(value)
     except (RuntimeError, TypeError):
         raise ValueError(f"{name} is {shown(value)}; it should be a device such as 'cpu' or 'cuda'.") from None
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"{name} is {value}, but torch finds {torch.cuda.device_count()} such devices here.")
+    return found
 
 
 def pair(name: str, value: object, example: str) -> tuple:
@@ -178,6 +194,8 @@ def pair(name: str, value: object, example: str) -> tuple:
 
 def numbers_of(name: str, value: object, example: str, **limits: float) -> tuple[float, ...]:
     """At least one number, in a list, a tuple or a vector; limits as of `number`."""
+    if isinstance(value, Tensor | np.ndarray) and value.ndim == 0:
+        raise TypeError(f"{name} is {shown(value)}; it should hold numbers, such as {example}.")
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise TypeError(f"{name} is {shown(value)}; it should hold numbers, such as {example}.")
     if isinstance(value, Tensor | np.ndarray):

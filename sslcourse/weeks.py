@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from sslcourse import arguments
+
 
 @dataclass(frozen=True)
 class Week:
@@ -128,9 +130,9 @@ WEEKS = {
 
 def find(week: int | str) -> Week:
     """The row of a week given as 4, "4", "week04" or "week04_simclr". Raises ValueError for an unknown week."""
-    text = str(week)
-    key = f"week{int(text):02d}" if text.isdigit() else text
+    text = str(week) if isinstance(week, str | int) and not isinstance(week, bool) else ""
+    key = f"week{int(text):02d}" if text.isdecimal() and len(text) < 9 else text
     for row in WEEKS.values():
         if key in (row.id, row.notebook):
             return row
-    raise ValueError(f"There is no week {week!r} in this release; choose one of {', '.join(WEEKS)}.")
+    raise ValueError(f"There is no week {arguments.shown(week)} in this release; choose one of {', '.join(WEEKS)}.")

@@ -45,6 +45,8 @@ def linear_probe(
     train_x, train_y, test_x, test_y = (part.cpu() for part in sets)  # where scikit-learn works
     Cs = sorted(arguments.numbers_of("Cs", Cs, "(0.1, 1.0), all greater than 0", above=0))
     val_fraction, seed = arguments.real("val_fraction", val_fraction), arguments.whole("seed", seed, 0)
+    if not 0 < val_fraction < 1:
+        raise ValueError(f"val_fraction lies in (0, 1), but it is {val_fraction}.")
 
     # From the smallest C up: a classifier starts where the one before ended, and the larger C has to be better to win.
     chosen, val_accuracy, start = Cs[0], float("nan"), None
@@ -99,8 +101,6 @@ class _Standardised:
 
 def _validation_part(y: torch.Tensor, fraction: float, seed: int) -> torch.Tensor:
     """Bool (N,): the same share of each class, at least one sample, drawn with a seed of its own."""
-    if not 0 < fraction < 1:
-        raise ValueError(f"val_fraction lies in (0, 1), but it is {fraction}.")
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.zeros(len(y), dtype=torch.bool)
     for label in y.unique():

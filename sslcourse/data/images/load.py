@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from sslcourse import arguments
 from sslcourse.data.fetch import fetch
 from sslcourse.data.images import sources
 from sslcourse.data.images.scenes import make_scenes
@@ -32,6 +33,9 @@ def load_images(
     Raises ValueError for an unknown name, split or size or n larger than the set; DataMissing (a FileNotFoundError)
     where the set is neither there nor to be had; DataCorrupted (an OSError) where a file is not what it should be.
     """
+    name, split, seed = arguments.text("name", name), arguments.text("split", split), arguments.whole("seed", seed, 0)
+    n = None if n is None else arguments.whole("n", n, 1)
+    size = None if size is None else arguments.whole("size", size)
     if name in TOYS:
         if size is not None:
             raise ValueError(f"{name} comes in one size; leave out size={size}.")
@@ -63,10 +67,12 @@ def find_source(name: str, size: int | None = None) -> sources.Source:
         if size not in (None, *sources.MedMnist.sizes):
             raise ValueError(f"{name} has no size {size}; choose 28, 64, 128 or 224.")
         return sources.MedMnist(name, size)
-    names = ", ".join((*TOYS, *sources.SOURCES, *flags))
+    known = (*TOYS, *sources.SOURCES, *flags)
+    names = ", ".join(dict.fromkeys(known))
     if str(name).endswith("mnist3d"):
         raise ValueError(f"{name} holds volumes, and this course loads images; choose one of {names}.")
-    raise ValueError(f"There is no data set {name!r}; choose one of {names}.")
+    found = f"{arguments.shown(name)}{arguments.meant(name, known)}"
+    raise ValueError(f"There is no data set {found}; choose one of {names}.")
 
 
 def ensure(source: sources.Source, part: str) -> None:

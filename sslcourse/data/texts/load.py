@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import torch
 
+from sslcourse import arguments
 from sslcourse.data.images.load import VAL_SEED, VAL_SHARE
 from sslcourse.data.images.sets import balanced
 from sslcourse.data.texts.reviews import make_reviews
@@ -22,10 +23,14 @@ def load_texts(name: str, split: str = "train", *, n: int | None = None, seed: i
     the toy, how many to draw. Raises ValueError for an unknown name or split or n larger than the set; DataMissing (a
     FileNotFoundError) where the set is neither there nor to be had; DataCorrupted (an OSError), naming the record.
     """
+    name, split, seed = arguments.text("name", name), arguments.text("split", split), arguments.whole("seed", seed, 0)
+    n = None if n is None else arguments.whole("n", n, 1)
     if name == "reviews":
         return _toy(split, n, seed)
     if name not in CORPORA:
-        raise ValueError(f"There is no text set {name!r}; choose one of {', '.join(('reviews', *CORPORA))}.")
+        known = ("reviews", *CORPORA)
+        found = f"{arguments.shown(name)}{arguments.meant(name, known)}"
+        raise ValueError(f"There is no text set {found}; choose one of {', '.join(known)}.")
     corpus = CORPORA[name]
     splits = (*corpus.parts, "val")
     if split not in splits:
