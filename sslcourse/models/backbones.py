@@ -118,9 +118,10 @@ def _timm(name: str, in_channels: int, image_size: int) -> nn.Module:
         net = timm.create_model(name, num_classes=0, in_chans=in_channels, img_size=image_size)
     except TypeError:  # convolutional networks take any size and have no such argument
         net = timm.create_model(name, num_classes=0, in_chans=in_channels)
-    patch = getattr(getattr(net, "patch_embed", None), "patch_size", 1)
-    patch = patch if isinstance(patch, int) else max(patch)
-    if image_size % patch:
+    embed = getattr(net, "patch_embed", None)
+    patch, stride = getattr(embed, "patch_size", 1), getattr(getattr(embed, "proj", None), "stride", None)
+    patch, stride = (side if isinstance(side, int) else max(side) for side in (patch, stride or patch))
+    if stride == patch and image_size % patch:  # patches that overlap fill any image
         raise ValueError(f"{name} cuts patches of {patch} pixels; image_size = {image_size} should be a multiple.")
     # timm's num_features is the width of the last maps; a hidden layer of a head stays when the classes go.
     return Normalised(net, in_channels, getattr(net, "head_hidden_size", None) or net.num_features)

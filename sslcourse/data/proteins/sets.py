@@ -48,7 +48,9 @@ class ProteinSet:
     def __post_init__(self):
         for part in ("sequences", "class_names", "structure", "mutations", "wild_types", "families"):
             if getattr(self, part) is not None:
-                object.__setattr__(self, part, tuple(arguments.several(part, getattr(self, part))))
+                values = getattr(self, part)
+                values = values if part == "families" else arguments.several(part, values)
+                object.__setattr__(self, part, tuple(values))
         if not isinstance(self.labels, Tensor) or self.labels.dtype != torch.int64 or self.labels.dim() != 1:
             raise TypeError(f"The labels of {self.name} should be an int64 tensor (N,).")
 
