@@ -150,7 +150,7 @@ def choice(what: str, value: object, choices: Collection[str]) -> str:
         raise TypeError(f"{what} is {shown(value)}; it should be a name, one of {', '.join(choices)}.")
     if value not in choices:
         offer = " or ".join(choices) if len(choices) == 2 else f"one of {', '.join(choices)}"
-        raise ValueError(f"There is no {what} {shown(value)}{meant(value, choices)}; choose {offer}.")
+        raise ValueError(f"There is no {what} {shown(value)}; choose {offer}{meant(value, choices)}.")
     return value
 
 

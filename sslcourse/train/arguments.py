@@ -16,6 +16,9 @@ def check_numbers(*, whole: dict, positive: dict, warmup: float) -> tuple[dict, 
             raise ValueError(f"{name} is {arguments.shown(value)}; it should be greater than 0.")
     if not 0 <= arguments.real("warmup", warmup) <= 1:
         raise ValueError(f"warmup is {warmup!r}; it is a share of all steps and should lie between 0 and 1.")
+    for name, value in whole.items():
+        if isinstance(value, float):
+            raise ValueError(f"{name} is {value!r}; it should be a whole number from 1 on.")
     return (
         {
             name: value if value is None and name == "max_steps" else arguments.whole(name, value, 1)

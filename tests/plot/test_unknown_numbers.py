@@ -35,7 +35,7 @@ def test_no_point_of_a_map_is_lost():
     for labels in (torch.tensor([0, 0.5, 1] * 4), torch.tensor([0, 1, math.nan] * 4)):
         with pytest.raises(ValueError, match="whole numbers; points of other ones would be missing"):
             plot.embedding(x, labels, ["a", "b"])
-    figure = plot.embedding(x * 1e200, torch.arange(12) % 3, ["a", "b", "c"])
+    figure = plot.embedding(x.double() * 1e200, torch.arange(12) % 3, ["a", "b", "c"])
     assert sum(len(cloud.get_offsets()) for cloud in figure.axes[0].collections) == 12
     for points, colours in ((x[:, :2] / 0, x[:, 0]), (x[:, :2], x[:, 0].log())):
         with pytest.raises(ValueError, match="would be missing from the figure"):

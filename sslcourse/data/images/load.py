@@ -71,8 +71,8 @@ def find_source(name: str, size: int | None = None) -> sources.Source:
     names = ", ".join(dict.fromkeys(known))
     if str(name).endswith("mnist3d"):
         raise ValueError(f"{name} holds volumes, and this course loads images; choose one of {names}.")
-    found = f"{arguments.shown(name)}{arguments.meant(name, known)}"
-    raise ValueError(f"There is no data set {found}; choose one of {names}.")
+    hint = arguments.meant(name, known)
+    raise ValueError(f"There is no data set {arguments.shown(name)}; choose one of {names}{hint}.")
 
 
 def ensure(source: sources.Source, part: str) -> None:

@@ -27,8 +27,8 @@ def load_proteins(name: str, split: str = "train", *, n: int | None = None, seed
     splits = tuple(TOYS[name]) if name in TOYS else SOURCES[name].splits if name in SOURCES else None
     if splits is None:
         known = (*TOYS, *SOURCES)
-        found = f"{arguments.shown(name)}{arguments.meant(name, known)}"
-        raise ValueError(f"There is no protein set {found}; choose one of {', '.join(known)}.")
+        names = f"{', '.join(known)}{arguments.meant(name, known)}"
+        raise ValueError(f"There is no protein set {arguments.shown(name)}; choose one of {names}.")
     if split not in splits:
         raise ValueError(f"{name} has no split {split!r}; choose one of {', '.join(splits)}.")
     if name in TOYS:

@@ -29,8 +29,8 @@ def load_texts(name: str, split: str = "train", *, n: int | None = None, seed: i
         return _toy(split, n, seed)
     if name not in CORPORA:
         known = ("reviews", *CORPORA)
-        found = f"{arguments.shown(name)}{arguments.meant(name, known)}"
-        raise ValueError(f"There is no text set {found}; choose one of {', '.join(known)}.")
+        names = f"{', '.join(known)}{arguments.meant(name, known)}"
+        raise ValueError(f"There is no text set {arguments.shown(name)}; choose one of {names}.")
     corpus = CORPORA[name]
     splits = (*corpus.parts, "val")
     if split not in splits:
