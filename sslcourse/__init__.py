@@ -7,6 +7,7 @@ transformers and the like where it uses them, so that a part of the course also 
 
 import importlib
 
+from sslcourse import wording
 from sslcourse.weeks import WEEKS
 
 __all__ = ["WEEKS", "Scale", "begin", "solution"]
@@ -35,6 +36,9 @@ def solution(week: str, name: str) -> object:
 
     Raises ValueError where the week has no such exercise, ImportError where this copy was handed out without solutions.
     """
+    name = wording.text("name", name)
+    if not wording.text("week", week).isidentifier():
+        raise ValueError(f"There is no week {wording.shown(week)}; write it as \"week04\".")
     try:
         module = importlib.import_module(f"sslcourse.solutions.{week}")
     except ModuleNotFoundError as error:
@@ -42,5 +46,6 @@ def solution(week: str, name: str) -> object:
             raise    # another package is missing, which is another story
         raise ImportError(f"This copy of the course was handed out without the solutions of {week}.") from error
     if not hasattr(module, name):
-        raise ValueError(f"{week} has no exercise named {name!r}.")
+        exercises = [one for one in vars(module) if not one.startswith("_")]
+        raise ValueError(f"{week} has no exercise named {name!r}{wording.meant(name, exercises)}.")
     return getattr(module, name)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from sslcourse import arguments, weeks
 from sslcourse import scale as scales
-from sslcourse import weeks
 from sslcourse.data.images.load import ensure, find_source
 from sslcourse.data.proteins.sources import SOURCES as PROTEINS
 from sslcourse.data.texts.sources import CORPORA
@@ -18,8 +18,7 @@ def prefetch(week: int | str, scale: str) -> list[Path]:
     file that is there is not what it should be.
     """
     row = weeks.find(week)
-    if scale not in scales.NAMES:
-        raise ValueError(f"There is no scale {scale!r}; choose one of {', '.join(scales.NAMES)}.")
+    arguments.choice("scale", scale, scales.NAMES)
     folders = []
     for name in row.data.get(scale, ()):
         if name in CORPORA:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from sslcourse import missing, notices, weeks
+from sslcourse import arguments, missing, notices, weeks
 
 NAMES = weeks.SCALES
 _ABSENT = object()
@@ -36,12 +36,14 @@ class Scale:
 
     def pick(self, *, tiny, small, full, dry=_ABSENT):
         """The value for this scale; dry is as tiny unless given."""
+        arguments.choice("scale", self.name, NAMES)
         values = {"dry": tiny if dry is _ABSENT else dry, "tiny": tiny, "small": small, "full": full}
         return values[self.name]
 
     def generator(self, offset: int = 0, device: torch.device | str = "cpu") -> torch.Generator:
         """A torch.Generator on `device`, seeded with the seed of this run plus `offset`."""
-        return torch.Generator(device).manual_seed(self.seed + offset)
+        offset, device = arguments.whole("offset", offset), arguments.device("device", device)
+        return torch.Generator(device).manual_seed(arguments.whole("seed + offset", self.seed + offset))
 
 
 def begin(week: int | str, scale: str | None = None, seed: int | None = None) -> Scale:
@@ -53,13 +55,11 @@ def begin(week: int | str, scale: str | None = None, seed: int | None = None) ->
     another seed.
     """
     row = weeks.find(week)
-    name = scale or os.environ.get("SSLCOURSE_SCALE") or "tiny"
-    if name not in NAMES:
-        raise ValueError(f"There is no scale {name!r}; choose one of {', '.join(NAMES)}.")
+    name = (os.environ.get("SSLCOURSE_SCALE") or "tiny") if scale is None else scale
+    arguments.choice("scale", name, NAMES)
     if seed is None:
         seed = _number(os.environ.get("SSLCOURSE_SEED") or "0")
-    else:
-        seed = _whole(seed)
+    seed = _whole(seed)
 
     # NumPy's legacy generator takes 32 bits; scikit-learn falls back on it where no random_state is given.
     random.seed(seed)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from sslcourse import wording
+
 SCALES = ("dry", "tiny", "small", "full")  # sslcourse/scale.py says what they mean
 
 
@@ -130,12 +132,12 @@ WEEKS = {
 
 def find(week: int | str) -> Week:
     """The row of a week given as 4, "4", "week04" or "week04_simclr". Raises ValueError for an unknown week."""
-    text = str(week)
+    text = str(week) if isinstance(week, str | int) and not isinstance(week, bool) else ""
     key = week_id(text)
     for row in WEEKS.values():
         if key in (row.id, row.notebook):
             return row
-    raise ValueError(f"There is no week {week!r} in this release; choose one of {', '.join(WEEKS)}.")
+    raise ValueError(f"There is no week {wording.shown(week)} in this release; choose one of {', '.join(WEEKS)}.")
 
 
 def week_id(text: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "sslcourse"
 FLOORS = [  # from the ground up; "" is sslcourse/__init__.py, which offers begin and WEEKS
-    {"files", "missing", "notices", "weeks"},
+    {"arguments", "files", "missing", "notices", "weeks", "wording"},
     {"scale"},
     {""},
     {"data"},

@@ -12,6 +12,7 @@ import math
 import torch
 from torch import Tensor
 
+from sslcourse import arguments
 from sslcourse.augment.transform import Transform, check_probability, chosen, uniform
 
 GREY = (0.2989, 0.587, 0.114)  # luma of ITU-R 601, rounded as torchvision rounds it
@@ -35,8 +36,10 @@ class ColourJitter(Transform):
         p: float = 0.8,
     ):
         for name, value in {"brightness": brightness, "contrast": contrast, "saturation": saturation}.items():
+            arguments.real(name, value)
             if not 0 <= value < math.inf:
                 raise ValueError(f"{name} = {value} is no strength of a jitter; it should be 0 (none) or more.")
+        arguments.real("hue", hue)
         if not 0 <= hue <= 0.5:
             raise ValueError(f"hue = {hue} is no strength of a jitter; it should be from 0 (none) to 0.5.")
         self.ranges = [(max(0.0, 1 - value), 1 + value) for value in (brightness, contrast, saturation)] + [(-hue, hue)]
@@ -77,6 +80,7 @@ class Solarise(Transform):
     """
 
     def __init__(self, threshold: float = 0.5, p: float = 0.2):
+        arguments.real("threshold", threshold)
         if not 0 <= threshold <= 1:
             raise ValueError(f"threshold = {threshold} is no pixel value; it should be from 0 (black) to 1.")
         self.threshold = threshold

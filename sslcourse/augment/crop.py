@@ -12,6 +12,7 @@ import math
 import torch
 from torch import Tensor
 
+from sslcourse import arguments
 from sslcourse.augment.transform import Transform, check_range, uniform
 
 TRIES = 10  # boxes drawn per image before the centre is taken; torchvision's number
@@ -26,9 +27,9 @@ class RandomResizedCrop(Transform):
     """
 
     def __init__(self, size: int, scale: tuple[float, float] = (0.2, 1.0), ratio: tuple[float, float] = (3 / 4, 4 / 3)):
-        if not isinstance(size, int) or size < 1:
+        if isinstance(size, float) or arguments.whole("size", size) < 1:
             raise ValueError(f"size = {size!r} is no size for a crop; it should be a whole number of pixels from 1 on.")
-        self.size = size
+        self.size = arguments.whole("size", size)
         self.scale = check_range("scale", scale, 0, 1)
         self.ratio = check_range("ratio", ratio, 0, math.inf)
 

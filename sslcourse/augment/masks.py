@@ -9,6 +9,8 @@ import math
 import torch
 from torch import Tensor
 
+from sslcourse import arguments
+
 SMALLEST_BLOCK = 4  # patches; BEiT takes 16 of 14 x 14, grids of small images are smaller
 MOST_OBLONG = 0.3  # the shapes of blocks lie between 0.3 and 1 / 0.3, as in BEiT
 
@@ -19,6 +21,8 @@ def random_mask(n: int, n_patches: int, ratio: float, generator: torch.Generator
     On the device of the generator, else on the CPU. Raises ValueError for n < 1 and for a ratio that leaves nothing to
     see or nothing to predict.
     """
+    n, n_patches = arguments.whole("n", n), arguments.whole("n_patches", n_patches, 1)
+    generator = arguments.generator(generator)
     if n < 1:
         raise ValueError(f"Masks for {n} images cannot be drawn; it should be at least 1.")
     masked, device = _count(n_patches, ratio), generator.device if generator else "cpu"
@@ -33,7 +37,9 @@ def block_mask(grid: tuple[int, int], ratio: float, generator: torch.Generator |
     Each block takes 4 patches up to as many as are missing, in a shape between 0.3 and 1 / 0.3, anywhere; of the last
     one only as many patches as are missing. grid: (rows, columns). Raises ValueError as `random_mask`.
     """
-    rows, columns = grid
+    sides = arguments.pair("grid", grid, "(4, 4), rows and columns of patches")
+    rows, columns = (arguments.whole("A side of grid", side) for side in sides)
+    generator = arguments.generator(generator)
     if min(rows, columns) < 1:
         raise ValueError(f"A grid of {rows} x {columns} patches is empty; both sides should be at least 1.")
     masked, device = _count(rows * columns, ratio), generator.device if generator else "cpu"
@@ -54,6 +60,7 @@ def block_mask(grid: tuple[int, int], ratio: float, generator: torch.Generator |
 
 def _count(n_patches: int, ratio: float) -> int:
     """int(ratio * n_patches), at least 1 and fewer than all."""
+    ratio = arguments.real("ratio", ratio)
     if not 0 < ratio < 1:
         raise ValueError(
             f"A mask ratio of {ratio} leaves nothing to {'predict' if ratio <= 0 else 'see'}; it should lie between 0 "

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sslcourse import arguments
 from sslcourse.data.images.sets import as_float
 
 
@@ -34,6 +35,7 @@ def check_batch(images: Tensor, generator: torch.Generator | None = None) -> Non
     """Refuse what is no batch of images, in one sentence; the values are checked by `as_float`."""
     if not isinstance(images, Tensor):
         raise TypeError(f"Augmentations take a tensor of images (N, C, H, W), not {type(images).__name__}.")
+    arguments.generator(generator)
     if images.dim() != 4 or images.shape[1] not in (1, 3):
         hint = "; for one image write image[None]" if images.dim() == 3 else ""
         raise ValueError(
@@ -47,6 +49,7 @@ def check_batch(images: Tensor, generator: torch.Generator | None = None) -> Non
             f"The generator lives on {generator.device.type}, the images on {images.device.type}; make one with "
             f"scale.generator(device=images.device)."
         )
+    arguments.tensor("The batch", images, "a tensor of images (N, C, H, W)")
 
 
 def uniform(n: int, low: float, high: float, like: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -60,14 +63,18 @@ def chosen(n: int, p: float, like: Tensor, generator: torch.Generator | None) ->
 
 
 def check_probability(p: float) -> float:
+    arguments.real("p", p, "a probability")
     if not 0 <= p <= 1:
         raise ValueError(f"p = {p} is no probability; it should be from 0 (never) to 1 (always).")
-    return p
+    return float(p)
 
 
 def check_range(name: str, pair: tuple[float, float], low: float, high: float) -> tuple[float, float]:
     """A (from, to) pair with low < from <= to <= high."""
-    if not isinstance(pair, Sequence) or len(pair) != 2 or not low < pair[0] <= pair[1] <= high:
+    if isinstance(pair, Sequence) and not isinstance(pair, str) and len(pair) == 2:
+        pair = tuple(arguments.real(f"An end of {name}", end) for end in pair)
+    if not isinstance(pair, tuple) or len(pair) != 2 or not low < pair[0] <= pair[1] <= high:
         limit = f"above {low:g}" if high == float("inf") else f"above {low:g} and up to {high:g}"
-        raise ValueError(f"{name} = {pair} is no range; it should be (from, to), both {limit}, from <= to.")
-    return tuple(pair)
+        found = arguments.shown(pair)
+        raise ValueError(f"{name} = {found} is no range; it should be (from, to), both {limit}, from <= to.")
+    return pair

@@ -7,11 +7,12 @@ multi-crop.
 import torch
 from torch import Tensor
 
+from sslcourse import arguments
 from sslcourse.augment.blur import GaussianBlur
 from sslcourse.augment.colour import ColourJitter, RandomGreyscale
 from sslcourse.augment.crop import RandomResizedCrop
 from sslcourse.augment.flip import RandomFlip
-from sslcourse.augment.transform import Transform
+from sslcourse.augment.transform import Transform, check_batch
 
 
 class Compose(Transform):
@@ -20,7 +21,8 @@ class Compose(Transform):
     def __init__(self, *transforms: Transform):
         for transform in transforms:
             if not isinstance(transform, Transform):
-                raise TypeError(f"Compose takes transforms of sslcourse.augment one after another, not {transform!r}.")
+                found = arguments.shown(transform)
+                raise TypeError(f"Compose takes transforms of sslcourse.augment one after another, not {found}.")
         self.transforms = transforms
 
     def apply(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -43,8 +45,11 @@ def simclr(
     saturation 0.8 s, hue 0.2 s, on 80 % of the images; 0 is none. grey, blur: probabilities. No blur by default: on 32
     pixels it takes away more than it teaches.
     """
+    flip = arguments.flag("flip", flip)
+    for name, value in (("jitter", jitter), ("grey", grey), ("blur", blur)):
+        arguments.real(name, value)
     steps = []
-    if crop:
+    if crop is not None:
         steps.append(RandomResizedCrop(size, scale=crop))
     if flip:
         steps.append(RandomFlip())
@@ -59,6 +64,9 @@ def simclr(
 
 def two_views(images: Tensor, augment, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
     """Two views of the same images, with independent random numbers: row n of both comes from image n."""
+    arguments.function("augment", augment, "images")
+    arguments.images("images", images)
+    arguments.generator(generator)
     return augment(images, generator), augment(images, generator)
 
 
@@ -75,6 +83,11 @@ def multi_crop(
     Every view of every image has random numbers of its own. Raises ValueError for n_local below 0, a size below 1, or
     crops larger than the image, which would be no more than a blown-up picture.
     """
+    check_batch(images, generator)
+    n_local, global_size, local_size = (
+        arguments.whole(name, value)
+        for name, value in (("n_local", n_local), ("global_size", global_size), ("local_size", local_size))
+    )
     if n_local < 0:
         raise ValueError(f"n_local = {n_local} views cannot be made; it should be 0 or more.")
     smallest = min(images.shape[-2:])

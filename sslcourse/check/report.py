@@ -6,7 +6,7 @@ guards the science as well as the syntax. At scale dry no number means anything,
 
 import math
 
-from sslcourse import notices
+from sslcourse import arguments, notices
 from sslcourse.check import recorded
 from sslcourse.check.machinery import Wrong, is_strict, plain
 from sslcourse.scale import Scale
@@ -27,7 +27,14 @@ def report(
     for a result that is no finite number. ValueError for a chance or baseline of no metric, TypeError for what is no
     number.
     """
-    chance, baseline = chance or {}, baseline or {}
+    claims, chance, baseline = (
+        {} if value is None else arguments.mapping(name, value, example)
+        for name, value, example in (
+            ("claims", claims, '{"better than chance": (0.4, 0.2)}'),
+            ("chance", chance, '{"accuracy": 0.1}'),
+            ("baseline", baseline, '{"accuracy": 0.2}'),
+        )
+    )
     for name in {**chance, **baseline}:
         if name not in metrics:
             raise ValueError(
@@ -36,7 +43,9 @@ def report(
     metrics = {name: _number(name, value) for name, value in metrics.items()}
     chance = {name: _number(name, value) for name, value in chance.items()}
     baseline = {name: _number(name, value) for name, value in baseline.items()}
-    claims = {claim: (_number(claim, value), _number(claim, least)) for claim, (value, least) in (claims or {}).items()}
+    for claim, values in claims.items():
+        arguments.pair(f"The claim {claim!r}", values, "(0.4, 0.2): value, and at least")
+    claims = {claim: (_number(claim, value), _number(claim, least)) for claim, (value, least) in claims.items()}
 
     # A run that records is what later runs are compared with; it is itself compared with nothing.
     if recorded.recording():
@@ -67,7 +76,7 @@ def shown(value: float | None) -> str:
 def _number(name: str, value: object) -> float:
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{name} should be a number, got {type(value).__name__}; pass its value.") from None
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from sslcourse import arguments
 from sslcourse.check import recorded
 from sslcourse.scale import Scale
 
@@ -34,6 +35,9 @@ def sweep(
     run(point, seed) computes one point; it is called for the points in `rerun`, which join `own`, and for all points
     where the run is recorded with its sweeps. Raises ValueError for a point to run again that is not in points.
     """
+    name, run = arguments.text("name", name), arguments.function("run", run, "a point and a seed")
+    points, rerun = arguments.several("points", points), arguments.several("rerun", rerun)
+    own = None if own is None else arguments.mapping("own", own, "{0.5: 0.31}")
     if unknown := [point for point in rerun if point not in points]:
         raise ValueError(f"{name} has no point {unknown[0]!r}; choose among {', '.join(map(str, points))}.")
     if recorded.recording(sweeps=True):

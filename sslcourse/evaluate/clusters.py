@@ -6,6 +6,7 @@ classify images without labels", which evaluates so.
 
 import torch
 
+from sslcourse import arguments
 from sslcourse.evaluate import inputs
 
 
@@ -18,11 +19,11 @@ def cluster_accuracy(assignments: torch.Tensor, labels: torch.Tensor) -> tuple[f
     """
     from scipy.optimize import linear_sum_assignment
 
-    assignments = torch.as_tensor(assignments)
+    assignments = arguments.tensor("assignments", assignments, "whole numbers (N,)")
     if assignments.dim() != 1 or len(assignments) == 0:
         raise ValueError(f"assignments has shape {tuple(assignments.shape)}; expected (N,) with at least one sample.")
     assignments = inputs.labels(assignments, "assignments", len(assignments))
-    labels = inputs.labels(labels, "labels", len(assignments))
+    assignments, labels = assignments.cpu(), inputs.labels(labels, "labels", len(assignments)).cpu()
 
     # Only ids that occur get a row or column, so that ids may have gaps and be large.
     clusters, rows = assignments.unique(return_inverse=True)

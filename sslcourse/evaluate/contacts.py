@@ -4,11 +4,13 @@ References: Rao et al. 2021, "Transformer protein language models are unsupervis
 (precision of the top L pairs; short range 6 to 11, medium 12 to 23, long 24 residues and more).
 """
 
-import math
 import warnings
 
 import torch
 from torch import Tensor
+
+from sslcourse import arguments
+from sslcourse.evaluate import inputs
 
 
 def precision_at_l(
@@ -24,14 +26,17 @@ def precision_at_l(
     Only pairs with min_separation <= j - i <= max_separation count (None: no upper end). At least one pair is taken,
     and where there are fewer than asked for, all of them, and the share is of those taken. NaN, with a warning, where
     no pair is in range. Raises ValueError for matrices that are not square or do not match, scores that are not finite
-    in the range, or a range or fraction that makes no sense.
+    or contacts that are neither 0 nor 1 in the range, and a range or fraction that makes no sense.
     """
-    scores, contacts = torch.as_tensor(scores).detach().cpu().double(), torch.as_tensor(contacts).cpu()
+    scores = inputs.floating(arguments.tensor("scores", scores, "(L, L)").detach().cpu(), "scores", double=True)
+    contacts = arguments.tensor("contacts", contacts, "(L, L), bool or 0 and 1").detach().cpu()
+    fraction, min_separation = arguments.real("fraction", fraction), arguments.whole("min_separation", min_separation)
+    max_separation = None if max_separation is None else arguments.whole("max_separation", max_separation)
     if scores.dim() != 2 or scores.shape[0] != scores.shape[1] or contacts.shape != scores.shape:
         raise ValueError(
             f"scores and contacts should both be (L, L); they are {tuple(scores.shape)} and {tuple(contacts.shape)}."
         )
-    if not fraction > 0 or not math.isfinite(fraction):
+    if not 0 < fraction < float("inf"):
         raise ValueError(f"fraction should be a positive number such as 0.5, but it is {fraction}.")
     if min_separation < 1 or (max_separation is not None and max_separation < min_separation):
         raise ValueError(
@@ -52,5 +57,9 @@ def precision_at_l(
         return float("nan")
     if not scores[i, j].isfinite().all():
         raise ValueError("Some scores in the range are not finite; look at the model that gave them.")
-    best = scores[i, j].argsort(descending=True, stable=True)[: max(1, int(fraction * length))]
-    return (contacts[i, j][best] != 0).double().mean().item()
+    touch = contacts[i, j]
+    if not ((touch == 0) | (touch == 1)).all():
+        odd = touch[(touch != 0) & (touch != 1)][0].item()
+        raise ValueError(f"contacts should be bool, or 0 and 1, but holds {odd}: say for every pair if it touches.")
+    best = scores[i, j].argsort(descending=True, stable=True)[: max(1, int(min(fraction * length, len(i))))]
+    return (touch[best] == 1).double().mean().item()

@@ -8,6 +8,7 @@ import warnings
 
 import torch
 
+from sslcourse import arguments
 from sslcourse.evaluate import inputs
 from sslcourse.evaluate.neighbours import two_nearest
 
@@ -17,13 +18,18 @@ def two_nn(x: torch.Tensor, fraction: float = 0.9) -> float:
 
     x: (N, D), N >= 3. Of mu = r2 / r1, sorted, the smallest int(fraction * N) are fitted: the slope through the origin
     of -log(1 - i / N) on log(mu_i), i from 1; i = N is never used. Points with a duplicate (r1 = 0) are left out, with
-    a warning. Memory grows with a chunk of rows times N. Too small where 2^dimension is not small beside N.
+    a warning, and so are those whose nearest one is as near as the rounding of the numbers themselves: an image that
+    went through a network twice. Memory grows with a chunk of rows times N. Too small where 2^dimension is not small
+    beside N.
     Raises ValueError for fewer than three different points, NaN, a fraction outside (0, 1] or one that leaves no ratio,
     and where all ratios are 1, which fits no finite dimension.
     """
+    arguments.real("fraction", fraction)
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction is {fraction}; it should be greater than 0 and at most 1.")
-    distances = _without_duplicates(two_nearest(x))  # (N, 2)
+    rounding = _rounding(x)
+    x = inputs.features(x, "x", at_least=3)
+    distances = _without_duplicates(two_nearest(x), _lengths(x) * rounding)  # (N, 2)
     mu = (distances[:, 1] / distances[:, 0]).log().sort().values  # (N,)
     n = len(mu)
     kept = min(int(fraction * n), n - 1)
@@ -37,14 +43,30 @@ def two_nn(x: torch.Tensor, fraction: float = 0.9) -> float:
     return ((mu @ level) / (mu @ mu)).item()
 
 
-def _without_duplicates(distances: torch.Tensor) -> torch.Tensor:
-    apart = distances[:, 0] > 0
+def _rounding(x) -> float:
+    """How far apart numbers of about 1 may be by rounding alone: four last places of the type that x came in."""
+    x = arguments.tensor("x", x, "(N, D): one row of features a sample").detach()
+    if not x.is_floating_point():
+        return 0.0
+    if x.dtype == torch.float64 and torch.equal(x, x.float().double()):
+        return 4 * torch.finfo(torch.float32).eps  # float32 in a larger shell
+    return 4 * torch.finfo(x.dtype).eps
+
+
+def _lengths(x: torch.Tensor) -> torch.Tensor:
+    """Of the rows (N,), float64, at any scale."""
+    largest = inputs.power(x.double().abs().max())
+    return torch.linalg.vector_norm(x.double() / largest, dim=1) * largest
+
+
+def _without_duplicates(distances: torch.Tensor, rounding: torch.Tensor) -> torch.Tensor:
+    apart = distances[:, 0] > rounding
     if int(distances.isfinite().all(dim=1).logical_and(apart).sum()) < 2:
         raise ValueError("Nearly all points of x are equal to another one; at least three different ones are needed.")
     if duplicates := int((~apart).sum()):
         warnings.warn(
-            f"{duplicates} of {len(distances)} points of x have a duplicate and are left out: a distance of 0 has no "
-            "ratio.",
+            f"{duplicates} of {len(distances)} points of x have a duplicate and are left out: a distance of 0, or of "
+            "no more than rounding, has no ratio.",
             stacklevel=3,
         )
     return distances[apart]
@@ -56,11 +78,10 @@ def participation_ratio(x: torch.Tensor) -> float:
     x: (N, D), N >= 2, centred here. d equal directions of variance give d, whatever is curved within them. Computed
     from the smaller of the D x D and the N x N products. Raises ValueError for NaN and where all points are equal.
     """
-    x = inputs.features(x, "x", at_least=2).double()
-    centred = x - x.mean(dim=0)
-    length = centred.norm()
-    if length <= 1e-12 * x.norm():  # rounding is all that is left
+    x = inputs.features(x, "x", at_least=2)
+    centred = inputs.centred(x)
+    if centred is None:
         raise ValueError("All points of x are equal; they have no variance to divide among dimensions.")
-    centred = centred / length  # the sum of eigenvalues is 1 from here on
+    centred = centred / centred.norm()  # the sum of eigenvalues is 1 from here on
     products = centred.T @ centred if x.shape[1] <= len(x) else centred @ centred.T
     return (1 / products.square().sum()).item()

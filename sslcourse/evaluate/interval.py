@@ -6,6 +6,8 @@ Reference: Wilson 1927, "Probable inference, the law of succession, and statisti
 import math
 from statistics import NormalDist
 
+from sslcourse import arguments
+
 
 def wilson_interval(accuracy: float, n: int, level: float = 0.95) -> tuple[float, float]:
     """Confidence interval (low, high) of an accuracy measured on n samples.
@@ -14,6 +16,8 @@ def wilson_interval(accuracy: float, n: int, level: float = 0.95) -> tuple[float
     within [0, 1] and does not shrink to a point at accuracy 0 or 1. Raises ValueError for an accuracy outside [0, 1],
     n < 1 or a level outside (0, 1).
     """
+    accuracy, level = arguments.real("accuracy", accuracy), arguments.real("level", level)
+    n = arguments.whole("n", n)
     if not 0 <= accuracy <= 1:
         raise ValueError(f"An accuracy lies in [0, 1], but it is {accuracy}.")
     if n < 1:

@@ -9,6 +9,7 @@ from statistics import NormalDist
 
 import torch
 
+from sslcourse import arguments
 from sslcourse.evaluate import inputs
 from sslcourse.evaluate.interval import wilson_interval
 
@@ -26,20 +27,21 @@ def auroc(in_scores: torch.Tensor, out_scores: torch.Tensor) -> float:
 def auroc_interval(in_scores: torch.Tensor, out_scores: torch.Tensor, level: float = 0.95) -> tuple[float, float]:
     """Confidence interval (low, high) of the AUROC by DeLong's variance, normal on the logit scale.
 
-    It covers the choice of both samples, not that of the training seed. At an area of 0 or 1, where that variance is 0,
-    and for a single sample on either side, it is that of an accuracy on min(N, M) samples (Wilson). Raises ValueError
-    as `auroc`, and for a level outside (0, 1).
+    It covers the choice of both samples, not that of the training seed. Where that variance is 0 (an area of 0 or 1, or
+    nothing but ties) and for a single sample on either side it is that of an accuracy on min(N, M) samples (Wilson).
+    Raises ValueError as `auroc`, and for a level outside (0, 1).
     """
     inside, outside = _both(in_scores, out_scores)
+    level = arguments.real("level", level)
     if not 0 < level < 1:
         raise ValueError(f"A confidence level lies in (0, 1), but it is {level}.")
     below = _share_below(outside, inside)  # (N,): of each inside sample, the share of the others that it beats
     above = 1 - _share_below(inside, outside)  # (M,): of each outside sample, the share of inside ones that beat it
     area = below.mean().item()
     smaller = min(len(inside), len(outside))
-    if smaller == 1 or not 0 < area < 1:
+    variance = (below.var() / len(inside) + above.var() / len(outside)).item() if smaller > 1 else 0.0
+    if not 0 < area < 1 or variance == 0:
         return wilson_interval(min(max(area, 0.0), 1.0), smaller, level)
-    variance = (below.var() / len(inside) + above.var() / len(outside)).item()
 
     # On the logit scale the interval cannot leave (0, 1); the delta method divides by the slope there.
     half = NormalDist().inv_cdf(0.5 + level / 2) * math.sqrt(variance) / (area * (1 - area))

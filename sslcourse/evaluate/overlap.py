@@ -15,10 +15,14 @@ def neighbourhood_overlap(a: torch.Tensor, b: torch.Tensor, k: int) -> float:
     """Mean share of the k nearest Euclidean neighbours that a sample has in common in a (N, D) and b (N, E).
 
     Row n of both is the same sample, which is not its own neighbour. 1 for equal neighbourhoods, about k / (N - 1) for
-    unrelated ones. Raises ValueError for matrices of different length, k outside 1..N-1, and NaN.
+    unrelated ones. Raises ValueError for matrices of different length, k outside 1..N-1, NaN, and where all rows of one
+    are equal, so that nobody is near.
     """
     a, b = inputs.features(a, "a", at_least=2), inputs.features(b, "b", at_least=2)
     inputs.same_length(a, b, "a", "b")
+    for x, name in ((a, "a"), (b, "b")):
+        if bool((x == x[0]).all()):
+            raise ValueError(f"All {len(x)} rows of {name} are equal, so that none is nearer than another.")
     of_a, of_b = (nearest_neighbours(x, k=k, metric="euclidean")[1].cpu() for x in (a, b))  # (N, k)
     pairs = zip(of_a.split(_CHUNK), of_b.split(_CHUNK), strict=True)
     shared = sum(int((here[:, :, None] == there[:, None, :]).sum()) for here, there in pairs)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 
+from sslcourse import arguments
 from sslcourse.evaluate import inputs
 from sslcourse.evaluate.interval import wilson_interval
 
@@ -42,9 +43,10 @@ def linear_probe(
     """
     sets = inputs.labelled_sets(train_x, train_y, test_x, test_y)
     train_x, train_y, test_x, test_y = (part.cpu() for part in sets)  # where scikit-learn works
-    if not Cs or not all(C > 0 for C in Cs):
-        raise ValueError(f"Cs should hold at least one number, all greater than 0, but it is {tuple(Cs)}.")
-    Cs = sorted(Cs)
+    Cs = sorted(arguments.numbers_of("Cs", Cs, "(0.1, 1.0), all greater than 0", above=0))
+    val_fraction, seed = arguments.real("val_fraction", val_fraction), arguments.whole("seed", seed, 0)
+    if not 0 < val_fraction < 1:
+        raise ValueError(f"val_fraction lies in (0, 1), but it is {val_fraction}.")
 
     # From the smallest C up: a classifier starts where the one before ended, and the larger C has to be better to win.
     chosen, val_accuracy, start = Cs[0], float("nan"), None
@@ -67,10 +69,18 @@ class _Standardised:
 
     def __init__(self, x: torch.Tensor, y: torch.Tensor) -> None:
         from sklearn.linear_model import LogisticRegression
-        from sklearn.preprocessing import StandardScaler
 
-        self.scaler = StandardScaler().fit(x.double().numpy())  # a constant feature becomes 0
-        self.x, self.y = self.scaler.transform(x.double().numpy()), y.numpy()
+        # By hand, since StandardScaler takes small numbers beside large ones for constant. The first row is taken off
+        # and a power of two divided by beforehand: nothing overflows, vanishes or is lost beside a large mean.
+        x = x.double()
+        self.size = inputs.power(x.abs().amax(dim=0))  # (D,)
+        self.first = x[0] / self.size
+        x = x / self.size - self.first
+        self.spread = inputs.power(x.abs().amax(dim=0))
+        x = x / self.spread
+        self.mean, self.std = x.mean(dim=0), x.std(dim=0, correction=0)
+        self.std[self.std == 0] = float("inf")  # a constant feature becomes 0
+        self.x, self.y = ((x - self.mean) / self.std).numpy(), y.numpy()
         # Newton's method with conjugate gradients: 5 to 10 steps, where L-BFGS needs hundreds on correlated features.
         self.model = LogisticRegression(solver="newton-cg", max_iter=10_000, warm_start=True)
 
@@ -84,13 +94,13 @@ class _Standardised:
         return self.model.coef_.copy(), self.model.intercept_.copy()
 
     def accuracy(self, x: torch.Tensor, y: torch.Tensor) -> float:
-        return float((self.model.predict(self.scaler.transform(x.double().numpy())) == y.numpy()).mean())
+        x = ((x.double() / self.size - self.first) / self.spread - self.mean) / self.std
+        x = x.clamp(-1e100, 1e100)  # so far out that the answer is the same, and no sum of them overflows
+        return float((self.model.predict(x.numpy()) == y.numpy()).mean())
 
 
 def _validation_part(y: torch.Tensor, fraction: float, seed: int) -> torch.Tensor:
     """Bool (N,): the same share of each class, at least one sample, drawn with a seed of its own."""
-    if not 0 < fraction < 1:
-        raise ValueError(f"val_fraction lies in (0, 1), but it is {fraction}.")
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.zeros(len(y), dtype=torch.bool)
     for label in y.unique():

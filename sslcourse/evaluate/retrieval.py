@@ -5,10 +5,12 @@ latent spaces by cosine, Jaccard and mean reciprocal rank.
 """
 
 import torch
-import torch.nn.functional as F
 
+from sslcourse import arguments
 from sslcourse.evaluate import inputs
 from sslcourse.evaluate.neighbours import nearest_neighbours
+
+EQUAL = 1e-15  # cosines that differ by no more: a product of matrices may round two equal rows differently
 
 
 def retrieval(a: torch.Tensor, b: torch.Tensor, k: int = 10, chunk: int = 1024) -> dict[str, float]:
@@ -18,23 +20,29 @@ def retrieval(a: torch.Tensor, b: torch.Tensor, k: int = 10, chunk: int = 1024) 
     the true pairs, which says little alone: any pairing may have a high one), jaccard (mean over samples of
     intersection over union of their k cosine neighbours within a and within b, themselves left out). Of equally similar
     rows the true one ranks in the middle, so that a collapsed representation gains nothing. Memory: chunk * N.
-    Raises ValueError where a and b do not fit together, for k from N on, and for a zero vector, which has no cosine.
+    Raises ValueError where a and b do not fit together, for k from N on, for a zero vector, which has no cosine, and
+    where all rows of one point one way, so that none has neighbours.
     """
     a, b = inputs.features(a, "a", at_least=2), inputs.features(b, "b", at_least=2)
     inputs.same_length(a, b, "a", "b")
     inputs.same_width(a, b, "a", "b")
+    k, chunk = arguments.whole("k", k), arguments.whole("chunk", chunk)
     if not 1 <= k < len(a):
         raise ValueError(f"k is {k}, but a sample has {len(a) - 1} neighbours; k should lie between 1 and that.")
     if chunk < 1:
         raise ValueError(f"chunk is {chunk}; it should be at least 1.")
-    a, b = _unit(a, "a"), _unit(b, "b")
+    a, b = inputs.unit(a.double(), "a"), inputs.unit(b.double(), "b")
+    for x, name in ((a, "a"), (b, "b")):
+        if inputs.one_direction(x):
+            raise ValueError(f"All {len(x)} rows of {name} point one way, so that none is nearer than another.")
 
     # The true pair's similarity is taken from the same product as the others, so that rounding cannot put b before b.
     ranks, cosines = [], []
     for rows in torch.arange(len(a), device=a.device).split(chunk):
         similarity = a[rows] @ b.T  # (n, N)
         true = similarity.gather(1, rows[:, None])  # (n, 1)
-        ranks.append(1 + (similarity > true).sum(dim=1) + ((similarity == true).sum(dim=1) - 1) / 2)
+        higher, equal = similarity > true + EQUAL, (similarity - true).abs() <= EQUAL
+        ranks.append(1 + higher.sum(dim=1) + (equal.sum(dim=1) - 1) / 2)
         cosines.append(true[:, 0])
     ranks, cosines = torch.cat(ranks).double(), torch.cat(cosines)
 
@@ -45,16 +53,6 @@ def retrieval(a: torch.Tensor, b: torch.Tensor, k: int = 10, chunk: int = 1024) 
         "cosine": cosines.mean().item(),
         "jaccard": _jaccard(within_a, within_b),
     }
-
-
-def _unit(x: torch.Tensor, name: str) -> torch.Tensor:
-    zero = int((x == 0).all(dim=1).sum())
-    if zero:
-        raise ValueError(
-            f"{name} holds a zero vector in {zero} of {len(x)} rows; it has no direction, so its cosine to anything is "
-            "not defined."
-        )
-    return F.normalize(x.double(), dim=1)
 
 
 def _jaccard(one: torch.Tensor, other: torch.Tensor) -> float:

@@ -6,6 +6,7 @@ References: Kornblith et al. 2019, "Similarity of neural network representations
 
 import torch
 
+from sslcourse import arguments
 from sslcourse.evaluate import inputs
 
 
@@ -13,23 +14,23 @@ def linear_cka(x: torch.Tensor, y: torch.Tensor, debiased: bool = False) -> floa
     """Linear CKA of two representations (N, D) and (N, E) of the same samples; 1 when equal up to rotation and scale.
 
     Computed from D x E products, so that any N will do. With few samples plain CKA is high for unrelated
-    representations; debiased=True takes that off, needs N >= 4 and may fall a little below 0. Raises ValueError where
-    one is constant.
+    representations; debiased=True takes that off, needs N >= 4 and may fall a little below 0. Raises ValueError for
+    NaN and where one is constant.
     """
-    x = inputs.features(x, "x", at_least=4 if debiased else 2).double()
-    y = inputs.features(y, "y", at_least=4 if debiased else 2).double()
+    debiased = arguments.flag("debiased", debiased)
+    x, y = (inputs.features(z, name, at_least=4 if debiased else 2) for z, name in ((x, "x"), (y, "y")))
     inputs.same_length(x, y, "x", "y")
     x, y = _centred(x, "x"), _centred(y, "y")
     dependence = _unbiased_hsic if debiased else _hsic
     own = dependence(x, x), dependence(y, y)
-    if min(own) <= 0:
+    if min(own) <= 1e-12:  # of lengths of 1: rounding is all that is left
         raise ValueError(f"The {len(x)} samples are too few for a debiased CKA of these representations.")
     return (dependence(x, y) / (own[0] * own[1]).sqrt()).item()
 
 
 def _centred(x: torch.Tensor, name: str) -> torch.Tensor:
-    centred = x - x.mean(dim=0)
-    if centred.norm() <= 1e-12 * x.norm():  # rounding is all that is left
+    centred = inputs.centred(x)
+    if centred is None:
         raise ValueError(f"{name} is the same for all samples; its similarity to anything is not defined.")
     return centred / centred.norm()  # the scale cancels; without it fourth powers stay within range
 

@@ -13,9 +13,9 @@ def rankme(z: torch.Tensor) -> float:
     """Effective rank: exp of the entropy of p = singular values / their sum + 1e-7 (Garrido et al., eq. 1).
 
     z: (N, D) embeddings, not centred here, as in the paper. Between 1 (all on one line through 0: dimensional
-    collapse) and min(N, D) (all directions alike).
+    collapse, or all zero: a dead network) and min(N, D) (all directions alike). Raises ValueError for NaN.
     """
-    z = inputs.features(z, "z").double()
+    z = inputs.within_range(inputs.features(z, "z").double())
     s = torch.linalg.svdvals(z)  # (min(N, D),)
     p = s / s.sum().clamp_min(torch.finfo(s.dtype).tiny) + 1e-7
     return torch.exp(-(p * p.log()).sum()).item()

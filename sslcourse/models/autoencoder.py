@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from sslcourse import arguments
 from sslcourse.models.normalise import standard
 
 
@@ -11,6 +12,8 @@ def conv_encoder(in_channels: int, base_channels: int = 16) -> nn.Sequential:
     Three convolutions with stride 2; the number of channels doubles where the sides halve. Raises ValueError for fewer
     than one channel.
     """
+    in_channels = arguments.whole("in_channels", in_channels)
+    base_channels = arguments.whole("base_channels", base_channels)
     if min(in_channels, base_channels) < 1:
         raise ValueError(f"in_channels = {in_channels} and base_channels = {base_channels} should both be at least 1.")
     return nn.Sequential(
@@ -31,6 +34,8 @@ def conv_decoder(out_channels: int, image_size: int, base_channels: int = 16) ->
     (28 pixels: 4 to 7, not 8); `output_padding` says which of the two it is. Raises ValueError for an image_size or a
     number of channels below 1.
     """
+    out_channels, image_size = arguments.whole("out_channels", out_channels), arguments.whole("image_size", image_size)
+    base_channels = arguments.whole("base_channels", base_channels)
     if min(out_channels, image_size, base_channels) < 1:
         raise ValueError(
             f"out_channels = {out_channels}, image_size = {image_size} and base_channels = {base_channels} "

@@ -5,12 +5,12 @@ its batch (MoCo); `vit4` and `vit8` are small vision transformers to look into, 
 (DINO), `resnet18` is what the literature trains on CIFAR, and any model of timm is there for larger scales.
 """
 
-import difflib
 import re
 from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from sslcourse import arguments
 from sslcourse.models.normalise import standard
 from sslcourse.models.stem import ConvStem
 from sslcourse.models.vit import ViT
@@ -26,6 +26,8 @@ def backbone(name: str, in_channels: int = 3, image_size: int = 32) -> nn.Module
     Its weights are drawn from torch's global generator: the same torch.manual_seed gives the same ones. Raises
     ValueError for an unknown name, in_channels or image_size below 1, or an image_size that patches do not fill.
     """
+    in_channels, image_size = arguments.whole("in_channels", in_channels), arguments.whole("image_size", image_size)
+    name = arguments.text("name", name)
     if in_channels < 1 or image_size < 1:
         raise ValueError(f"No backbone takes {in_channels} channels of {image_size} pixels; both should be at least 1.")
     if name == "conv4":
@@ -109,16 +111,17 @@ def _timm(name: str, in_channels: int, image_size: int) -> nn.Module:
     import timm
 
     if not timm.is_model(name):
-        known = list(dict.fromkeys(("conv4", "conv4_gn", "vit8", "resnet18", *timm.list_models())))  # timm has one too
-        near = difflib.get_close_matches(name, known, n=3)
+        near = arguments.near(name, ["conv4", "conv4_gn", "vit8", "vit8_conv", "resnet18", *timm.list_models()])
         hint = f"did you mean {' or '.join(near)}?" if near else "take conv4, resnet18 or one of timm.list_models()."
-        raise ValueError(f"There is no backbone {name!r}; {hint}")
+        raise ValueError(f"There is no backbone {arguments.shown(name)}; {hint}")
     try:
         net = timm.create_model(name, num_classes=0, in_chans=in_channels, img_size=image_size)
     except TypeError:  # convolutional networks take any size and have no such argument
         net = timm.create_model(name, num_classes=0, in_chans=in_channels)
-    patch = getattr(getattr(net, "patch_embed", None), "patch_size", 1)
-    patch = patch if isinstance(patch, int) else max(patch)
-    if image_size % patch:
+    embed = getattr(net, "patch_embed", None)
+    patch, stride = getattr(embed, "patch_size", 1), getattr(getattr(embed, "proj", None), "stride", None)
+    patch, stride = (side if isinstance(side, int) else max(side) for side in (patch, stride or patch))
+    if stride == patch and image_size % patch:  # patches that overlap fill any image
         raise ValueError(f"{name} cuts patches of {patch} pixels; image_size = {image_size} should be a multiple.")
-    return Normalised(net, in_channels, net.num_features)
+    # timm's num_features is the width of the last maps; a hidden layer of a head stays when the classes go.
+    return Normalised(net, in_channels, getattr(net, "head_hidden_size", None) or net.num_features)

@@ -5,6 +5,8 @@ References: Devlin et al. 2019, "BERT: pre-training of deep bidirectional transf
 
 from torch import nn
 
+from sslcourse import arguments
+
 
 def bert(
     vocab_size: int,
@@ -24,6 +26,13 @@ def bert(
     """
     from transformers import BertConfig, BertForMaskedLM
 
+    sizes = {"vocab_size": vocab_size, "hidden_size": hidden_size, "layers": layers, "heads": heads}
+    vocab_size, hidden_size, layers, heads = (arguments.whole(name, value, 1) for name, value in sizes.items())
+    max_length = arguments.whole("max_length", max_length, 1)
+    if intermediate_size is not None:
+        intermediate_size = arguments.whole("intermediate_size", intermediate_size, 1)
+    dropout = arguments.number("dropout", dropout, least=0, below=1)
+    initializer_range = arguments.number("initializer_range", initializer_range, above=0)
     if hidden_size % heads:
         raise ValueError(f"hidden_size is {hidden_size}, which {heads} heads cannot share; take a multiple of {heads}.")
     return BertForMaskedLM(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from sslcourse import arguments
 from sslcourse.data.images.sets import as_float
 
 MEAN, STD = 0.45, 0.25  # of a natural image, roughly: one pair for all data sets, so that features can be compared
@@ -19,7 +20,10 @@ class Normalise(nn.Module):
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]):
         super().__init__()
-        mean, std = (torch.as_tensor(value, dtype=torch.float32).reshape(-1, 1, 1) for value in (mean, std))
+        mean, std = (
+            torch.tensor(arguments.numbers_of(name, value, "(0.5, 0.5, 0.5), one a channel")).float().view(-1, 1, 1)
+            for name, value in (("mean", _several(mean)), ("std", _several(std)))
+        )
         if len(mean) != len(std):
             raise ValueError(f"There are {len(mean)} means but {len(std)} standard deviations; give as many.")
         if not (std > 0).all():
@@ -28,6 +32,9 @@ class Normalise(nn.Module):
         self.register_buffer("std", std)
 
     def forward(self, images: Tensor) -> Tensor:
+        if not isinstance(images, Tensor):
+            kind = type(images).__name__
+            raise TypeError(f"The model got images of type {kind}; it takes a tensor (N, {len(self.mean)}, H, W).")
         if images.dim() != 4 or images.shape[1] != len(self.mean):
             shape = tuple(images.shape)
             raise ValueError(f"The model got images of shape {shape}; it takes (N, {len(self.mean)}, H, W).")
@@ -36,6 +43,11 @@ class Normalise(nn.Module):
         # Channels last in memory (the shape stays): convolutions on CPUs with AVX and on tensor cores are faster so,
         # and the layers that follow keep what the first one gets.
         return x.contiguous(memory_format=torch.channels_last)
+
+
+def _several(value):
+    """One number stands for one channel."""
+    return (value,) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def standard(in_channels: int) -> Normalise:

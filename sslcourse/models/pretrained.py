@@ -4,7 +4,6 @@ One row a checkpoint. A row of SHIPPED says how the file was made and is all tha
 again; what the network reached is measured then, kept in the file, and listed in sslcourse/checkpoints/README.md.
 """
 
-import difflib
 import json
 import struct
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from sslcourse import arguments
 from sslcourse.data.images import scenes, tissue
 from sslcourse.data.proteins import potts
 from sslcourse.data.texts import reviews
@@ -106,11 +106,12 @@ def load_pretrained(name: str) -> nn.Module:
     version of its toy world; FileNotFoundError where the file is missing; DataMissing, DataCorrupted for what has to be
     fetched.
     """
+    arguments.text("name", name)
     if name in PUBLISHED:
         return PUBLISHED[name]().eval()
     if name not in SHIPPED:
         names = (*SHIPPED, *PUBLISHED)
-        near = difflib.get_close_matches(str(name), names, n=1)
+        near = arguments.near(name, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(names)}."
         raise ValueError(f"There is no checkpoint {name!r}; {hint}")
     row = SHIPPED[name]

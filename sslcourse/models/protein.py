@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from sslcourse import arguments
 from sslcourse.data.proteins.sets import AMINO_ACIDS, wrong_letters
 from sslcourse.data.root import DataCorrupted, DataMissing, data_root, offline
 
@@ -33,6 +34,9 @@ class ProteinLM(nn.Module):
 
     def __init__(self, network: nn.Module):
         super().__init__()
+        arguments.module("network", network)
+        if not hasattr(network, "esm") or not hasattr(network, "config"):
+            raise TypeError(f"network is a {type(network).__name__}; it should be an EsmForMaskedLM of transformers.")
         self.network = network
         self.num_features = network.config.hidden_size
 
@@ -137,8 +141,11 @@ def esm(
     """
     from transformers import EsmConfig, EsmForMaskedLM
 
-    if positions not in ("rotary", "absolute"):
-        raise ValueError(f"positions is {positions!r}; choose rotary or absolute.")
+    if arguments.text("positions", positions) not in ("rotary", "absolute"):
+        raise ValueError(f"positions is {arguments.shown(positions)}; choose rotary or absolute.")
+    sizes = {"hidden": hidden, "layers": layers, "heads": heads, "max_length": max_length}
+    hidden, layers, heads, max_length = (arguments.whole(name, value, 1) for name, value in sizes.items())
+    token_dropout = arguments.flag("token_dropout", token_dropout)
     if hidden % heads:
         raise ValueError(f"{heads} heads do not divide the {hidden} features; choose a multiple.")
     config = EsmConfig(
@@ -170,6 +177,8 @@ def load_esm(name: str) -> ProteinLM:
     from safetensors import SafetensorError
     from transformers import AutoConfig, EsmForMaskedLM
 
+    if not isinstance(name, str | Path) or not str(name).isprintable():
+        raise TypeError(f"name is {arguments.shown(name)}; it should be a name of the hub or a folder.")
     cache = data_root() / "huggingface"
     local = {"cache_dir": cache, "local_files_only": offline()}
     try:

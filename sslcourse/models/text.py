@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
+from sslcourse import arguments
+
 PADDING = 0
 
 
@@ -26,6 +28,7 @@ class Vocabulary:
 
     def __init__(self, texts: Iterable[str], length: int = 24):
         """length: words a text, at most; shorter ones are padded."""
+        texts, length = arguments.texts("texts", texts), arguments.whole("length", length, 1)
         self.words = tuple(sorted({word for text in texts for word in split_words(text)}))
         if not self.words:
             raise ValueError("There is no word in these texts; give at least one caption.")
@@ -43,6 +46,7 @@ class Vocabulary:
         or empty, TypeError for a single string."""
         if isinstance(texts, str):
             raise TypeError(f"texts should be a list of texts, got one: [{texts!r}].")
+        texts = arguments.texts("texts", texts)
         rows = torch.full((len(texts), self.length), PADDING)
         for row, text in zip(rows, texts, strict=True):
             words = split_words(text)
@@ -64,6 +68,11 @@ class TextTransformer(nn.Module):
 
     def __init__(self, vocabulary_size: int, dim: int = 64, length: int = 24, depth: int = 1, num_heads: int = 4):
         super().__init__()
+        sizes = {"vocabulary_size": vocabulary_size, "dim": dim, "length": length}
+        sizes |= {"depth": depth, "num_heads": num_heads}
+        vocabulary_size, dim, length, depth, num_heads = (arguments.whole(what, n, 1) for what, n in sizes.items())
+        if dim % num_heads:
+            raise ValueError(f"dim is {dim}, which {num_heads} heads cannot share; take a multiple of {num_heads}.")
         self.num_features = dim
         self.words = nn.Embedding(vocabulary_size, dim, padding_idx=PADDING)
         self.positions = nn.Parameter(0.02 * torch.randn(length, dim))
@@ -77,9 +86,21 @@ class TextTransformer(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, ids: Tensor) -> Tensor:
+        self._check(ids)
         real = ids != PADDING  # (N, L)
         x = self.words(ids) + self.positions[: ids.shape[1]]  # (N, L, D)
         for block in self.blocks:
             x = block(x, src_key_padding_mask=~real)
         weights = real.to(x.dtype)[..., None]  # (N, L, 1)
         return self.norm((x * weights).sum(dim=1) / weights.sum(dim=1))  # (N, D)
+
+    def _check(self, ids: Tensor) -> None:
+        known, most = self.words.num_embeddings, len(self.positions)
+        if not isinstance(ids, Tensor) or ids.dtype not in (torch.int64, torch.int32):
+            raise TypeError(f"ids is {arguments.shown(ids)}; it should be int64 (N, L), as Vocabulary.encode gives it.")
+        if ids.dim() != 2 or not 1 <= ids.shape[1] <= most or not len(ids):
+            raise ValueError(f"ids has shape {tuple(ids.shape)}; it should be (N, L), L from 1 to {most}.")
+        if ids.min() < 0 or ids.max() >= known:
+            raise ValueError(f"ids run from {ids.min()} to {ids.max()}; the tower has numbers from 0 to {known - 1}.")
+        if not (ids != PADDING).any(dim=1).all():
+            raise ValueError("A row of ids is nothing but padding; leave texts without a word out.")

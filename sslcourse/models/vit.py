@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sslcourse import arguments
 from sslcourse.models.normalise import standard
 
 EPS = 1e-6  # of every layer norm, as in timm and in the authors' code; torch's own default is 1e-5
@@ -31,6 +32,11 @@ class ViT(nn.Module):
         self, image_size: int, patch_size: int, in_channels: int = 3, dim: int = 96, depth: int = 4, num_heads: int = 3
     ):
         super().__init__()
+        sizes = {"image_size": image_size, "patch_size": patch_size, "in_channels": in_channels, "dim": dim}
+        sizes |= {"depth": depth, "num_heads": num_heads}
+        image_size, patch_size, in_channels, dim, depth, num_heads = (
+            arguments.whole(name, value) for name, value in sizes.items()
+        )
         if min(image_size, patch_size, in_channels, dim, depth, num_heads) < 1:
             raise ValueError("Every size of a ViT (image, patch, channels, dim, depth, heads) should be at least 1.")
         if image_size % patch_size:

@@ -2,8 +2,7 @@
 
 import math
 
-import torch
-
+from sslcourse import arguments
 from sslcourse.plot.images import _INCHES, _draw, _pixels
 from sslcourse.plot.style import new_figure, styled
 
@@ -17,14 +16,18 @@ def attention(images, weights, grid: tuple[int, int] | None = None, title: str |
     of a row share one scale, from 0 to the largest weight in it.
     """
     pixels = _pixels(images)
-    weights = torch.as_tensor(weights).detach().cpu().double()
+    arguments.text("title", title, optional=True)
+    weights = arguments.tensor("weights", weights, "(N, heads, L)").detach().cpu().double()
     if weights.dim() != 3 or len(weights) != len(pixels) or 0 in weights.shape:
         raise ValueError(
             f"The weights are {tuple(weights.shape)}; they should be (N, heads, L), one row of patches for every head "
             f"of each of the {len(pixels)} images: of (N, heads, 1 + L, 1 + L) take [:, :, 0, 1:]."
         )
     n, heads, length = weights.shape
-    rows, columns = grid or (math.isqrt(length),) * 2
+    if not weights.isfinite().all() or weights.min() < 0:
+        raise ValueError("Some weights are negative or no finite numbers; attention is a share, from 0 on.")
+    rows, columns = arguments.pair("grid", grid, "(4, 4)") if grid is not None else (math.isqrt(length),) * 2
+    rows, columns = (arguments.whole("A side of grid", side, 1) for side in (rows, columns))
     if rows * columns != length:
         raise ValueError(
             f"A grid of {rows} x {columns} does not hold {length} patches; give grid=(rows, columns), and leave the "

@@ -1,6 +1,7 @@
 """Results side by side, with the interval that their test sample allows."""
 
-from sslcourse.plot.style import BLUE, COLOURS, draw_levels, new_figure, styled, two_lines
+from sslcourse import arguments
+from sslcourse.plot.style import BLUE, COLOURS, check_levels, check_words, draw_levels, new_figure, styled, two_lines
 
 
 @styled
@@ -16,6 +17,15 @@ def bars(
     intervals: (low, high) for some or all of the names, e.g. evaluate.wilson_interval, drawn as whiskers.
     levels: known values as dashed lines, such as {"chance": 0.1}.
     """
+    arguments.mapping("values", values, '{"raw pixels": 0.22}')
+    check_words(ylabel=ylabel, title=title)
+    values = {name: arguments.number(f"The value of {name!r}", value) for name, value in values.items()}
+    if intervals is not None:
+        intervals = {
+            name: tuple(arguments.number(f"An end of the interval of {name!r}", end) for end in _ends(name, ends))
+            for name, ends in arguments.mapping("intervals", intervals, '{"raw pixels": (0.2, 0.24)}').items()
+        }
+    levels = check_levels(levels)
     if not values:
         raise ValueError('There is nothing to draw: give at least one value, such as {"raw pixels": 0.22}.')
     intervals = intervals or {}
@@ -40,3 +50,9 @@ def bars(
     if title:
         ax.set_title(title)
     return figure
+
+
+def _ends(name: str, ends) -> tuple:
+    """(low, high) of anything with two entries, such as evaluate.wilson_interval returns."""
+    ends = ends.tolist() if hasattr(ends, "tolist") else ends
+    return arguments.pair(f"The interval of {name!r}", ends, "(0.2, 0.24)")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from sslcourse import arguments
 from sslcourse.plot.style import COLOURS, MARKERS, new_figure, styled
 
 _MOST = 1500  # points: more take longer than they show
@@ -25,12 +26,23 @@ def embedding(features, labels, class_names: Sequence[str], title: str | None = 
     """
     from sklearn.manifold import TSNE
 
-    x = torch.as_tensor(features).detach().cpu().double().flatten(1).numpy()
-    y = torch.as_tensor(labels).cpu().numpy()
-    if len(x) != len(y):
-        raise ValueError(f"There are {len(x)} features for {len(y)} labels; they must be equally many.")
+    arguments.text("title", title, optional=True)
+    seed = arguments.whole("seed", seed, 0, 2**32 - 1)
+    x = arguments.tensor("features", features, "(N, D)").detach().cpu()
+    if x.dim() < 2 or x.is_complex() or not len(x):
+        raise ValueError(f"features has shape {tuple(x.shape)}; it should hold real numbers (N, D).")
+    x = x.double().flatten(1).numpy()
+    y = arguments.tensor("labels", labels, "whole numbers (N,)").detach().cpu()
+    class_names = arguments.several("class_names", class_names)
+    if y.dim() != 1 or len(x) != len(y):
+        raise ValueError(f"There are {len(x)} features for {y.numel()} labels; they must be equally many.")
+    if y.is_complex() or y.dtype == torch.bool or not (y.isfinite() & (y == y.round())).all():
+        raise ValueError("labels should hold whole numbers; points of other ones would be missing from the map.")
+    y = y.long().numpy()
     if len(x) < 5:
         raise ValueError(f"A map needs at least 5 points, not {len(x)}.")
+    if not x.shape[1]:
+        raise ValueError("The features have no columns; there is nothing to map.")
     if y.min() < 0 or y.max() >= len(class_names):
         raise ValueError(f"Labels run from {y.min()} to {y.max()}, and there are {len(class_names)} class names.")
     if not np.isfinite(x).all():
@@ -39,6 +51,7 @@ def embedding(features, labels, class_names: Sequence[str], title: str | None = 
     # Constant features (a dead unit) stay at 0 instead of dividing by zero.
     chosen = np.random.default_rng(seed).permutation(len(x))[:_MOST]
     x, y = x[chosen], y[chosen]
+    x = x / np.maximum(np.abs(x).max(axis=0), np.finfo(float).tiny)  # squares of the rest stay within range
     spread = x.std(axis=0)
     x = (x - x.mean(axis=0)) / np.where(spread > 0, spread, 1)
     collapsed = not spread.any()

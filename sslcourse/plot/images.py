@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from sslcourse import arguments
 from sslcourse.data import as_float
 from sslcourse.plot.style import RIGHT, WRONG, new_figure, styled
 
@@ -17,7 +18,10 @@ def image_grid(images, titles: Sequence[str] | None = None, columns: int = 8, ti
 
     images: (N, C, H, W), grey or RGB, uint8 or float in [0, 1]. titles: one text for each image.
     """
-    pixels = _pixels(images)
+    pixels, columns = _pixels(images), arguments.whole("columns", columns)
+    arguments.text("title", title, optional=True)
+    if titles is not None:
+        titles = arguments.several("titles", titles)
     if titles is not None and len(titles) != len(pixels):
         raise ValueError(f"There are {len(titles)} titles for {len(pixels)} images; give one each.")
     if columns < 1:
@@ -42,6 +46,8 @@ def image_grid(images, titles: Sequence[str] | None = None, columns: int = 8, ti
 @styled
 def panels(rows: dict[str, torch.Tensor], title: str | None = None):
     """Labelled rows of images, equally many in each: {"original": images, "reconstruction": images, ...}."""
+    arguments.mapping("rows", rows, '{"original": images}')
+    arguments.text("title", title, optional=True)
     pixels = {name: _pixels(images) for name, images in rows.items()}
     counts = {name: len(images) for name, images in pixels.items()}
     if len(set(counts.values())) != 1:
@@ -65,17 +71,24 @@ def neighbours(queries, neighbours, correct=None, title: str | None = None):
     queries: (N, C, H, W); neighbours: (N, k, C, H, W); correct: (N, k) booleans, such as "is of the query's class": a
     blue frame with a tick where true, an orange one with a cross where not.
     """
-    found = torch.as_tensor(neighbours)
+    arguments.text("title", title, optional=True)
+    left = _pixels(queries)
+    if not isinstance(neighbours, torch.Tensor):
+        kind = arguments.shown(neighbours)
+        raise TypeError(f"neighbours is {kind}; it should be a tensor (N, k, C, H, W): images[indices].")
+    found = neighbours
     if found.ndim != 5 or len(found) != len(queries):
         raise ValueError(
             f"neighbours should be (N, k, C, H, W) with N = {len(queries)} queries, and is {tuple(found.shape)}; "
             "pick them as images[indices] with indices of shape (N, k)."
         )
     n, k = found.shape[:2]
-    correct = None if correct is None else torch.as_tensor(correct)
+    correct = None if correct is None else arguments.tensor("correct", correct, f"booleans {(n, k)}")
+    if correct is not None and not ((correct == 0) | (correct == 1)).all():
+        raise ValueError("correct should hold True and False, and holds something else.")
     if correct is not None and tuple(correct.shape) != (n, k):
         raise ValueError(f"correct should be of shape {(n, k)}, one for each neighbour, and is {tuple(correct.shape)}.")
-    left, right = _pixels(queries), _pixels(found.flatten(0, 1))
+    right = _pixels(found.flatten(0, 1))
 
     # A narrow empty column sets the queries apart from what was found.
     figure = new_figure((k + 1.3) * _INCHES, n * _INCHES + 0.3 + 0.35 * (title is not None))
@@ -113,7 +126,9 @@ def _draw(ax, image: np.ndarray) -> None:
 
 def _pixels(images) -> np.ndarray:
     """(N, C, H, W) tensor to (N, H, W, 3) or (N, H, W) array in [0, 1]."""
-    images = torch.as_tensor(images)
+    if not isinstance(images, torch.Tensor):
+        raise TypeError(f"These images are {arguments.shown(images)}; they should be a tensor (N, C, H, W).")
+    arguments.tensor("The batch", images)
     if images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape:
         raise ValueError(
             f"These images are {tuple(images.shape)}; they should be (N, C, H, W) with one or three channels and N at "
@@ -121,5 +136,5 @@ def _pixels(images) -> np.ndarray:
         )
     if images.dtype == torch.bool:
         images = images.float()
-    array = as_float(images.detach().cpu()).permute(0, 2, 3, 1).numpy()
+    array = as_float(images.detach().cpu()).float().permute(0, 2, 3, 1).numpy()
     return array[..., 0] if array.shape[-1] == 1 else array

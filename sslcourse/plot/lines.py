@@ -1,10 +1,21 @@
 """Numbers against numbers: training curves, and recorded sweeps with the student's own point drawn in."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+import torch
 
-from sslcourse.plot.style import COLOURS, MARKERS, draw_levels, new_figure, styled, two_lines
+from sslcourse import arguments
+from sslcourse.plot.style import (
+    COLOURS,
+    MARKERS,
+    check_levels,
+    check_words,
+    draw_levels,
+    new_figure,
+    styled,
+    two_lines,
+)
 
 
 @styled
@@ -23,6 +34,10 @@ def curves(
     x: the common horizontal positions, 1, 2, 3, ... if not given (epochs). levels: known values, {"chance": 0.1}.
     bands: half-widths around the lines of these names, such as one standard deviation.
     """
+    arguments.mapping("series", series, '{"loss": [2.3, 1.9]}')
+    if bands is not None:
+        arguments.mapping("bands", bands, '{"loss": [0.1, 0.1]}')
+    log_x = arguments.flag("log_x", log_x)
     figure = new_figure(8, 4.2)
     ax = figure.subplots()
     if not series:
@@ -38,6 +53,8 @@ def curves(
         ax.plot(across, values, color=colour, marker=marker if len(values) <= 30 else None, label=name)
         if bands and name in bands:
             half = _numbers(name, bands[name])
+            if len(half) != len(values) or not (half >= 0).all():
+                raise ValueError(f"The band of {name!r} should hold {len(values)} half-widths from 0 on.")
             ax.fill_between(across, values - half, values + half, color=colour, alpha=0.2, linewidth=0)
     if log_x:
         _powers(ax, across)
@@ -60,7 +77,12 @@ def sweep(
     recorded: what check.sweep returns, or {"name": sweep, ...} to compare several over the same points. The points are
     numbers, or names ("no crop"), which are drawn in their order without a line between them.
     """
-    several = recorded if isinstance(recorded, dict) else {recorded.name: recorded}
+    log_x = arguments.flag("log_x", log_x)
+    several = recorded if isinstance(recorded, dict) else {getattr(recorded, "name", ""): recorded}
+    for one in several.values():
+        if not all(hasattr(one, part) for part in ("points", "mean", "std", "own", "label")):
+            found = arguments.shown(one)
+            raise TypeError(f"recorded is {found}; it should be what check.sweep returns, or a dict of such.")
     if not several:
         raise ValueError("There is no sweep to draw.")
     first = next(iter(several.values()))
@@ -101,8 +123,9 @@ def sweep(
 
 
 def _finish(figure, ax, levels, xlabel, ylabel, title, legend):
+    check_words(xlabel=xlabel, ylabel=ylabel, title=title)
     ax.grid(True, axis="y")
-    draw_levels(ax, levels)
+    draw_levels(ax, check_levels(levels))
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if legend:
         _name_lines(figure, ax)
@@ -131,7 +154,15 @@ def _powers(ax, positions: np.ndarray) -> None:
 
 
 def _numbers(name: str, values: Sequence) -> np.ndarray:
-    array = np.asarray([float(value) for value in values])
+    if isinstance(values, dict | str | bytes | set):
+        raise TypeError(f"{name!r} is {arguments.shown(values)}; it should be a list of numbers.")
+    values = values if hasattr(values, "ndim") or not isinstance(values, Iterable) else list(values)
+    array = arguments.tensor(repr(name), values, "a list of numbers").detach().cpu()
+    if array.dim() != 1 or array.is_complex() or array.dtype == torch.bool:
+        raise ValueError(f"{name!r} has shape {tuple(array.shape)}, {array.dtype}; it should be a list of numbers.")
+    array = array.double().numpy()
     if not len(array):
         raise ValueError(f"{name!r} is empty; there is nothing to draw.")
+    if np.isinf(array).any() or np.isnan(array).all():  # a NaN leaves a gap
+        raise ValueError(f"{name!r} holds infinite values, or none that is a number, which have no place.")
     return array

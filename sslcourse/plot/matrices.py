@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import torch
 
-from sslcourse.plot.style import new_figure, styled
+from sslcourse import arguments
+from sslcourse.plot.matrix import as_cells
+from sslcourse.plot.style import check_words, new_figure, styled
 
 
 @styled
@@ -19,20 +21,23 @@ def heat_maps(
 ):
     """Matrices of equal shape in a row, one colour bar named `label` for all; each name is written above its matrix.
 
-    matrices: {name: (R, C)}. rows, columns: names along the left and the lower edge, the same for all matrices.
+    matrices: {name: (R, C)}, cells that are NaN are left white. rows, columns: names along the left and the lower edge,
+    the same for all matrices. Raises ValueError for matrices that do not fit, infinite values and nothing but NaN.
     """
-    values = {name: torch.as_tensor(matrix).detach().cpu().double() for name, matrix in matrices.items()}
+    check_words(label=label, xlabel=xlabel, ylabel=ylabel, title=title)
+    arguments.mapping("matrices", matrices, '{"before": matrix}')
+    values = {name: as_cells(repr(name), matrix) for name, matrix in matrices.items()}
     shapes = {name: tuple(matrix.shape) for name, matrix in values.items()}
     if not shapes or len(set(shapes.values())) != 1 or len(next(iter(shapes.values()))) != 2:
         raise ValueError(f"Heat maps take matrices (rows, columns), one or more, all of one shape; got {shapes}.")
     height, width = next(iter(shapes.values()))
     for names, size, what in ((rows, height, "rows"), (columns, width, "columns")):
-        if names is not None and len(names) != size:
+        if names is not None and len(names := arguments.several(what, names, letters=True)) != size:
             raise ValueError(f"There are {len(names)} names for {size} {what}; give one each.")
 
     # One scale for all: a colour must mean the same number left and right.
-    low = min(matrix.min().item() for matrix in values.values())
-    high = max(matrix.max().item() for matrix in values.values())
+    known = torch.cat([matrix[~matrix.isnan()] for matrix in values.values()])
+    low, high = known.min().item(), known.max().item()
     across = len(values) if len(values) <= 3 else 2  # four in a row would be too small to read
     down = -(-len(values) // across)
     figure = new_figure(4.4 * across + 1.2, 4.4 * down)

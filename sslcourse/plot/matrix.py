@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from sslcourse.plot.style import new_figure, styled
+from sslcourse import arguments
+from sslcourse.plot.style import check_words, new_figure, styled
 
 _WRITTEN = 12  # up to this many rows and columns the numbers stand in the cells
 
@@ -20,13 +21,15 @@ def heat_map(
 ):
     """A matrix with a colour bar named `label`; small ones have their numbers written into the cells.
 
-    matrix: (R, C). rows, columns: names along the left and the lower edge.
+    matrix: (R, C), cells that are NaN are left white. rows, columns: names along the left and the lower edge. Raises
+    ValueError for no matrix, infinite values and nothing but NaN.
     """
-    values = torch.as_tensor(matrix).detach().cpu().double().numpy()
+    check_words(label=label, title=title)
+    values = as_cells("matrix", matrix).numpy()
     if values.ndim != 2 or 0 in values.shape:
         raise ValueError(f"A heat map draws a matrix of shape (rows, columns); this has shape {values.shape}.")
     for names, size, what in ((rows, values.shape[0], "rows"), (columns, values.shape[1], "columns")):
-        if names is not None and len(names) != size:
+        if names is not None and len(names := arguments.several(what, names, letters=True)) != size:
             raise ValueError(f"There are {len(names)} names for {size} {what}; give one each.")
     written = max(values.shape) <= _WRITTEN
     figure = new_figure(*((0.75 * values.shape[1] + 2.6, 0.55 * values.shape[0] + 1.6) if written else (6.4, 5.2)))
@@ -49,10 +52,25 @@ def heat_map(
     return figure
 
 
+def as_cells(name: str, matrix) -> torch.Tensor:
+    """Numbers in float64, NaN where a cell is unknown."""
+    values = arguments.tensor(name, matrix, "a matrix (rows, columns)").detach().cpu()
+    if values.is_complex():
+        raise TypeError(f"{name} holds complex numbers; a heat map draws real ones.")
+    values = values.double()
+    if values.numel() and (values.isinf().any() or values.isnan().all()):
+        raise ValueError(f"{name} holds infinite values, or none that is a number; there is no colour for them.")
+    return values
+
+
 def _write(ax, values: np.ndarray, picture) -> None:
     """Numbers in black or white, whichever can be read on the cell's colour."""
-    whole = np.equal(np.mod(values, 1), 0).all()
+    known = values[~np.isnan(values)]
+    whole = np.equal(np.mod(known, 1), 0).all()
     for (row, column), value in np.ndenumerate(values):
+        if np.isnan(value):
+            ax.text(column, row, "-", ha="center", va="center", fontsize=10, color="black")
+            continue
         red, green, blue, _ = picture.cmap(picture.norm(value))
         dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
         text = f"{value:.0f}" if whole else f"{value:.2f}"

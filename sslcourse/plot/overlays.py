@@ -2,6 +2,7 @@
 
 import torch
 
+from sslcourse import arguments
 from sslcourse.plot.images import _INCHES, _draw, _pixels
 from sslcourse.plot.style import new_figure, styled
 
@@ -14,13 +15,19 @@ def overlays(images, maps: dict[str, torch.Tensor], title: str | None = None):
     smallest to its largest value, which are written below it: levels differ more between maps than within one.
     """
     pixels = _pixels(images)
-    values = {label: torch.as_tensor(one).detach().cpu().double() for label, one in maps.items()}
+    arguments.text("title", title, optional=True)
+    arguments.mapping("maps", maps, '{"importance": maps}')
+    values = {
+        label: arguments.tensor(repr(label), one, "(N, H, W)").detach().cpu().double() for label, one in maps.items()
+    }
     wanted = (len(pixels), *pixels.shape[1:3])
     if wrong := [label for label, one in values.items() if tuple(one.shape) != wanted]:
         found = tuple(values[wrong[0]].shape)
         raise ValueError(f"The maps {wrong[0]!r} are {found}; they should be {wanted}, as the images.")
     if not values:
         raise ValueError('There are no maps to draw: give at least one, such as {"importance": maps}.')
+    if endless := [label for label, one in values.items() if one.isinf().any()]:
+        raise ValueError(f"The maps {endless[0]!r} hold infinite values, which no colour shows.")
     n, rows = len(pixels), len(values) + 1
     figure = new_figure(n * _INCHES * 1.15 + 1.6, rows * _INCHES * 1.3 + 0.35 * (title is not None))
     axes = figure.subplots(rows, n, squeeze=False)

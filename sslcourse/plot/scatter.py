@@ -1,8 +1,7 @@
 """Points in the plane as they are: latent spaces of two dimensions, or two directions of larger ones."""
 
-import torch
-
-from sslcourse.plot.style import COLOUR_MAP, new_figure, styled
+from sslcourse import arguments
+from sslcourse.plot.style import COLOUR_MAP, check_words, new_figure, styled
 
 
 @styled
@@ -14,12 +13,21 @@ def scatter(
     panels: {name: points (N, 2)}; colours: a number for each point (N,), drawn with a colour bar named `label`; cyclic:
     for angles, whose ends are the same colour. columns: panels in a row, all of them by default.
     """
-    clouds = {name: torch.as_tensor(points).detach().cpu().double() for name, points in panels.items()}
-    values = torch.as_tensor(colours).detach().cpu().double()
+    check_words(label=label, title=title)
+    cyclic = arguments.flag("cyclic", cyclic)
+    columns = None if columns is None else arguments.whole("columns", columns, 1)
+    arguments.mapping("panels", panels, '{"seed 0": points}')
+    clouds = {
+        name: arguments.tensor(repr(name), points, "points (N, 2)").detach().cpu() for name, points in panels.items()
+    }
+    values = arguments.tensor("colours", colours, "a number for each point (N,)").detach().cpu()
+    if any(part.is_complex() or not part.isfinite().all() for part in (*clouds.values(), values)):
+        raise ValueError("Some points or colours are no finite numbers, and would be missing from the figure.")
+    clouds, values = {name: points.double() for name, points in clouds.items()}, values.double()
     if not clouds:
         raise ValueError('There is nothing to draw: give at least one cloud, such as {"seed 0": points}.')
     for name, points in clouds.items():
-        if values.dim() != 1 or points.shape != (len(values), 2):
+        if values.dim() != 1 or not len(values) or points.shape != (len(values), 2):
             raise ValueError(
                 f"{name!r} has shape {tuple(points.shape)} with colours of shape {tuple(values.shape)}; expected "
                 "(N, 2) and (N,)."

@@ -7,6 +7,8 @@ colourblind people" (the first eight colours); Tol 2021, "Colour schemes" (the l
 import functools
 from collections.abc import Callable
 
+from sslcourse import arguments
+
 # Ordered so that neighbours in a legend differ in lightness too: the figures survive a grey printer.
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
 SKY, VERMILION, YELLOW, GREY = "#56B4E9", "#D55E00", "#F0E442", "#595959"
@@ -55,6 +57,19 @@ def new_figure(width: float, height: float):
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height))
+
+
+def check_levels(levels: dict[str, float] | None) -> dict[str, float]:
+    """Levels as finite numbers, {} for none."""
+    if levels is None:
+        return {}
+    arguments.mapping("levels", levels, '{"chance": 0.1}')
+    return {name: arguments.number(f"The level {name!r}", value) for name, value in levels.items()}
+
+
+def check_words(**words: str | None) -> None:
+    for name, value in words.items():
+        arguments.text(name, value, optional=name == "title")
 
 
 def draw_levels(ax, levels: dict[str, float] | None) -> None:

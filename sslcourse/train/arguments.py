@@ -1,24 +1,54 @@
 """What `fit` asks of its arguments and of what the loss function returns; one sentence where it is not so."""
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import torch
 from torch import nn
 
+from sslcourse import arguments
 
-def check_numbers(*, whole: dict, positive: dict, warmup: float) -> None:
-    """None stands for "not limited" and passes."""
-    for name, value in whole.items():
-        if value is not None and not (isinstance(value, int) and value >= 1):
-            raise ValueError(f"{name} is {value!r}; it should be a whole number from 1 on.")
+
+def check_numbers(*, whole: dict, positive: dict, warmup: float) -> tuple[dict, dict, float]:
+    """The same as plain numbers. None stands for "not limited" and passes."""
     for name, value in positive.items():
-        if value is not None and not value > 0:
-            raise ValueError(f"{name} is {value!r}; it should be greater than 0.")
-    if not 0 <= warmup <= 1:
+        if not (value is None and name != "lr") and not 0 < arguments.real(name, value) < float("inf"):
+            raise ValueError(f"{name} is {arguments.shown(value)}; it should be greater than 0.")
+    if not 0 <= arguments.real("warmup", warmup) <= 1:
         raise ValueError(f"warmup is {warmup!r}; it is a share of all steps and should lie between 0 and 1.")
+    for name, value in whole.items():
+        if isinstance(value, float):
+            raise ValueError(f"{name} is {value!r}; it should be a whole number from 1 on.")
+    return (
+        {
+            name: value if value is None and name == "max_steps" else arguments.whole(name, value, 1)
+            for name, value in whole.items()
+        },
+        {name: value if value is None else arguments.real(name, value) for name, value in positive.items()},
+        arguments.real("warmup", warmup),
+    )
+
+
+def check_others(loss_fn, generator, after_step, on_epoch, checkpoint, progress, label) -> None:
+    """What is no number: functions, a generator, a file, words."""
+    arguments.function("loss_fn", loss_fn, "a batch")
+    arguments.generator(generator)
+    for name, value in (("after_step", after_step), ("on_epoch", on_epoch)):
+        if value is not None:
+            arguments.function(name, value, "a number")
+    if checkpoint is not None and not isinstance(checkpoint, str | Path):
+        raise TypeError(f"checkpoint is {arguments.shown(checkpoint)}; it should be the path of a file.")
+    arguments.flag("progress", progress)
+    arguments.text("label", label)
 
 
 def as_modules(modules) -> list[nn.Module]:
     """One module, or several, as a list; one that is named twice, once."""
-    modules = [modules] if isinstance(modules, nn.Module) else list(dict.fromkeys(modules))
+    if isinstance(modules, nn.Module):
+        return [modules]
+    if isinstance(modules, str | dict | torch.Tensor) or not isinstance(modules, Iterable):
+        raise TypeError(f"modules should be a torch module or a list of them, not {type(modules).__name__}.")
+    modules = list({id(module): module for module in modules}.values())
     for module in modules:
         if not isinstance(module, nn.Module):
             raise TypeError(f"modules should be a torch module or a list of them; it holds {type(module).__name__}.")
@@ -31,6 +61,7 @@ def as_tensors(data) -> tuple[torch.Tensor, ...]:
     for tensor in data:
         if not isinstance(tensor, torch.Tensor):
             raise TypeError(f"data should be a tensor or a tuple of tensors; it holds {type(tensor).__name__}.")
+        arguments.tensor("data", tensor)
     lengths = [len(tensor) if tensor.dim() else 0 for tensor in data]
     if len(set(lengths)) > 1:
         raise ValueError(f"The tensors in data have {' and '.join(map(str, lengths))} rows; they should have as many.")
@@ -41,7 +72,7 @@ def as_tensors(data) -> tuple[torch.Tensor, ...]:
 
 def as_labels(labels) -> torch.Tensor:
     """Class numbers as an int64 tensor (N,)."""
-    labels = torch.as_tensor(labels)
+    labels = arguments.tensor("labels", labels, "whole numbers (N,)").detach()
     if labels.dim() != 1 or labels.is_floating_point() or labels.dtype == torch.bool:
         raise TypeError(
             f"Labels should be whole numbers of shape (N,), not {labels.dtype} of shape {tuple(labels.shape)}."
@@ -53,6 +84,7 @@ def as_labels(labels) -> torch.Tensor:
 
 def as_optimizer(optimizer, modules: list[nn.Module], lr: float, weight_decay: float) -> torch.optim.Optimizer:
     """The optimizer given, else AdamW over every parameter of the modules that requires a gradient."""
+    weight_decay = arguments.number("weight_decay", weight_decay, least=0)
     if optimizer is None:
         parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
         parameters = list(dict.fromkeys(parameters))  # a parameter that two modules share, once

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sslcourse import arguments as common
 from sslcourse.data import as_float
 from sslcourse.train import arguments
 from sslcourse.train.fit import fit
@@ -26,6 +27,10 @@ def fit_classifier(
     images: uint8 or float in [0, 1], (N, C, H, W); labels: whole numbers from 0 on, (N,); augment: images to float
     images. The history's metrics hold the training "accuracy", on the augmented images as they were trained on.
     """
+    common.module("model", model)
+    images = common.images("images", images)
+    if augment is not None:
+        common.function("augment", augment, "images")
     labels = arguments.as_labels(labels)
     largest = int(labels.max()) if len(labels) else 0
 

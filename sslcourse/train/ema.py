@@ -6,6 +6,8 @@ References: Tarvainen and Valpola 2017, "Mean teachers"; He et al. 2020, "Moment
 import torch
 from torch import nn
 
+from sslcourse import arguments
+
 
 @torch.no_grad()
 def update_ema(student: nn.Module, teacher: nn.Module, momentum: float) -> None:
@@ -13,6 +15,8 @@ def update_ema(student: nn.Module, teacher: nn.Module, momentum: float) -> None:
 
     Raises ValueError for modules of different structure or a momentum outside [0, 1].
     """
+    student, teacher = arguments.module("student", student), arguments.module("teacher", teacher)
+    momentum = arguments.real("momentum", momentum)
     if not 0 <= momentum <= 1:
         raise ValueError(f"The momentum must lie in [0, 1], but it is {momentum}.")
     _check_same(dict(student.named_parameters()), dict(teacher.named_parameters()), "parameter")

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from sslcourse import arguments as common
 from sslcourse import notices
 from sslcourse.train import arguments
 from sslcourse.train.checkpoint import Checkpoint, plan_of
@@ -75,13 +76,16 @@ def fit(
     CPU also a gradient) that is NaN or infinite: the model stays as it was after the step before. Raises ValueError or
     TypeError for arguments that do not fit, OSError for a checkpoint that cannot be written.
     """
-    arguments.check_numbers(
+    whole, positive, warmup = arguments.check_numbers(
         whole={"epochs": epochs, "batch_size": batch_size, "max_steps": max_steps},
         positive={"lr": lr, "clip": clip, "time_budget": time_budget},
         warmup=warmup,
     )
+    epochs, batch_size, max_steps = whole.values()
+    lr, clip, time_budget = positive.values()
+    arguments.check_others(loss_fn, generator, after_step, on_epoch, checkpoint, progress, label)
     modules, data = arguments.as_modules(modules), arguments.as_tensors(data)
-    processes = Processes(torch.device(device))
+    processes = Processes(common.device("device", device))
     device = processes.device
     for module in modules:
         module.to(device)

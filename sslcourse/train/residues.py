@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sslcourse.models.protein import EOS, MASK, PAD, RESIDUES
+from sslcourse import arguments
+from sslcourse.models.protein import ALPHABET, EOS, MASK, PAD, RESIDUES
 
 
 def mask_residues(
@@ -21,11 +22,19 @@ def mask_residues(
     """Inputs and labels, int64 (N, T), drawn anew at every call; labels are -100 where nothing is asked.
 
     ids: int64 (N, T) tokens of ESM. Every residue is chosen with probability p, special tokens never. shares: of the
-    chosen ones those that become <mask> and those that become a random residue; the rest stays as it is.
-    Raises ValueError for shares or a p that are no parts of 1.
+    chosen ones those that become <mask> and those that become a random residue; the rest, which is not named, stays as
+    it is. Raises ValueError for shares that are not two parts of 1, for such a p and for unknown tokens.
     """
-    if min(shares) < 0 or sum(shares) > 1 + 1e-9 or not 0 < p <= 1:
+    shares = arguments.pair("shares", shares, "(0.8, 0.1)")
+    shares = tuple(arguments.real("A part of shares", share) for share in shares)
+    p, generator = arguments.real("p", p), arguments.generator(generator)
+    if not (min(shares) >= 0 and sum(shares) <= 1 + 1e-9 and 0 < p <= 1):
         raise ValueError(f"shares should be parts of 1 and p lie in (0, 1], but they are {shares} and {p}.")
+    if not isinstance(ids, Tensor) or ids.dtype not in (torch.int64, torch.int32):
+        raise TypeError(f"ids is {arguments.shown(ids)}; it should be int64 (N, T), as ProteinLM.tokens gives it.")
+    ids = arguments.tensor("ids", ids).long()
+    if ids.numel() and not 0 <= ids.min() <= ids.max() < len(ALPHABET):
+        raise ValueError(f"ids run from {ids.min()} to {ids.max()}; the alphabet has {len(ALPHABET)} tokens.")
 
     def uniform() -> Tensor:
         return torch.rand(ids.shape, device=ids.device, generator=generator)
@@ -41,5 +50,6 @@ def mask_residues(
 
 def masked_residue_loss(model: nn.Module, ids: Tensor, shares: tuple[float, float] = (0.8, 0.1)) -> Tensor:
     """Cross-entropy in nats, averaged over the chosen residues, of a model from token numbers to logits (N, T, V)."""
+    arguments.function("model", model, "token numbers")
     inputs, labels = mask_residues(ids, shares)
     return F.cross_entropy(model(inputs).flatten(0, 1), labels.flatten(), ignore_index=-100)

@@ -7,6 +7,8 @@ import math
 
 import torch
 
+from sslcourse import arguments
+
 
 def cosine_schedule(start: float, end: float, steps: int, warmup: int = 0) -> torch.Tensor:
     """Linear from 0 towards start over `warmup` steps, then half a cosine from start to end.
@@ -14,6 +16,8 @@ def cosine_schedule(start: float, end: float, steps: int, warmup: int = 0) -> to
     Step i < warmup is start * i / warmup; step `warmup` is start, the last step is end. Returns float64 (steps,).
     Raises ValueError for steps < 1 or a warm-up that does not lie in [0, steps].
     """
+    start, end = arguments.number("start", start), arguments.number("end", end)
+    steps, warmup = arguments.whole("steps", steps), arguments.whole("warmup", warmup)
     if steps < 1:
         raise ValueError(f"A schedule needs at least one step, but steps is {steps}.")
     if not 0 <= warmup <= steps:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from sslcourse import arguments as common
 from sslcourse.data import as_float
 from sslcourse.train import arguments
 from sslcourse.train.fit import fit
@@ -34,6 +35,12 @@ def fit_student(
     mode, without gradients, and is in the mode it was in afterwards. The history's metrics hold the student's training
     "accuracy". Raises ValueError where the two have different numbers of classes, and for labels as `fit_classifier`.
     """
+    for name, network in (("student", student), ("teacher", teacher)):
+        common.module(name, network)
+    images, device = common.images("images", images), common.device("device", device)
+    for name, function in (("loss", loss), ("augment", augment)):
+        if name == "loss" or augment is not None:
+            common.function(name, function)
     labels = arguments.as_labels(labels)
     mode = teacher.training
     teacher.to(device).eval()

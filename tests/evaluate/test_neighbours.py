@@ -65,7 +65,7 @@ def test_neighbours_that_a_product_cannot_tell_apart_are_found_all_the_same(far,
     assert torch.equal(indices, where)
 
     # The products alone do lose some: otherwise this test would find nothing.
-    monkeypatch.setattr(neighbours._Euclidean, "_more_finely", lambda self, rows, k, alone: (torch.inf, -1))
+    monkeypatch.setattr(neighbours._Euclidean, "_more_finely", lambda self, rows, k, alone: (0.0, -1))
     assert (nearest_neighbours(x, k=3, metric="euclidean")[1] == -1).any()
     for precision in (torch.float32, torch.float64):
         search = neighbours._Euclidean(x, x, precision)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from sslcourse import arguments
 from sslcourse.data import advice
 from sslcourse.data.fetch import fetch
 from sslcourse.data.images import sources
@@ -34,6 +35,9 @@ def load_images(
     Raises ValueError for an unknown name, split or size or n larger than the set; DataMissing (a FileNotFoundError)
     where the set is neither there nor to be had; DataCorrupted (an OSError) where a file is not what it should be.
     """
+    name, split, seed = arguments.text("name", name), arguments.text("split", split), arguments.whole("seed", seed, 0)
+    n = None if n is None else arguments.whole("n", n, 1)
+    size = None if size is None else arguments.whole("size", size)
     if name in TOYS:
         if size is not None:
             raise ValueError(f"{name} comes in one size; leave out size={size}.")

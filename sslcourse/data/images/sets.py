@@ -5,12 +5,16 @@ of float32, and nothing is normalised twice); `as_float` is the one place where 
 """
 
 import math
-import numbers
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from sslcourse import arguments
+from sslcourse.arguments import whole
+
+__all__ = ["ImageSet", "as_float", "balanced", "positions", "whole"]
 
 ROUNDING = 1e-3  # how far outside [0, 1] interpolation in half precision may go
 
@@ -36,7 +40,7 @@ class ImageSet:
 
     def __post_init__(self):
         # Lists are welcome, tuples are kept: a frozen set should not change through a list that somebody still holds.
-        object.__setattr__(self, "class_names", tuple(self.class_names))
+        object.__setattr__(self, "class_names", tuple(arguments.several("class_names", self.class_names)))
         if self.captions is not None:
             object.__setattr__(self, "captions", tuple(self.captions))
 
@@ -135,6 +139,7 @@ def balanced(labels: Tensor, n: int, seed: int, what: str, things: str = "images
     of the draw of n + 1, so that the label budgets of a learning curve are nested. Labels (N, K) are not balanced.
     Raises ValueError, naming `what` it was to draw from and the things drawn, where n is not from 1 to N.
     """
+    n, seed = whole("n", n), whole("seed", seed, 0)
     if not 0 < n <= len(labels):
         raise ValueError(f"{what} has {len(labels)} {things}, so n should be from 1 to {len(labels)}, not {n}.")
     if labels.dim() == 2:
@@ -160,23 +165,21 @@ def as_float(images: Tensor) -> Tensor:
 
     Raises ValueError for other dtypes, for NaN or infinity and for values outside [0, 1] (by more than rounding).
     """
+    if not isinstance(images, Tensor):
+        kind = type(images).__name__
+        raise TypeError(f"Images should be a tensor, not {kind}; torch.from_numpy makes one of an array.")
+    if images.layout != torch.strided:
+        raise TypeError("Images should be a dense tensor, and these are sparse: images.to_dense().")
     if images.dtype == torch.uint8:
         return images.float() / 255
     if not images.dtype.is_floating_point:
         raise ValueError(f"Images should be uint8 or float in [0, 1], but these are {images.dtype}.")
     if images.numel():
+        arguments.tensor("The batch of images", images)  # none on "meta", which has no values
         low, high = (x.item() for x in images.detach().aminmax())
         if not -ROUNDING <= low <= high <= 1 + ROUNDING:  # false for NaN, too
             raise ValueError(_out_of_range(low, high))
     return images
-
-
-def whole(name: str, value: int, least: int) -> None:
-    """Refuse what is no whole number from `least` on, by TypeError or ValueError."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} is {value!r}; it should be a whole number from {least} on.")
-    if value < least:
-        raise ValueError(f"{name} is {value}; it should be a whole number from {least} on.")
 
 
 def _out_of_range(low: float, high: float) -> str:

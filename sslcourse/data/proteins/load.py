@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from sslcourse import arguments
 from sslcourse.data import advice
 from sslcourse.data.images.load import ensure
 from sslcourse.data.proteins import potts
@@ -23,15 +24,15 @@ def load_proteins(name: str, split: str = "train", *, n: int | None = None, seed
     Raises ValueError for an unknown name or split or n larger than the set; DataMissing (a FileNotFoundError) where the
     set is neither there nor to be had; DataCorrupted (an OSError) where a file is not what it should be.
     """
-    if not isinstance(name, str) or name not in advice.NAMES["load_proteins"]:
+    name, split, seed = arguments.text("name", name), arguments.text("split", split), arguments.whole("seed", seed, 0)
+    n = None if n is None else arguments.whole("n", n, 1)
+    if name not in advice.NAMES["load_proteins"]:
         raise advice.unknown("protein set", name, "load_proteins")
     splits = tuple(TOYS[name]) if name in TOYS else SOURCES[name].splits
     if split not in splits:
         raise ValueError(f"{name} has no split {split!r}; choose one of {', '.join(splits)}.")
     if name in TOYS:
         n = TOYS[name][split] if n is None else n
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            raise ValueError(f"n is {n!r}; it should be a whole number from 1 on.")
         return _families(split, n, seed) if name == "potts" else _scans(split, n, seed)
 
     source = find_protein_source(name)
@@ -43,8 +44,6 @@ def load_proteins(name: str, split: str = "train", *, n: int | None = None, seed
 def _families(split: str, n: int, seed: int, kind: int = 0) -> ProteinSet:
     """Sequences of all families, balanced and shuffled."""
     models = potts.families()
-    if seed < 0:
-        raise ValueError(f"seed is {seed}; it should be a whole number from 0 on.")
     # Every seed, split, kind and family has a seed of its own, so that no two sets ever share a chain.
     own = (((seed * 3) + ("train", "val", "test").index(split)) * 2 + kind) * (len(models) + 1)
     counts = [n // len(models) + (k < n % len(models)) for k in range(len(models))]

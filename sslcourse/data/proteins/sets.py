@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from sslcourse import arguments
 from sslcourse.data.images.sets import balanced
 from sslcourse.data.proteins.potts import Potts
 
@@ -47,7 +48,9 @@ class ProteinSet:
     def __post_init__(self):
         for part in ("sequences", "class_names", "structure", "mutations", "wild_types", "families"):
             if getattr(self, part) is not None:
-                object.__setattr__(self, part, tuple(getattr(self, part)))
+                values = getattr(self, part)
+                values = values if part == "families" else arguments.several(part, values)
+                object.__setattr__(self, part, tuple(values))
         if not isinstance(self.labels, Tensor) or self.labels.dtype != torch.int64 or self.labels.dim() != 1:
             raise TypeError(f"The labels of {self.name} should be an int64 tensor (N,).")
 
@@ -132,6 +135,7 @@ def parse_mutation(mutation: str, sequence: str) -> tuple[str, int, str]:
 
     Raises ValueError for what is no single mutation, for a position outside the sequence and for another wild type.
     """
+    mutation, sequence = arguments.text("mutation", mutation), arguments.text("sequence", sequence)
     found = re.fullmatch(rf"([{AMINO_ACIDS}])([1-9]\d*)([{AMINO_ACIDS}])", mutation)
     if found is None:
         raise ValueError(f'{mutation!r} is no single mutation; write wild type, position from 1, mutant, as in "A23T".')

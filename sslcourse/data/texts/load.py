@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import torch
 
+from sslcourse import arguments
 from sslcourse.data import advice
 from sslcourse.data.images.load import VAL_SEED, VAL_SHARE
 from sslcourse.data.images.sets import balanced
@@ -24,9 +25,11 @@ def load_texts(name: str, split: str = "train", *, n: int | None = None, seed: i
     the toy, how many to draw. Raises ValueError for an unknown name or split or n larger than the set; DataMissing (a
     FileNotFoundError) where the set is neither there nor to be had; DataCorrupted (an OSError), naming the record.
     """
+    name, split, seed = arguments.text("name", name), arguments.text("split", split), arguments.whole("seed", seed, 0)
+    n = None if n is None else arguments.whole("n", n, 1)
     if name == "reviews":
         return _toy(split, n, seed)
-    if not isinstance(name, str) or name not in CORPORA:
+    if name not in CORPORA:
         raise advice.unknown("text set", name, "load_texts")
     corpus = CORPORA[name]
     splits = (*corpus.parts, "val")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from sslcourse import arguments
 from sslcourse.data.images.sets import balanced, positions
 
 
@@ -32,8 +33,8 @@ class TextSet:
         # Lists are welcome, tuples are kept: a frozen set should not change through a list that somebody still holds.
         if isinstance(self.texts, str):
             raise TypeError(f"The texts of {self.name} are one string; give a list of strings, one a text.")
-        object.__setattr__(self, "texts", tuple(self.texts))
-        object.__setattr__(self, "class_names", tuple(self.class_names))
+        object.__setattr__(self, "texts", tuple(arguments.several("texts", self.texts)))
+        object.__setattr__(self, "class_names", tuple(arguments.several("class_names", self.class_names)))
         if self.documents is not None:
             object.__setattr__(self, "documents", tuple(tuple(sentences) for sentences in self.documents))
 
@@ -88,6 +89,11 @@ def same_classes(*sets) -> None:
 
     Class names have to be equal, in order, and so has the set of labels that occur.
     """
+    for one in sets:
+        if not all(hasattr(one, part) for part in ("class_names", "labels", "name", "split")):
+            raise TypeError(f"same_classes got {arguments.shown(one)}; it compares image, text or protein sets.")
+    if not sets:
+        raise ValueError("same_classes got no sets; give the splits that belong together.")
     first = sets[0]
     for other in sets[1:]:
         if other.class_names != first.class_names:

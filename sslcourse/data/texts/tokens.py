@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sslcourse import arguments
 from sslcourse.data.texts.load import load_texts
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # ids 0 to 4
@@ -38,6 +39,8 @@ def train_tokenizer(texts: Sequence[str], vocab_size: int, min_frequency: int = 
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
     texts = checked(texts)
+    vocab_size = arguments.whole("vocab_size", vocab_size)
+    min_frequency = arguments.whole("min_frequency", min_frequency, 1)
     if vocab_size <= len(SPECIAL):
         raise ValueError(f"vocab_size is {vocab_size}; it should be above {len(SPECIAL)}, the special tokens.")
     normalizer, cutter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
@@ -83,7 +86,10 @@ def encode(tokenizer, texts: Sequence[str], max_length: int) -> Tokens:
     Raises ValueError for an empty text, also for one without a word (only spaces), for a max_length below 3 and for a
     vocabulary that lacks a special token.
     """
-    texts = checked(texts)
+    texts, max_length = checked(texts), arguments.whole("max_length", max_length)
+    if not hasattr(tokenizer, "encode_batch") or not hasattr(tokenizer, "enable_padding"):
+        found = arguments.shown(tokenizer)
+        raise TypeError(f"tokenizer is {found}; it should be one of the library tokenizers: data.train_tokenizer.")
     if max_length < 3:
         raise ValueError(f"max_length is {max_length}; it should be at least 3: [CLS], one token, [SEP].")
     if missing := [token for token in SPECIAL if tokenizer.token_to_id(token) is None]:
@@ -105,7 +111,7 @@ def checked(texts: Sequence[str]) -> list[str]:
     """The texts as a list; ValueError where there is none, or where one is empty."""
     if isinstance(texts, str):
         raise ValueError("texts is one string; give a list of strings, one a text.")
-    texts = list(texts)
+    texts = arguments.several("texts", texts)
     if not texts:
         raise ValueError("There are no texts.")
     for n, text in enumerate(texts):
