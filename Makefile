@@ -39,10 +39,11 @@ lab: setup
 build: setup
 	$(OFFLINE) $(BIN)/sslcourse build
 
-# The course as a web site in site/, without network and without running a notebook.
+# The course as a web site in site/, without network and without running a notebook. REPOSITORY=https://github.com/OWNER/NAME
+# adds links to Colab, Binder and the sources.
 site: setup
 	$(BIN)/python -c "import sphinx, myst_parser, furo" 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
-	$(OFFLINE) $(BIN)/sslcourse site
+	$(OFFLINE) $(BIN)/sslcourse site $(if $(REPOSITORY),--repository $(REPOSITORY))
 
 # What only a real browser can tell: Debian's chromium, or another named by CHROMIUM=...
 browser: setup
