@@ -16,7 +16,7 @@ WORKERS ?= 2
 PYTEST  := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 NBVAL   := --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=120 -p no:cacheprovider
 
-.PHONY: run test lint unit nbval lab build checkpoints bench clean setup
+.PHONY: run test browser lint unit nbval lab build site checkpoints bench clean setup
 
 run: setup
 	$(OFFLINE) $(BIN)/sslcourse run --scale tiny
@@ -27,7 +27,7 @@ lint: setup
 	$(BIN)/ruff check .
 
 unit: setup
-	$(OFFLINE) $(PYTEST) --dist worksteal tests
+	$(OFFLINE) $(PYTEST) --dist worksteal -m "not browser" tests
 
 nbval: setup
 	$(OFFLINE) SSLCOURSE_STRICT=1 SSLCOURSE_SCALE=tiny $(PYTEST) $(NBVAL) notebooks/solutions
@@ -39,6 +39,16 @@ lab: setup
 build: setup
 	$(OFFLINE) $(BIN)/sslcourse build
 
+# The course as a web site in site/, without network and without running a notebook. REPOSITORY=https://github.com/OWNER/NAME
+# adds links to Colab, Binder and the sources.
+site: setup
+	$(BIN)/python -c "import sphinx, myst_parser, furo" 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	$(OFFLINE) $(BIN)/sslcourse site $(if $(REPOSITORY),--repository $(REPOSITORY))
+
+# What only a real browser can tell: Debian's chromium, or another named by CHROMIUM=...
+browser: setup
+	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser tests
+
 # Trains the networks that ship with the package (models/pretrained.py lists them), some minutes each on two cores.
 # make checkpoints, or make checkpoints NAMES=moco_scenes_conv4
 checkpoints: setup
@@ -49,7 +59,7 @@ bench: setup
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) runs build dist
+	rm -rf $(VENV) runs site build dist
 
 # Set up once; again only when a dependency may have changed.
 setup: $(VENV)/.installed

@@ -1,4 +1,4 @@
-"""The command line: `sslcourse run | lab | build | check-env | prefetch | release | export`.
+"""The command line: `sslcourse run | lab | build | check-env | prefetch | release | export | site`.
 
 Each command is one module, imported when it is called, so that a machine which lacks what one of them needs can use the
 others; this file needs Python alone, and check-env starts where torch does not. What a user can mend is a Refusal: one
@@ -110,6 +110,12 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--to", choices=("report", "slides", "pdf"), default="report", help="report (default) is HTML")
     export.add_argument("--code", action="store_true", help="keep the code")
     export.set_defaults(command=_export)
+
+    site = commands.add_parser("site", help="build the web site of the course from the executed notebooks")
+    site.add_argument("--to", type=Path, metavar="FOLDER", help="site/ of the checkout unless given")
+    site.add_argument("--students", action="store_true", help="without the solved pages")
+    site.add_argument("--repository", metavar="ADDRESS", help="such as https://github.com/OWNER/NAME, for links")
+    site.set_defaults(command=_site)
     return parser
 
 
@@ -163,3 +169,8 @@ def _release(options: argparse.Namespace) -> int:
 
 def _export(options: argparse.Namespace) -> int:
     return _module("export").export(options.notebook, options.to, options.code)
+
+
+def _site(options: argparse.Namespace) -> int:
+    root = checkout()
+    return _module("site").site(root, options.to or root / "site", not options.students, options.repository)
