@@ -417,7 +417,6 @@ def test_what_is_no_file_is_refused_and_never_waited_for(server, root, monkeypat
         (load_texts, "cifar10", "did you mean load_images('cifar10')?"),
         (load_proteins, "GB-1", "did you mean gb1?"),
         (load_proteins, "secondary structure", "did you mean secondary_structure?"),
-        (load_proteins, ["gb1"], "did you mean gb1?"),
         (load_images, "nothing like it", "choose one of scenes, "),
         (load_images, "cifar", "choose one of scenes, "),
     ],
@@ -432,3 +431,9 @@ def test_a_near_miss_is_offered_once(load, name, sentence):
     else:
         names = text.removesuffix(".").split("choose one of ")[1].split(", ")
         assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("load", [load_images, load_texts, load_proteins])
+def test_a_list_is_no_name(load):
+    with pytest.raises(TypeError, match=r"^name is \['gb1'\]; it should be a text\.$"):
+        load(["gb1"])
