@@ -1,4 +1,4 @@
-"""What tokens, masks and labels have to look like: one clear sentence where they do not.
+"""What strings, tokens, masks and labels have to look like: one clear sentence where they do not.
 
 Each function returns nothing and raises TypeError for a wrong type, ValueError for a wrong shape or value.
 """
@@ -77,6 +77,19 @@ def predictions(logits: Tensor, labels: Tensor) -> None:
         raise ValueError(
             f"labels run from {known.min()} to {known.max()}; they should be ids below {vocab_size}, or -100."
         )
+
+
+def strings(values: Sequence[str], name: str) -> None:
+    """A list of strings. A single one is a sequence of strings as well, one a letter, and is never what was meant."""
+    if isinstance(values, str | bytes):
+        raise TypeError(f"{name} is one string, {values[:20]!r}; give a list of strings, a single one in brackets.")
+    try:
+        wrong = [(n, value) for n, value in enumerate(values) if not isinstance(value, str)]
+    except TypeError:
+        raise TypeError(f"{name} is of type {type(values).__name__}; give a list of strings.") from None
+    if wrong:
+        n, value = wrong[0]
+        raise TypeError(f"{name} holds {type(value).__name__} at place {n}; give a list of strings.")
 
 
 def documents(parts: Sequence[Sequence[str]]) -> None:

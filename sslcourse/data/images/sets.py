@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sslcourse.data import expect
+
 ROUNDING = 1e-3  # how far outside [0, 1] interpolation in half precision may go
 
 
@@ -36,9 +38,10 @@ class ImageSet:
 
     def __post_init__(self):
         # Lists are welcome, tuples are kept: a frozen set should not change through a list that somebody still holds.
-        object.__setattr__(self, "class_names", tuple(self.class_names))
-        if self.captions is not None:
-            object.__setattr__(self, "captions", tuple(self.captions))
+        for part in ("class_names", "captions"):
+            if getattr(self, part) is not None:
+                expect.strings(getattr(self, part), f"{part} of {self.name}")
+                object.__setattr__(self, part, tuple(getattr(self, part)))
 
         for part in (self.images, self.labels):
             if not isinstance(part, Tensor):
