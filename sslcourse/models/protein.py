@@ -13,7 +13,7 @@ with a language model" (ESM-2).
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -92,6 +92,8 @@ class ProteinLM(nn.Module):
         if len({len(sequence) for sequence in sequences}) > 1:
             raise ValueError("log_probs takes sequences of one length; pass others one at a time.")
         ids, mask = self.tokens(sequences)
+        if masked is not None and len(masked) != len(sequences):
+            raise ValueError(f"masked has {len(masked)} places for {len(sequences)} sequences; give one for each.")
         for row, place in enumerate(masked or ()):
             if place is not None:
                 if not 0 <= place < len(sequences[row]):
@@ -117,14 +119,15 @@ class ProteinLM(nn.Module):
         return features
 
     def _checked(self, sequences: Sequence[str]) -> list[str]:
-        if isinstance(sequences, str) or not len(sequences):
+        sequences = [] if isinstance(sequences, str) or not isinstance(sequences, Iterable) else list(sequences)
+        if not sequences:
             raise ValueError("The model takes a list of sequences, one or more; put a single one in brackets.")
         for n, sequence in enumerate(sequences):
             if problem := wrong_letters(sequence):
                 began = f" It begins with {sequence[:20]!r}." if sequence and isinstance(sequence, str) else ""
                 raise ValueError(f"Sequence {n} {problem}{began}")
             self._check_length(len(sequence), f"Sequence {n}, which begins with {sequence[:20]!r},")
-        return list(sequences)
+        return sequences
 
     def _check_length(self, residues: int, what: str) -> None:
         if self.places is not None and residues > self.places:

@@ -28,8 +28,7 @@ class Vocabulary:
 
     def __init__(self, texts: Iterable[str], length: int = 24):
         """length: words a text, at most; shorter ones are padded. Raises TypeError for a single string."""
-        texts = texts if isinstance(texts, str) else list(texts)
-        expect.strings(texts, "texts")
+        texts = expect.strings(texts, "texts")
         self.words = tuple(sorted({word for text in texts for word in split_words(text)}))
         if not self.words:
             raise ValueError("There is no word in these texts; give at least one caption.")

@@ -11,5 +11,4 @@ import torch
 import sslcourse
 from sslcourse import data, evaluate, models, plot
 from sslcourse.check.report import report
-from sslcourse.data.own import own_images, own_proteins, own_texts, split_own
-from sslcourse.data.proteins.homologues import cluster
+from sslcourse.data.own import cluster, own_images, own_proteins, own_texts, split_own

@@ -8,11 +8,10 @@ import torch
 
 from sslcourse import models
 from sslcourse.data import ImageSet, TextSet, encode, own, train_tokenizer
-from sslcourse.data.proteins.homologues import cluster
 
 
-def test_the_five_names_are_handed_on():
-    assert own.__all__ == ["OwnSet", "own_images", "own_proteins", "own_texts", "split_own"]
+def test_the_names_are_handed_on():
+    assert own.__all__ == ["OwnSet", "cluster", "own_images", "own_proteins", "own_texts", "split_own"]
     assert all(callable(getattr(own, name)) for name in own.__all__)
 
 
@@ -97,7 +96,7 @@ def test_homologues_stay_together():
     letters = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
     families = ["".join(rng.choice(letters, 60)) for _ in range(12)]
     sequences = [family[:n] + letters[n % 20] + family[n + 1 :] for family in families for n in range(5, 45, 8)]
-    groups = cluster(sequences)
+    groups = own.cluster(sequences)
     fitted, tested = own.split_own(torch.tensor([n // 30 for n in range(60)]), 0.25, 0, groups)
     assert len(set(groups.tolist())) == 12 and not set(groups[fitted].tolist()) & set(groups[tested].tolist())
 

@@ -145,6 +145,12 @@ def test_cmyk(tmp_path):
     wanted = (255 - inks[:, :, :3].astype(int)) * (255 - inks[:, :, 3:].astype(int)) / 255
     assert np.abs(found - wanted).max() <= 1
 
+    flat = tmp_path / "jpeg"  # where Adobe stores inks upside down; one colour, so that nothing is lost
+    flat.mkdir()
+    Image.new("CMYK", (SIZE, SIZE), (40, 90, 200, 20)).save(flat / "a.jpg", quality=100)
+    wanted = [(255 - ink) * (255 - 20) / 255 for ink in (40, 90, 200)]
+    assert np.abs(own_images(flat, SIZE).images[0, :, 3, 3].numpy() - wanted).max() <= 3
+
 
 # --- more than 8 bits
 
@@ -220,6 +226,9 @@ def test_white_may_be_given(tmp_path, capsys):
     tifffile.imwrite(tmp_path / "a.tif", values)
     assert np.array_equal(grey(own_images(tmp_path, SIZE, white=2_000))[0], expected(values, 0, 2_000))
     assert "2,000 white" in capsys.readouterr().out
+    save(tmp_path / "plain" / "a.png")
+    own_images(tmp_path / "plain", SIZE, white=2_000)
+    assert "white=2000 changes nothing" in capsys.readouterr().out
     for wrong in (0, -1, float("nan"), float("inf"), True, "4095"):
         with pytest.raises(ValueError, match="white is .*; it should be the value that becomes white"):
             own_images(tmp_path, SIZE, white=wrong)

@@ -1,10 +1,11 @@
 """A student's own proteins: one alphabet for files, sets and models; a record that is wrong is named."""
 
+import numpy as np
 import pytest
 import torch
 
 from sslcourse import models
-from sslcourse.data import AMINO_ACIDS, ProteinSet, load_proteins
+from sslcourse.data import AMINO_ACIDS, ProteinSet
 from sslcourse.data.own import own_proteins
 from sslcourse.data.proteins import alphabet, encode
 from sslcourse.data.proteins.homologues import cluster
@@ -129,7 +130,8 @@ def test_proteins_are_not_taken_for_dna(tmp_path):
     sequences = ["GAGAGSGAGAGSGAGAGSGAGAGS", "DTASDAAAAAALTAANAAAAAKLTADNAAAAAAATA", "GATTACAT", "ACGT", "TTCCAAGG" * 3]
     text = "".join(f">p{n}\n{sequence}\n" for n, sequence in enumerate(["MKTAYIAKQR"] * 5 + sequences))
     assert own_proteins(write(tmp_path / "a.fasta", text)).items[5:] == tuple(sequences)
-    assert not any(alphabet.is_dna(sequence) for sequence in load_proteins("potts", "test", n=200).sequences)
+    letters = np.random.default_rng(1000).choice(list(AMINO_ACIDS), (2000, 12))
+    assert not any(alphabet.is_dna("".join(row)) for row in letters)
 
 
 def test_what_is_no_text_at_all(tmp_path):
@@ -169,8 +171,12 @@ def test_a_sequence_longer_than_the_places():
 
 def test_a_bare_string_is_not_five_proteins(model):
     for call in (model.tokens, model.hidden, model.log_probs):
-        with pytest.raises(ValueError, match="list of sequences, one or more; put a single one in brackets"):
-            call("MKTAY")
+        for given in ("MKTAY", [], None, 5):
+            with pytest.raises(ValueError, match="list of sequences, one or more; put a single one in brackets"):
+                call(given)
+    with pytest.raises(ValueError, match="masked has 1 places for 2 sequences"):
+        model.log_probs(["MK", "AY"], masked=[0])
+    assert sequence_set(["MKTAY"]).sequences == sequence_set("MKTAY".split()).sequences
     for call in (cluster, encode, sequence_set):
         with pytest.raises(TypeError, match="sequences.* is one string, 'MKTAY'; give a list of strings"):
             call("MKTAY")

@@ -46,8 +46,8 @@ def test_long_texts_and_many_columns(tmp_path):
     limit = csv.field_size_limit()
     found = own_texts(write(tmp_path / "a.csv", f'text,label\n"{long}",pos\n'), label="label")
     assert found.items == (long,) and csv.field_size_limit() == limit
-    header = ",".join(f"c{n}" for n in range(1_000_000))
-    with pytest.raises(ValueError, match="its columns are c0, c1, .*, c7 and 999,992 more") as caught:
+    header = ",".join(f"c{n}" for n in range(300_000))
+    with pytest.raises(ValueError, match="its columns are c0, c1, .*, c7 and 299,992 more") as caught:
         own_texts(write(tmp_path / "b.csv", f"{header}\n"))
     assert len(str(caught.value)) < 400
     with pytest.raises(ValueError, match="has no column 'text'") as caught:

@@ -98,6 +98,8 @@ def _foreign(path: Path) -> str | None:
 
 def _levels(pictures: Sequence[Picture], white: float | None) -> np.ndarray:
     """uint8 (N, size, size, 3): pictures of one kind of number share black and white, which are printed."""
+    if white is not None and not any(picture.kind for picture in pictures):
+        print(f"white={white} changes nothing: all images have 8 bits, of which 255 is white.")
     by_kind = defaultdict(list)
     for picture in pictures:
         by_kind[picture.kind].append(picture)

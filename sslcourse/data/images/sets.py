@@ -40,8 +40,7 @@ class ImageSet:
         # Lists are welcome, tuples are kept: a frozen set should not change through a list that somebody still holds.
         for part in ("class_names", "captions"):
             if getattr(self, part) is not None:
-                expect.strings(getattr(self, part), f"{part} of {self.name}")
-                object.__setattr__(self, part, tuple(getattr(self, part)))
+                object.__setattr__(self, part, expect.strings(getattr(self, part), f"{part} of {self.name}"))
 
         for part in (self.images, self.labels):
             if not isinstance(part, Tensor):

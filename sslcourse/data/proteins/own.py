@@ -14,7 +14,7 @@ def own_proteins(path: str | Path, classes: bool = False) -> OwnSet:
     """The sequences of a FASTA file in upper case; classes: the last word of every header is the class.
 
     Letters are the twenty amino acids, X, and the rare U, B, Z and O; J becomes X, as a printed line says. Spaces
-    within a sequence are taken out. `cluster` of sslcourse.data.proteins.homologues finds groups for `split_own`.
+    within a sequence are taken out. `cluster(own.items)` finds groups of relatives for `split_own`.
 
     Raises ValueError, naming the record, for an empty sequence, letters that are no amino acids, DNA, and headers of
     one word where classes are asked for; for a file without records and what is no UTF-8; FileNotFoundError.

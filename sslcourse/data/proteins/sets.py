@@ -45,8 +45,7 @@ class ProteinSet:
     def __post_init__(self):
         for part in ("sequences", "class_names", "structure", "mutations", "wild_types"):
             if getattr(self, part) is not None:
-                expect.strings(getattr(self, part), f"{part} of {self.name}")
-                object.__setattr__(self, part, tuple(getattr(self, part)))
+                object.__setattr__(self, part, expect.strings(getattr(self, part), f"{part} of {self.name}"))
         object.__setattr__(self, "sequences", tuple(map(without_either, self.sequences)))
         if self.families is not None:
             object.__setattr__(self, "families", tuple(self.families))
@@ -146,7 +145,7 @@ def encode(sequences: Sequence[str]) -> Tensor:
 
     Raises ValueError for several lengths and for letters that are no amino acids, TypeError for a single string.
     """
-    expect.strings(sequences, "sequences")
+    sequences = expect.strings(sequences, "sequences")
     for n, sequence in enumerate(sequences):
         if problem := wrong_letters(sequence):
             raise ValueError(f"Sequence {n} {problem}")

@@ -34,8 +34,7 @@ class TextSet:
         if isinstance(self.texts, str):
             raise TypeError(f"The texts of {self.name} are one string; give a list of strings, one a text.")
         object.__setattr__(self, "texts", tuple(self.texts))
-        expect.strings(self.class_names, f"class_names of {self.name}")
-        object.__setattr__(self, "class_names", tuple(self.class_names))
+        object.__setattr__(self, "class_names", expect.strings(self.class_names, f"class_names of {self.name}"))
         if self.documents is not None:
             object.__setattr__(self, "documents", tuple(tuple(sentences) for sentences in self.documents))
 
