@@ -4,9 +4,8 @@ Slices of one patient, frames of one film, relatives of one protein are near cop
 With groups a split is a choice of groups, and the shares come as near as such a choice allows.
 """
 
-import math
 import numbers
-from collections.abc import Hashable, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 import torch
@@ -17,10 +16,11 @@ from sslcourse.data.images.sets import whole
 _EXACT = 14  # groups up to which all choices are tried
 _STARTS = 6  # random choices that are improved, where there are more groups
 _NOTED = 0.1  # a share that is further off is said
+_WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
 def split_own(
-    labels: Tensor, test: float = 0.25, seed: int = 0, groups: Sequence[Hashable] | Tensor | None = None
+    labels: Tensor, test: float = 0.25, seed: int = 0, groups: Sequence[str | float] | Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Positions of a training and a test split, sorted: of every class the same share, at least one in each.
 
@@ -31,7 +31,7 @@ def split_own(
     Raises ValueError for a share that is not between 0 and 1, for a class with a single sample, and where no choice of
     groups has every class in both parts; TypeError for labels and groups of another kind.
     """
-    if not isinstance(labels, Tensor) or labels.dim() != 1 or labels.is_floating_point() or labels.dtype == torch.bool:
+    if not isinstance(labels, Tensor) or labels.dim() != 1 or labels.dtype not in _WHOLE:
         raise TypeError("labels should be an int64 tensor (N,), such as the labels of own_images and its like.")
     if not len(labels):
         raise ValueError("There are no labels, so there is nothing to split.")
@@ -67,21 +67,31 @@ def split_own(
     return (~tested).nonzero()[:, 0], tested.nonzero()[:, 0]
 
 
-def _numbered(groups: Sequence[Hashable] | Tensor, n: int) -> tuple[list, np.ndarray]:
+def _numbered(groups: Sequence[str | float] | Tensor, n: int) -> tuple[list, np.ndarray]:
     """The groups in order of appearance, and the number (N,) of each sample's group."""
     if isinstance(groups, str | bytes):
         raise TypeError("groups is one string; give a list with the group of every sample.")
-    try:
-        groups = groups.tolist() if isinstance(groups, Tensor | np.ndarray) else list(groups)
-        names = {group: number for number, group in enumerate(dict.fromkeys(groups))}
-    except TypeError:
-        raise TypeError("groups should be a list with a text or a number for every sample.") from None
+    if isinstance(groups, Mapping | Set) or not hasattr(groups, "__iter__"):
+        raise TypeError(f"groups is of type {type(groups).__name__}; give a list with the group of every sample.")
+    groups = groups.tolist() if isinstance(groups, np.ndarray | Tensor) else list(groups)
+    # A list of a tensor holds tensors, each of which is a key of its own to a dictionary.
+    groups = [group.item() if isinstance(group, Tensor | np.ndarray) and group.ndim == 0 else group for group in groups]
+    if not groups and n:
+        raise ValueError("There are no groups; name their column where the set is read, own_texts(..., group=...).")
     if len(groups) != n:
         raise ValueError(f"There are {len(groups)} groups for {n} labels; give one for every sample.")
     for place, group in enumerate(groups):
-        if group is None or group == "" or isinstance(group, float) and math.isnan(group):
+        if group is None or type(group).__name__ in ("NAType", "NaTType") or _is_nothing(group):
             raise ValueError(f"Sample {place} has no group ({group!r}); give it one of its own if it belongs to none.")
+        if not all(isinstance(part, str | numbers.Real) for part in (group if isinstance(group, tuple) else [group])):
+            raise TypeError(f"groups holds {type(group).__name__} for sample {place}; give a text or a number.")
+    names = {group: number for number, group in enumerate(dict.fromkeys(groups))}
     return list(names), np.array([names[group] for group in groups])
+
+
+def _is_nothing(group: object) -> bool:
+    """Whether a group is a text of spaces, or NaN."""
+    return not group.strip() if isinstance(group, str) else isinstance(group, numbers.Real) and group != group
 
 
 def _choose(counts: np.ndarray, test: float, rng: np.random.Generator) -> np.ndarray:
@@ -94,7 +104,7 @@ def _choose(counts: np.ndarray, test: float, rng: np.random.Generator) -> np.nda
         choices = (np.arange(2 ** len(counts))[:, None] >> np.arange(len(counts))) & 1 == 1  # (2^G, G)
         choices = choices[rng.permutation(len(choices))]  # so that equally good ones take turns
     else:
-        starts = [_improved(rng.random(len(counts)) < test, shares, test, rng) for _ in range(_STARTS)]
+        starts = [_improved(_dealt(shares, test, rng), shares, test, rng) for _ in range(_STARTS)]
         choices = np.array(starts)
     costs = _cost(choices @ shares, test)
     if costs.min() >= len(shares.T) + 1:  # chains of classes that share groups can hide a choice from small steps
@@ -108,6 +118,15 @@ def _cost(reached: np.ndarray, test: float) -> np.ndarray:
     """For reached shares (..., K); a class that is missing in one part costs more than all distances together."""
     missing = (reached < 1e-9) | (reached > 1 - 1e-9)
     return np.round(np.abs(reached - test).sum(axis=-1), 9) + (reached.shape[-1] + 1) * missing.sum(axis=-1)
+
+
+def _dealt(shares: np.ndarray, test: float, rng: np.random.Generator) -> np.ndarray:
+    """Groups in random order, each to test where that brings the shares nearer: bool (G,)."""
+    chosen, reached = np.zeros(len(shares), dtype=bool), np.zeros(shares.shape[1])
+    for n in rng.permutation(len(shares)):
+        if np.abs(reached + shares[n] - test).sum() < np.abs(reached - test).sum():
+            chosen[n], reached = True, reached + shares[n]
+    return chosen
 
 
 def _improved(chosen: np.ndarray, shares: np.ndarray, test: float, rng: np.random.Generator) -> np.ndarray:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sslcourse.data import expect
 from sslcourse.data.images.sets import positions
 
 
@@ -16,7 +17,10 @@ class OwnSet:
     """Texts or sequences with labels; `len(s)` counts them and `s[index]` selects some, with all that belongs to them.
 
     items: N strings. labels: int64 (N,), -1 where there is no class. names: what the file calls each item, a record of
-    FASTA or a line of csv. groups: N texts, equal where items belong together (of one patient); None where unknown.
+    FASTA or a line of csv. groups: N texts, equal where items belong together (of one patient). names and groups are
+    empty where unknown: `split_own` refuses empty groups, where None would mean to split without any.
+
+    Raises TypeError for a single string in place of items, ValueError for parts of other lengths.
     """
 
     items: tuple[str, ...]
@@ -24,7 +28,16 @@ class OwnSet:
     class_names: tuple[str, ...]
     name: str
     names: tuple[str, ...] = ()
-    groups: tuple[str, ...] | None = None
+    groups: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        for part in ("items", "class_names", "names", "groups"):
+            object.__setattr__(self, part, expect.strings(getattr(self, part), f"{part} of {self.name}"))
+        if not isinstance(self.labels, Tensor) or self.labels.dtype != torch.int64 or self.labels.dim() != 1:
+            raise TypeError(f"The labels of {self.name} should be an int64 tensor (N,).")
+        for part in ("labels", "names", "groups"):
+            if (n := len(getattr(self, part))) != len(self.items) and (n or part == "labels"):
+                raise ValueError(f"There are {n} {part} for the {len(self.items)} items of {self.name}; give one each.")
 
     def __len__(self) -> int:
         return len(self.items)
@@ -38,11 +51,11 @@ class OwnSet:
             items=tuple(self.items[n] for n in chosen),
             labels=self.labels[index],
             names=tuple(self.names[n] for n in chosen) if self.names else (),
-            groups=None if self.groups is None else tuple(self.groups[n] for n in chosen),
+            groups=tuple(self.groups[n] for n in chosen) if self.groups else (),
         )
 
     def __repr__(self) -> str:
-        also = f", {len(set(self.groups))} groups" if self.groups is not None else ""
+        also = f", {len(set(self.groups))} groups" if self.groups else ""
         return f"OwnSet({self.name}: {len(self)} items, {len(self.class_names)} classes{also})"
 
 
@@ -51,13 +64,18 @@ def named(
     classes: Sequence[str] | None,
     path: Path,
     names: Sequence[str],
-    groups: Sequence[str] | None = None,
+    groups: Sequence[str] = (),
 ) -> OwnSet:
     """An OwnSet of the items of a file, its classes in alphabetical order."""
     order = {name: n for n, name in enumerate(sorted(set(classes or ())))}
     labels = [-1] * len(items) if classes is None else [order[name] for name in classes]
-    groups = None if groups is None else tuple(groups)
-    return OwnSet(tuple(items), torch.tensor(labels), tuple(order), path.stem, tuple(names), groups)
+    return OwnSet(tuple(items), torch.tensor(labels), tuple(order), path.stem, tuple(names), tuple(groups))
+
+
+def clipped(text: str) -> str:
+    """A text of a file as part of a message: in one line, without control characters, 40 of its characters."""
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def existing(path: str | Path, kind: str) -> Path:
@@ -65,7 +83,16 @@ def existing(path: str | Path, kind: str) -> Path:
     or folder (kind)."""
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"The {kind} is given as {type(path).__name__}; give its path, a text.")
-    path = Path(path).expanduser()
+    if not os.fspath(path):
+        raise FileNotFoundError(f"The path of the {kind} is empty; give one.")
+    try:
+        path = Path(path).expanduser()
+        path.stat()
+    except FileNotFoundError:
+        pass  # said below
+    except (OSError, RuntimeError, ValueError) as error:  # too long a name, no such user, a NUL character
+        reason = (getattr(error, "strerror", None) or str(error)).rstrip(".").lower()
+        raise FileNotFoundError(f"{clipped(str(path))!r} leads to no {kind} ({reason}); check the path.") from None
     if kind == "folder" and path.is_file():
         raise FileNotFoundError(f"{path.absolute()} is a file; give the folder that it lies in.")
     if kind == "file" and path.exists() and not path.is_file():

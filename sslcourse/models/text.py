@@ -62,7 +62,8 @@ class Vocabulary:
 class TextTransformer(nn.Module):
     """Word and position embeddings, transformer blocks, mean over the words: int64 (N, L) to (N, D).
 
-    Padding (0) is neither attended to nor averaged. Pre-norm blocks without dropout, exact GELU.
+    Padding (0) is neither attended to nor averaged. Pre-norm blocks without dropout, exact GELU. Raises ValueError for
+    more than `length` words and for numbers outside the vocabulary.
     """
 
     def __init__(self, vocabulary_size: int, dim: int = 64, length: int = 24, depth: int = 1, num_heads: int = 4):
@@ -80,6 +81,12 @@ class TextTransformer(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, ids: Tensor) -> Tensor:
+        expect.ids(ids, self.words.num_embeddings)
+        if ids.shape[1] > len(self.positions):
+            raise ValueError(
+                f"The texts have {ids.shape[1]} words, and this model has {len(self.positions)} places: shorten them, "
+                "or build it with a larger length."
+            )
         real = ids != PADDING  # (N, L)
         x = self.words(ids) + self.positions[: ids.shape[1]]  # (N, L, D)
         for block in self.blocks:

@@ -1,5 +1,6 @@
 """Splits of a student's own data, with groups against all choices there are; and strings that are lists of letters."""
 
+import copy
 import itertools
 
 import numpy as np
@@ -82,6 +83,21 @@ def test_many_groups_come_near(seed):
     assert check(rng.integers(0, 5, 3000).tolist(), groups.tolist(), 0.3, seed) / 5 < 0.005
 
 
+def test_groups_may_be_a_list_of_tensors_or_pairs():
+    """Tensors are equal by their numbers, but each is a key of its own to a dictionary."""
+    groups = torch.arange(40) // 4
+    labels = torch.arange(40) % 2
+    wanted = own.split_own(labels, 0.3, 0, groups)[1]
+    for given in (list(groups), [(0, g) for g in groups.tolist()], [np.str_(g) for g in groups.tolist()]):
+        assert own.split_own(labels, 0.3, 0, given)[1].equal(wanted)
+
+
+def test_thousands_of_groups_and_a_hundred_classes():
+    labels = torch.arange(8_000) % 100
+    fitted, tested = own.split_own(labels, 0.25, 0, range(8_000))
+    assert labels[tested].bincount(minlength=100).tolist() == [20] * 100 and len(fitted) == 6_000
+
+
 def test_splits_differ_with_the_seed_and_only_with_it():
     groups = torch.arange(60) // 3
     labels = torch.arange(60) % 2
@@ -141,6 +157,9 @@ def test_a_share_that_groups_do_not_allow_is_said(capsys):
         ([0, 0, 1, 1], ["a", "b", "", "c"], r"Sample 2 has no group \(''\)"),
         ([0, 0, 1, 1], ["a", None, "b", "c"], r"Sample 1 has no group \(None\)"),
         ([0, 0, 1, 1], [1.0, 2.0, 3.0, float("nan")], r"Sample 3 has no group \(nan\)"),
+        ([0, 0, 1, 1], [1.0, 2.0, 3.0, np.float32("nan")], "Sample 3 has no group"),
+        ([0, 0, 1, 1], ["a", " ", "b", "c"], r"Sample 1 has no group \(' '\)"),
+        ([0, 0, 1, 1], (), "There are no groups; name their column where the set is read"),
         ([0, 0, 1], [1, 2, 3], "Class 1 has 1 sample; a class needs at least two"),
     ],
 )
@@ -157,16 +176,52 @@ def test_splits_that_will_not_do():
     for test in (0, 1.0, -0.5, float("nan"), True, "0.5", None):
         with pytest.raises(ValueError, match="above 0 and below 1"):
             own.split_own(two, test=test)
-    for labels in ([0, 0], two.numpy(), two.float(), two[None], two.bool()):
+    for labels in ([0, 0], two.numpy(), two.float(), two[None], two.bool(), two.to(torch.complex64)):
         with pytest.raises(TypeError, match="labels should be an int64 tensor"):
             own.split_own(labels)
-    for groups in ("ab", [[1], [2]], 7):
+    for groups in ("ab", [[1], [2]], 7, {1, 2}, {1: 1, 2: 2}, [object(), object()], torch.zeros(2, 2)):
         with pytest.raises(TypeError, match="groups"):
             own.split_own(two, groups=groups)
     with pytest.raises(ValueError, match="There are no labels"):
         own.split_own(two[:0])
     with pytest.raises(TypeError, match="seed is 1.5"):
         own.split_own(two, seed=1.5)
+
+
+def test_groups_that_nobody_read_are_not_forgotten(tmp_path):
+    """None would split without any; a set whose column of groups was not named has empty ones."""
+    (tmp_path / "a.csv").write_text("text,who\na,x\nb,y\n", encoding="utf-8")
+    unread = own.own_texts(tmp_path / "a.csv")
+    with pytest.raises(ValueError, match="There are no groups; name their column"):
+        own.split_own(unread.labels, groups=unread.groups)
+    assert own.own_texts(tmp_path / "a.csv", group="who")[[1]].groups == ("y",)
+
+
+def test_a_set_of_parts_that_do_not_fit():
+    with pytest.raises(TypeError, match="items of some is one string, 'MKTAY'; give a list of strings"):
+        own.OwnSet("MKTAY", torch.zeros(5, dtype=torch.int64), ("a",), "some")
+    with pytest.raises(ValueError, match="There are 5 labels for the 2 items of some; give one each"):
+        own.OwnSet(("MKT", "MKV"), torch.zeros(5, dtype=torch.int64), ("a",), "some")
+    with pytest.raises(TypeError, match="labels of some should be an int64 tensor"):
+        own.OwnSet(("MKT", "MKV"), [0, 0], ("a",), "some")
+
+
+# --- texts longer than a model's places
+
+
+def test_a_text_longer_than_the_places():
+    """The shipped BERT has 16; torch's own words are of sizes of tensors."""
+    bert = models.load_pretrained("bert_reviews")
+    assert bert(input_ids=torch.ones(2, 16, dtype=torch.int64)).logits.shape == (2, 16, 286)
+    for call in (bert, bert.bert, copy.deepcopy(bert)):
+        with pytest.raises(ValueError, match="texts have 17 tokens, .* this model has 16 places: encode them with"):
+            call(input_ids=torch.ones(2, 17, dtype=torch.int64))
+    words = models.TextTransformer(20, length=8)
+    assert words(torch.ones(2, 8, dtype=torch.int64)).shape == (2, 64)
+    with pytest.raises(ValueError, match="texts have 9 words, and this model has 8 places"):
+        words(torch.ones(2, 9, dtype=torch.int64))
+    with pytest.raises(ValueError, match="vocabulary of 20 they lie between 0 and 19"):
+        words(torch.full((2, 8), 20))
 
 
 # --- a string is a list of its letters, and never meant so

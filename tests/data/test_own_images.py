@@ -3,6 +3,11 @@
 The right values are computed here from the array that was written, at its own size, so that nothing is scaled.
 """
 
+import gzip
+import os
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import tifffile
@@ -49,7 +54,7 @@ def test_subfolders_are_classes_in_alphabetical_order(tmp_path, capsys):
     assert found.images.shape == (3, 3, 16, 16) and found.images[2, :, 0, 0].tolist() == [255, 0, 0]
     assert found.images[0].unique().tolist() == [7]
     assert found.captions == ("cat/a.PNG", "cat/b.jpg", "dog/a.png")  # groups may be read from these
-    assert "passed over 1 files that are no images, of .txt" in capsys.readouterr().out
+    assert "passed over 1 that are no files of images: .txt" in capsys.readouterr().out
 
 
 def test_a_flat_folder_has_no_labels(tmp_path, capsys):
@@ -126,6 +131,20 @@ def test_palettes(tmp_path, suffix):
 def test_a_transparent_grey_is_white(tmp_path):
     Image.fromarray(GREYS).save(tmp_path / "a.png", transparency=9)
     assert np.array_equal(grey(own_images(tmp_path, SIZE))[0], np.where(GREYS == 9, 255, GREYS))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_a_transparent_grey_of_few_bits_is_white(tmp_path, bits):
+    """Pillow spreads the greys over 0 to 255, and leaves the one that is transparent where it was."""
+    values = GREYS & (2**bits - 1)
+    rows = np.unpackbits(values[:, :, None], axis=2)[:, :, -bits:].reshape(SIZE, -1)
+    content = b"".join(b"\0" + np.packbits(row).tobytes() for row in rows)
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", SIZE, SIZE, bits, 0, 0, 0, 0)), (b"tRNS", b"\0\1")]
+    chunks += [(b"IDAT", zlib.compress(content)), (b"IEND", b"")]
+    file = b"".join(struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks)
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + file)
+    wanted = np.where(values == 1, 255, values.astype(int) * 255 // (2**bits - 1))
+    assert np.array_equal(grey(own_images(tmp_path, SIZE))[0], wanted)
 
 
 def test_two_values_are_black_and_white(tmp_path):
@@ -253,6 +272,7 @@ def test_white_is_zero_above_8_bits_too(tmp_path):
         (numbers(240), 0, 255),  # an image of 8 bits, written as float
         (numbers(60_000), 0, 65_535),
         (numbers(1000) * 1e32, 0, 1e35),
+        ((numbers(1000) - 500) * 6e35, -3e38, 3e38),  # a range that float32 cannot hold
         (numbers(1000) * 1e-30, 0, 1),
     ],
 )
@@ -387,6 +407,11 @@ def volume(folder, suffix, magic=b"", at=0):
         (lambda f: volume(f, ".nii"), "scan.nii is NIfTI, .* convert it with nibabel"),
         (lambda f: volume(f, ".nii.gz"), "scan.nii.gz is NIfTI"),
         (lambda f: volume(f, ".hdr", b"ni1\0", 344), "scan.hdr is NIfTI"),
+        (lambda f: (f / "a.png").write_bytes(gzip.compress(bytes(344) + b"n+1\0")), "a.png is NIfTI"),
+        (lambda f: (f / "a.jpg").write_bytes(b"\0\0\0\x18ftypheic"), "a.jpg is HEIC"),
+        (lambda f: volume(f, ".HEIF"), "scan.HEIF is HEIC"),
+        (lambda f: (f / "a.png").symlink_to(f / "none"), "a.png is no file"),
+        (lambda f: os.mkfifo(f / "a.png"), "a.png is no file"),
         (lambda f: volume(f, ".heic"), "scan.heic is HEIC, .* pillow-heif"),
     ],
 )
@@ -407,6 +432,11 @@ def test_the_first_picture_of_a_camera_is_the_photograph(tmp_path):
 
 def broken_image(folder):
     (folder / "a.png").write_text("this is text")
+
+
+def series(folder):
+    (folder / "patient" / "series").mkdir(parents=True)
+    volume(folder / "patient" / "series", "", b"DICM", 128)
 
 
 def cut_image(folder):
@@ -452,6 +482,7 @@ def class_without_images(folder):
         (circle, "a.tif holds 2 frames"),
         (lambda folder: (folder / "a.tif").write_bytes(b"II*\0\xff\xff\xff\xff"), "a.tif cannot be read as an image"),
         (lambda folder: (folder / "a.png").write_bytes(b""), "a.png cannot be read as an image"),
+        (series, "series/scan is DICOM, .* convert it with pydicom"),
         (both, "holds images and folders of images"),
         (class_without_images, "The class dog in .* has no images"),
         (lambda folder: save(folder / "cat" / "tabby" / "a.png"), "tabby holds images one folder too deep"),
@@ -470,6 +501,9 @@ def test_arguments_of_another_kind(tmp_path):
         own_images(tmp_path / "a.png")
     with pytest.raises(FileNotFoundError, match="There is no folder .*; check the path"):
         own_images(tmp_path / "none")
+    for lost in ("", "x" * 5000, "~nobody-of-this-name/a"):
+        with pytest.raises(FileNotFoundError, match="path"):
+            own_images(lost)
     for wrong in (None, 3, [tmp_path]):
         with pytest.raises(TypeError, match="The folder is given as .*; give its path"):
             own_images(wrong)

@@ -84,7 +84,7 @@ def test_j_is_said(tmp_path, capsys):
 # --- FASTA
 
 
-@pytest.mark.parametrize("strange", ["\u2028", "\x0b", "\x0c", "\x1c", "\x85", "\u2029", "\r"])
+@pytest.mark.parametrize("strange", ["\u2028", "\x0b", "\x0c", "\x1c", "\x85", "\u2029"])
 def test_only_line_feeds_end_a_line(tmp_path, strange):
     """Python's splitlines cuts at all of these, and the rest of the header would be sequence."""
     text = f">p1 a{strange}MKLV kin{strange}ase\r\nMKT\r\nAYI\r\n>p2 b lyase\nMK\n"
@@ -108,11 +108,17 @@ def test_blocks_of_ten_and_a_byte_order_mark(tmp_path):
         (">p1 a\nMK.T\n", "gaps"),
         (">p1 a\nMK1\n", "'1' at position 3"),
         (">p1 a\n>p2 a\nMK\n", "record p1 .* has no sequence"),
-        (">p1 a\nMK\n>\n\n", r"record without a name \(line 3\) .* has no sequence"),
+        (">p1 a\nMK\n>\n\n", r"record without a name of .* \(line 3\) has no sequence"),
         ("", "holds no records"),
         ("MKT\n>p1 a\nMKT\n", "line 1: 'MKT' before any record"),
-        (">p1\nMKT\n", "header 'p1' .* has no class"),
-        (">p1 a\rMKT\r", "ends its lines by carriage returns alone"),
+        (">p1\nMKT\n", "record p1 .* has no class in its header"),
+        (">p1 a\rMKT\r", "Line 1 of .* has a carriage return within it; where these end the lines"),
+        (">p1 a\rMKTAYI\nAYI\n>p2 b\nMK\n", "Line 1 of .* has a carriage return within it"),  # half would be lost
+        (">p1 a\nMKT\n>p2\u2028\x1b b\nM1\n", r"record p2 of .* \(line 3\) has '1' at position 2"),
+        (">" + "p" * 5000 + "\nMKT\n", r"record p{37}\.\.\. of .* \(line 1\) has no class"),
+        (">p1 a\0\nMKT\n", "has a NUL character in line 1"),
+        (">sp|P1|A_HUMAN Kinase OS=Homo sapiens SV=2\nMKT\n", "header of a database, which ends in 'SV=2'"),
+        (">NP_1.1 kinase [Homo sapiens]\nMKT\n", "header of a database, which ends in 'sapiens]'"),
         (">p1 a\nATGGCGTACGTTAACG\n", "record p1 .* looks like DNA or RNA: its 16 letters"),
         (">p1 a\natggcguacg\n", "looks like DNA or RNA"),
         (">p1 a\nMKTAYI\n>p2 a\nMKV\n>p3 a\nACGTNNACGTACGTTACGTACGATTACGATTACA\n", "record p3 .* looks like DNA"),
@@ -122,7 +128,25 @@ def test_blocks_of_ten_and_a_byte_order_mark(tmp_path):
 def test_a_fasta_that_will_not_do(text, sentence, tmp_path):
     with pytest.raises(ValueError, match=sentence) as caught:
         own_proteins(write(tmp_path / "a.fasta", text), classes=True)
-    assert "\n" not in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1 and len(str(caught.value)) < 400
+
+
+def test_headers_of_databases_are_welcome_without_classes(tmp_path):
+    text = ">sp|P1|A_HUMAN Kinase OS=Homo sapiens SV=2\nMKT\n>NP_1.1 kinase [Homo sapiens]\nMKV\n"
+    assert own_proteins(write(tmp_path / "a.fasta", text)).names == ("sp|P1|A_HUMAN", "NP_1.1")
+    with pytest.raises(TypeError, match="classes is 'kinase'; True takes the last word"):
+        own_proteins(tmp_path / "a.fasta", classes="kinase")
+
+
+def test_what_may_be_dna_is_said(tmp_path, capsys):
+    """Too short, too few or too poor in letters to be sure."""
+    proteins = "".join(f">p{n}\nMKTAYIAKQR\n" for n in range(4))
+    for doubtful in ("ACGTTGCAACGTACGTTAGC", "ATATATTTAATATATATTTATATATAATATA"):
+        own_proteins(write(tmp_path / "a.fasta", f"{proteins}>d\n{doubtful}\n"))
+        said = capsys.readouterr().out
+        assert "record d of " in said and "(line 9) may be DNA or RNA: it has no other letters (1 of 5 records)" in said
+    own_proteins(write(tmp_path / "a.fasta", proteins))
+    assert capsys.readouterr().out == ""
 
 
 def test_proteins_are_not_taken_for_dna(tmp_path):

@@ -18,7 +18,7 @@ def test_texts_with_and_without_classes(tmp_path):
     found = own_texts(path, label="mood")
     assert found.items == ("good, really", "bad", "two\nlines") and found.name == "reviews"
     assert found.class_names == ("down", "up") and found.labels.tolist() == [1, 0, 1] and len(found) == 3
-    assert found.names == ("line 2", "line 3", "line 4") and found.groups is None
+    assert found.names == ("line 2", "line 3", "line 4") and found.groups == ()
     assert own_texts(path).labels.tolist() == [-1, -1, -1]
     some = found[[2, 0]]
     assert some.items == ("two\nlines", "good, really") and some.labels.tolist() == [1, 1]
@@ -56,6 +56,24 @@ def test_long_texts_and_many_columns(tmp_path):
     assert csv.field_size_limit() == limit
 
 
+def test_spaces_before_a_quote_do_not_open_it(tmp_path):
+    """To csv the quote would be part of the text then, and the comma behind it a separator."""
+    found = own_texts(write(tmp_path / "a.csv", 'text, mood\n"a, b", "up"\n " c", down\n'), label="mood")
+    assert found.items == ("a, b", " c") and found.class_names == ("down", "up")
+
+
+def test_columns_without_a_name_may_be_empty_or_first(tmp_path):
+    for text in ("text,mood,\na,up,\nb,down, \n", ",text,mood\n0,a,up\n1,b,down\n"):
+        found = own_texts(write(tmp_path / "a.csv", text), label="mood")
+        assert found.items == ("a", "b") and found.labels.tolist() == [1, 0]
+
+
+def test_one_class_has_one_spelling(tmp_path):
+    """é is one character, or e and an accent; nobody can see which."""
+    path = write(tmp_path / "a.csv", "text,mood\na,gr\u00e9\nb, gre\u0301 \n")
+    assert own_texts(path, label="mood").labels.tolist() == [0, 0]
+
+
 def test_empty_lines_and_spaces_around_names_do_no_harm(tmp_path):
     found = own_texts(write(tmp_path / "a.csv", "text, label\r\n\r\ngood, up\r\nbad,down \r\n\r\n"), label="label")
     assert found.items == ("good", "bad") and found.class_names == ("down", "up")
@@ -74,7 +92,7 @@ def test_empty_lines_and_spaces_around_names_do_no_harm(tmp_path):
         ("text,mood\nhello,up\n  ,up\n", "Line 3 .* nothing in column 'text'"),
         ('text,mood\nhello,up\n"",up\n', "Line 3 .* nothing in column 'text'"),
         ("text,mood\nhello,\n", "Line 2 .* nothing in column 'mood'"),
-        ("text,mood\nhello\n", "Line 2 .* has 1 fields, the header has 2"),
+        ("text,mood\nhello\n", "Line 2 .* has 1 field, the header has 2: something is missing"),
         ("text,mood\nGreat film, I loved it,pos\n", "Line 2 .* has 3 fields, the header has 2: put a text with commas"),
         ('text,mood\n"one\ntwo\nthree",up\n\na,b,c\n', "Line 6 .* has 3 fields"),
         ('text,mood\na,up\n"one\ntwo,up\nb,up\n', "row that begins in line 3 .* quotes that do not fit"),
@@ -85,6 +103,12 @@ def test_empty_lines_and_spaces_around_names_do_no_harm(tmp_path):
         ("text\tmood\nhello\tup\n", "by tabs"),
         ("id,n;text\n1,2;3\n", "by semicolons"),
         ("text,mood\nhe\0llo,up\n", "has a NUL character in line 2"),
+        ("text,mood,\nGreat film, I loved it,pos\n", "Line 2 .* something in column 3, which has no name"),
+        ('n, text, mood\n1, "Great film, I loved it"\n', "Line 2 .* has 2 fields, the header has 3: something is"),
+        ("Text;Mood\nhello;up\n", "separates its columns by semicolons"),
+        ("Text;Score,of ten;Mood\nhello;1,5;up\n", "separates its columns by semicolons"),
+        ("sep=;\ntext;mood\nhello;up\n", "begins with a line for Excel, 'sep=;'"),
+        ("text,mood\rhello,up\rgood, or not,up\r", "Line 3 .* has 3 fields"),
     ],
 )
 def test_a_table_that_will_not_do(text, sentence, tmp_path):
@@ -99,6 +123,8 @@ def test_what_is_no_text_in_utf8(tmp_path):
         with pytest.raises(ValueError, match="UTF-8") as caught:
             own_texts(path)
     assert "(line 3)" in str(caught.value)
+    with pytest.raises(ValueError, match=r"\(line 3\)"):
+        own_texts(write(tmp_path / "a.csv", "text,mood\rhello,up\rcafé,up\r", "latin-1"))
     with pytest.raises(FileNotFoundError, match="There is no file .*; check the path"):
         own_texts(tmp_path / "none")
     with pytest.raises(FileNotFoundError, match="is a folder or a device, no file"):
@@ -109,6 +135,10 @@ def test_arguments_of_another_kind(tmp_path):
     path = write(tmp_path / "a.csv", "text,mood\nhello,up\n")
     with pytest.raises(TypeError, match="The file is given as NoneType"):
         own_texts(None)
+    for lost in ("", "text,label\n" * 500, "~nobody-of-this-name/a.csv", "a\0b"):  # the content in place of the path
+        with pytest.raises(FileNotFoundError, match="path") as caught:
+            own_texts(lost)
+        assert len(str(caught.value)) < 200 and "\n" not in str(caught.value)
     with pytest.raises(TypeError, match=r"label is \['mood'\]; it should be the name of a column"):
         own_texts(path, label=["mood"])
     with pytest.raises(ValueError, match="The column 'mood' is asked for twice"):

@@ -4,7 +4,9 @@ Nothing is fetched and nothing is written. Pictures of more than 8 bits have no 
 lie in files of 16), so black and white are found for the whole set, and said.
 """
 
+import contextlib
 import numbers
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +24,9 @@ FOREIGN = {  # what Pillow cannot read: how it is called, how to convert it
     "NIfTI": "with nibabel (nibabel.load(path).get_fdata()), and save the slices that you mean as float TIFF",
     "HEIC": "with pillow-heif, or on the telephone, to JPEG or PNG",
 }
-_FOREIGN_SUFFIXES = {".dcm": "DICOM", ".dicom": "DICOM", ".nii": "NIfTI", ".nii.gz": "NIfTI", ".heic": "HEIC"}
+_FOREIGN_SUFFIXES = {".dcm": "DICOM", ".dicom": "DICOM", ".nii": "NIfTI", ".nii.gz": "NIfTI"}
+_FOREIGN_SUFFIXES |= {".heic": "HEIC", ".heif": "HEIC"}
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # brands of the container
 _DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners have
 
 
@@ -54,6 +58,9 @@ def own_images(folder: str | Path, size: int = 32, white: float | None = None) -
     if deeper := [inner for part in classes for inner in sorted(part.iterdir()) if inner.is_dir() and _any_in(inner)]:
         raise ValueError(f"{deeper[0]} holds images one folder too deep; put them into the folder of their class.")
     if not flat and not any(nested.values()):
+        for path in folder.rglob("*"):  # a volume lies in folders of patients and series
+            if path.is_file():
+                _refuse_foreign(path)
         raise ValueError(f"{folder} holds no images; images end in {', '.join(SUFFIXES)}.")
     if empty := [name for name, paths in nested.items() if not paths and not flat]:
         raise ValueError(f"The class {empty[0]} in {folder} has no images; remove its folder or fill it.")
@@ -64,20 +71,31 @@ def own_images(folder: str | Path, size: int = 32, white: float | None = None) -
     images = _levels([read(path, size) for path in paths], white)  # (N, size, size, 3)
     if passed:
         kinds = Counter(path.suffix or path.name for path in passed).most_common(5)
-        print(f"{folder}: passed over {len(passed)} files that are no images, of {', '.join(k for k, _ in kinds)}.")
+        print(f"{folder}: passed over {len(passed)} that are no files of images: {', '.join(k for k, _ in kinds)}.")
     captions = [path.relative_to(folder).as_posix() for path in paths]
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
-    return ImageSet(pixels, torch.tensor(labels), names, folder.name, "all", captions=captions)
+    return ImageSet(pixels, torch.tensor(labels), names, folder.resolve().name, "all", captions=captions)
 
 
 def _pictures(folder: Path, passed: list[Path]) -> list[Path]:
     """The images of a folder, sorted; other files are added to `passed`, and foreign kinds of image refused."""
-    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    for path in files:
-        if kind := _foreign(path):
-            raise ValueError(f"{path} is {kind}, which Pillow does not read; convert it {FOREIGN[kind]}.")
-    passed += [path for path in files if path.suffix.lower() not in SUFFIXES]
-    return [path for path in files if path.suffix.lower() in SUFFIXES]
+    found = sorted(path for path in folder.iterdir() if not path.is_dir() and not path.name.startswith("."))
+    pictures = []
+    for path in found:
+        if path.is_file():
+            _refuse_foreign(path)
+        if path.suffix.lower() not in SUFFIXES:
+            passed.append(path)
+        elif path.is_file():
+            pictures.append(path)
+        else:
+            raise ValueError(f"{path} is no file (a link that leads nowhere, or a device); remove it or mend the link.")
+    return pictures
+
+
+def _refuse_foreign(path: Path) -> None:
+    if kind := _foreign(path):
+        raise ValueError(f"{path} is {kind}, which Pillow does not read; convert it {FOREIGN[kind]}.")
 
 
 def _any_in(folder: Path) -> bool:
@@ -90,9 +108,14 @@ def _foreign(path: Path) -> str | None:
     if kind := next((kind for suffix, kind in _FOREIGN_SUFFIXES.items() if name.endswith(suffix)), None):
         return kind
     with open(path, "rb") as file:
-        head = file.read(348)
+        head = file.read(1024)
+    if head[:2] == b"\x1f\x8b":  # packed by gzip, as .nii.gz
+        with contextlib.suppress(zlib.error):
+            head = zlib.decompressobj(wbits=31).decompress(head, 348)
     if head[128:132] == b"DICM":
         return "DICOM"
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIC:
+        return "HEIC"
     return "NIfTI" if head[344:348] in (b"n+1\0", b"ni1\0") else None
 
 

@@ -40,11 +40,13 @@ def read(path: Path, size: int) -> Picture:
 
     try:
         tags = tiff.tags(path)
-        _check_png(path)
+        steps = _grey_steps(path)
         with Image.open(path) as opened:
             # The second picture of a camera's MPO file is a preview or another exposure; the first is the photograph.
             if opened.format != "MPO" and (n := getattr(opened, "n_frames", 1)) > 1:
                 raise Unsuitable(tiff.frames(n))
+            if isinstance(seen_through := opened.info.get("transparency"), int):
+                opened.info["transparency"] = seen_through * steps  # Pillow scales the pixels alone
             upright = ImageOps.exif_transpose(opened)  # cameras store how they were held
             if upright.mode in DEEP or upright.mode == "L" and tags and tags.signed:
                 return _deep(upright, tags, size)
@@ -57,12 +59,19 @@ def read(path: Path, size: int) -> Picture:
         raise ValueError(f"{path} cannot be read as an image ({reason}); remove it or save it anew.") from None
 
 
-def _check_png(path: Path) -> None:
-    """Refuse colours of 16 bits; the header tells bits and kind of colour in fixed places."""
+def _grey_steps(path: Path) -> int:
+    """How far apart the greys of a PNG of 2 or 4 bits are, of 255; 1 for all else. Colours of 16 bits are refused.
+
+    The header tells bits and kind of colour (0: grey) in fixed places.
+    """
     with open(path, "rb") as file:
         head = file.read(26)
-    if head[:8] == b"\x89PNG\r\n\x1a\n" and head[24:25] == b"\x10" and head[25] != 0:
+    if head[:8] != b"\x89PNG\r\n\x1a\n" or len(head) < 26:
+        return 1
+    bits, grey = head[24], head[25] == 0
+    if bits == 16 and not grey:
         raise Unsuitable(tiff.deep_colours(16))
+    return 255 // (2**bits - 1) if grey and bits in (2, 4) else 1
 
 
 def _colours(image):
@@ -97,7 +106,7 @@ def _deep(image, tags: Tags | None, size: int) -> Picture:
     peak = max(abs(low), abs(high)) or 1.0
     fitted = ImageOps.fit(Image.fromarray((pixels / peak).astype(np.float32)), (size, size))
     return Picture(
-        np.asarray(fitted) * peak,
+        np.asarray(fitted, dtype=np.float64) * peak,
         kind,
         low,
         high,

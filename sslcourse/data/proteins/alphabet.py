@@ -50,3 +50,8 @@ def is_dna(sequence: str) -> bool:
     if len(sequence) < _DNA_FROM or not set("ACG") < set(sequence) or not set("TU") & set(sequence):
         return False
     return sum(sequence.count(letter) for letter in _NUCLEOTIDES) >= 0.95 * len(sequence)
+
+
+def may_be_dna(sequence: str) -> bool:
+    """Whether a sequence of 8 letters or more has no other letters than nucleotides; some are missing in repeats."""
+    return len(sequence) >= _DNA_FROM and set(_NUCLEOTIDES).issuperset(sequence)

@@ -7,11 +7,12 @@ somebody reads the classes. So every row has to have as many fields as the heade
 import contextlib
 import csv
 import io
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sslcourse.data.items import OwnSet, existing, named
+from sslcourse.data.items import OwnSet, clipped, existing, named
 
 _SHOWN = 8  # columns that a message lists
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -21,10 +22,11 @@ def own_texts(path: str | Path, text: str = "text", label: str | None = None, gr
     """The texts of a csv file (UTF-8, commas, first line: names of the columns), with the classes of another column and
     the groups of a third (patients, authors; for `split_own`) where these are named.
 
-    Quotes keep commas and line ends within a text; a quote within quotes is doubled. Empty lines are passed over.
-    Raises ValueError, naming the line, for a row with more or fewer fields than the header, an empty text, class or
-    group, and for quotes that do not close; for a file without rows, a missing column, and what is no UTF-8;
-    FileNotFoundError.
+    Quotes keep commas and line ends within a text; a quote within quotes is doubled. Empty lines are passed over, and
+    so are spaces before a field. Raises ValueError, naming the line, for a row with more or fewer fields than the
+    header, or with something in a column without a name (but for the first, where tables keep their numbers), for an
+    empty text, class or group, and for quotes that do not close; for a file without rows, a missing column, and what is
+    no UTF-8; FileNotFoundError.
     """
     path = existing(path, "file")
     wanted = {"text": text, "label": label, "group": group}
@@ -46,19 +48,26 @@ def own_texts(path: str | Path, text: str = "text", label: str | None = None, gr
     if len(rows) < 2:
         raise ValueError(f"{path} has columns but no rows; at least one text is needed.")
     found: dict[str, list[str]] = {what: [] for what in wanted}
+    nameless = [place for place, column in enumerate(header) if place and not column]
     for line, fields in rows[1:]:
-        if len(fields) != len(header):
+        has = f"Line {line} of {path} has {len(fields)} field{'s' * (len(fields) != 1)}, the header has {len(header)}"
+        if len(fields) < len(header):
+            raise ValueError(f"{has}: something is missing; put a comma for every empty field, or remove the line.")
+        if len(fields) > len(header):
+            raise ValueError(f'{has}: put a text with commas into double quotes, "like this, for example".')
+        if moved := [place for place in nameless if fields[place].strip()]:
             raise ValueError(
-                f"Line {line} of {path} has {len(fields)} fields, the header has {len(header)}: put a text with commas "
-                'into double quotes, "like this, for example".'
+                f"Line {line} of {path} has something in column {moved[0] + 1}, which has no name: name the column, or "
+                'put a text with commas into double quotes, "like this, for example".'
             )
         for what, column in wanted.items():
             value = fields[header.index(column)]
             if not value.strip():
                 raise ValueError(f"Line {line} of {path} has nothing in column {column!r}; fill it or remove the row.")
-            found[what].append(value if what == "text" else value.strip())
+            # One name may be spelt by two sequences of characters, é or e and an accent, and is one class.
+            found[what].append(value if what == "text" else unicodedata.normalize("NFC", value.strip()))
     names = [f"line {line}" for line, _ in rows[1:]]
-    return named(found["text"], found.get("label"), path, names, found.get("group"))
+    return named(found["text"], found.get("label"), path, names, found.get("group", ()))
 
 
 def _decoded(path: Path) -> str:
@@ -66,7 +75,7 @@ def _decoded(path: Path) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        line = len(content[: error.start + 1].splitlines())  # of bytes: cut at line feeds and carriage returns alone
         raise ValueError(f"{path} is no text in UTF-8 (line {line}); save it anew as CSV UTF-8.") from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
@@ -85,11 +94,14 @@ def _long_fields() -> Iterator[None]:
 
 
 def _check_separator(text: str, path: Path, wanted: Sequence[str]) -> None:
-    """Refuse a header that has the columns by another separator alone."""
+    """Refuse a header that has the columns by another separator alone, and Excel's line that names the separator."""
+    if text[:4].lower() == "sep=":
+        raise ValueError(f"{path} begins with a line for Excel, {clipped(text[:6])!r}; save it anew as plain CSV.")
+    wanted = {column.casefold() for column in wanted}
 
     def found(separator: str) -> int:
-        header = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
-        return len({column.strip() for column in header} & set(wanted))
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
+        return len({column.strip().casefold() for column in next(reader, [])} & wanted)
 
     by_comma = found(",")
     for separator, called in _SEPARATORS.items():
@@ -100,7 +112,8 @@ def _check_separator(text: str, path: Path, wanted: Sequence[str]) -> None:
 def _rows(text: str, path: Path) -> list[tuple[int, list[str]]]:
     """(line where it begins, fields) of every row that is not empty."""
     rows, line = [], 1
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    # A space before a quote would make it part of the text, and the commas behind it separators.
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     try:
         for fields in reader:
             if fields:
@@ -117,13 +130,8 @@ def _rows(text: str, path: Path) -> list[tuple[int, list[str]]]:
 def _no_column(path: Path, column: str, header: list[str]) -> str:
     if column in header:
         return f"{path} has {header.count(column)} columns {column!r}; rename all but one."
-    shown = ", ".join(_clipped(name) for name in header[:_SHOWN])
+    shown = ", ".join(clipped(name) for name in header[:_SHOWN])
     more = f" and {len(header) - _SHOWN:,} more" if len(header) > _SHOWN else ""
     alike = [name for name in header if name.lower() == column.lower()]
     hint = f" Did you mean {alike[0]!r}?" if alike else ""
     return f"{path} has no column {column!r}; its columns are {shown or 'none'}{more}.{hint}"
-
-
-def _clipped(name: str) -> str:
-    name = " ".join(name.split())  # a message is one line
-    return name if len(name) <= 40 else f"{name[:37]}..."
