@@ -98,7 +98,12 @@ scale = sslcourse.begin(week="project_template")
 
 # %%
 def shares(part, train_rows, test_rows) -> None:
-    """Say how much there is: the set, its classes, the two parts."""
+    """Say how much there is: the set, its classes, the two parts. A set without classes ends here."""
+    if not part.class_names:
+        raise ValueError(
+            "There are no classes to tell apart: give images a subfolder for each class, name the column of classes of "
+            "a csv (label=...), or read the classes of a FASTA (classes=True)."
+        )
     counts = part.labels.bincount()
     print(f"{len(part)} in {len(part.class_names)} classes, {counts.min()} to {counts.max()} each")
     print(f"{len(train_rows)} to train, {len(test_rows)} to test")
@@ -332,7 +337,8 @@ text_guessing = draw(text_probes, test_texts.labels, "texts")
 #
 # The baseline of proteins is their composition, the frequencies of the twenty amino acids: it tells whether a class
 # needs more than a glance. The features are means over the residues of week 12's model, which has places for 32
-# residues and knows nothing but toy families; for your proteins take `models.load_esm("facebook/esm2_t6_8M_UR50D")`.
+# residues and knows nothing but toy families. Longer sequences are read in windows, which see nothing of one another;
+# for your proteins take `models.load_esm("facebook/esm2_t6_8M_UR50D")`, which reads them whole.
 
 # %%
 def composition(part) -> torch.Tensor:
@@ -341,8 +347,18 @@ def composition(part) -> torch.Tensor:
 
 
 def pooled_residues(model, part) -> torch.Tensor:
-    """Mean of the residues' features, (N, D)."""
-    return torch.stack([hidden.mean(dim=0) for hidden in model.hidden(part.items)])
+    """Mean of the residues' features, (N, D), over all windows of a sequence that is longer than the model's places."""
+    width = model.places or max(map(len, part.items))
+    windows = [[s[start : start + width] for start in range(0, len(s), width)] for s in part.items]
+    hidden = iter(model.hidden([window for own in windows for window in own]))
+    return torch.stack([torch.cat([next(hidden) for _ in own]).mean(dim=0) for own in windows])
+
+
+def say_windows(models_by_name, part) -> None:
+    """Name the models that do not read all sequences whole."""
+    for name, model in models_by_name.items():
+        if longer := sum(len(s) > (model.places or len(s)) for s in part.items):
+            print(f"{name} reads {longer} of {len(part)} sequences in windows of {model.places} residues")
 
 
 torch.manual_seed(scale.seed)
@@ -350,6 +366,7 @@ language_models = {
     "ESM": models.load_pretrained("esm_potts"),
     "random ESM": models.esm(64, 3, 4, positions="absolute", max_length=32).eval(),
 }
+say_windows(language_models, proteins)
 protein_features = {
     name: (pooled_residues(model, train_proteins), pooled_residues(model, test_proteins))
     for name, model in language_models.items()
