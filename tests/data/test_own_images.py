@@ -482,6 +482,7 @@ def class_without_images(folder):
         (circle, "a.tif holds 2 frames"),
         (lambda folder: (folder / "a.tif").write_bytes(b"II*\0\xff\xff\xff\xff"), "a.tif cannot be read as an image"),
         (lambda folder: (folder / "a.png").write_bytes(b""), "a.png cannot be read as an image"),
+        (lambda folder: (series(folder), save(folder / "patient" / "a.png")), "series/scan is DICOM"),
         (series, "series/scan is DICOM, .* convert it with pydicom"),
         (both, "holds images and folders of images"),
         (class_without_images, "The class dog in .* has no images"),

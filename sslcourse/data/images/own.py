@@ -58,9 +58,6 @@ def own_images(folder: str | Path, size: int = 32, white: float | None = None) -
     if deeper := [inner for part in classes for inner in sorted(part.iterdir()) if inner.is_dir() and _any_in(inner)]:
         raise ValueError(f"{deeper[0]} holds images one folder too deep; put them into the folder of their class.")
     if not flat and not any(nested.values()):
-        for path in folder.rglob("*"):  # a volume lies in folders of patients and series
-            if path.is_file():
-                _refuse_foreign(path)
         raise ValueError(f"{folder} holds no images; images end in {', '.join(SUFFIXES)}.")
     if empty := [name for name, paths in nested.items() if not paths and not flat]:
         raise ValueError(f"The class {empty[0]} in {folder} has no images; remove its folder or fill it.")
@@ -99,7 +96,12 @@ def _refuse_foreign(path: Path) -> None:
 
 
 def _any_in(folder: Path) -> bool:
-    return any(path.suffix.lower() in SUFFIXES and path.is_file() for path in folder.rglob("*"))
+    """Whether there are images below; those of a foreign kind, which lie in folders of patients and series, are
+    refused."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    for path in files:
+        _refuse_foreign(path)
+    return any(path.suffix.lower() in SUFFIXES for path in files)
 
 
 def _foreign(path: Path) -> str | None:
