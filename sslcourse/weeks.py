@@ -124,7 +124,7 @@ WEEKS = {
             "project_template",
             "Project template",
             data={},
-            minutes={"dry": 0.1, "tiny": 0.1, "small": 0.1, "full": 0.1},
+            minutes={"dry": 0.2, "tiny": 0.3, "small": 0.3, "full": 0.3},
         ),
     )
 }

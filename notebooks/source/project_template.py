@@ -33,6 +33,7 @@ if "google.colab" in sys.modules:
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "sslcourse"], check=True)
 
 # %% tags=["setup"]
+import csv
 import tempfile
 from pathlib import Path
 
@@ -41,7 +42,7 @@ import torch
 import sslcourse
 from sslcourse import data, evaluate, models, plot
 from sslcourse.check.report import report
-from sslcourse.data.own import own_images, own_proteins, own_texts, split_own
+from sslcourse.data.own import cluster, own_images, own_proteins, own_texts, split_own
 
 # %%
 scale = sslcourse.begin(week="project_template")
@@ -82,17 +83,37 @@ scale = sslcourse.begin(week="project_template")
 # %% [markdown]
 # ## 3 Your data
 #
-# Put the path of your own data here. Three kinds can be read; each loader refuses what would spoil the results later,
-# and says where it is.
+# Three kinds can be read. Keep the part of your kind, here and in section 4, and delete the other two. Each loader
+# refuses what would spoil the results later, and says where it is; `data/README.md` lists what is read and how.
 #
 # - **a folder of images**: one subfolder for each class, `own_images("my_folder", size=32)`;
 # - **a csv of texts**: a column of texts and one of classes, `own_texts("my.csv", text="text", label="class")`;
 # - **a FASTA of proteins**: the class is the last word of each header, `own_proteins("my.fasta", classes=True)`.
 #
-# With `path = None` the notebook makes an example folder of drawings and goes on with it.
+# With a path of `None` the notebook makes an example of its own and goes on with it.
+#
+# **What belongs together stays together.** Slices of one patient, frames of one film, texts of one author and relatives
+# of one protein are near copies: in both parts they measure memory. `split_own(labels, groups=...)` keeps every group
+# on one side, and the share of each class as near to what you ask as that allows.
 
 # %%
-path = None                        # "my_folder"
+def shares(part, train_rows, test_rows) -> None:
+    """Say how much there is: the set, its classes, the two parts. A set without classes ends here."""
+    if not part.class_names:
+        raise ValueError(
+            "There are no classes to tell apart: give images a subfolder for each class, name the column of classes of "
+            "a csv (label=...), or read the classes of a FASTA (classes=True)."
+        )
+    counts = part.labels.bincount()
+    print(f"{len(part)} in {len(part.class_names)} classes, {counts.min()} to {counts.max()} each")
+    print(f"{len(train_rows)} to train, {len(test_rows)} to test")
+
+
+# %% [markdown]
+# ### Images
+
+# %%
+folder_of_images = None            # "my_folder"
 size = 32
 
 
@@ -109,33 +130,79 @@ def example_folder(folder: Path) -> Path:
 
 
 with tempfile.TemporaryDirectory() as folder:
-    own = own_images(path or example_folder(Path(folder)), size)
-train_rows, test_rows = split_own(own.labels, test=0.5, seed=scale.seed)
-train_set, test_set = own[train_rows], own[test_rows]
-counts = own.labels.bincount()
-print(f"{len(own)} images of {len(own.class_names)} classes, {counts.min()} to {counts.max()} each")
-print(f"{len(train_set)} to train, {len(test_set)} to test")
+    images = own_images(folder_of_images or example_folder(Path(folder)), size)
+# The captions are the names of the files. Where "cat/p07_slice3.png" is of patient p07:
+# patients = [name.split("/")[-1].split("_")[0] for name in images.captions], and below groups=patients.
+train_rows, test_rows = split_own(images.labels, test=0.5, seed=scale.seed)
+train_images, test_images = images[train_rows], images[test_rows]
+shares(images, train_rows, test_rows)
 
 # %%
-first = torch.stack([(own.labels == y).nonzero()[0, 0] for y in range(len(own.class_names))])
+first = torch.stack([(images.labels == y).nonzero()[0, 0] for y in range(len(images.class_names))])
 plot.show(
-    plot.image_grid(own.images[first], titles=own.class_names, columns=5, title="One image of each class"),
+    plot.image_grid(images.images[first], titles=images.class_names, columns=5, title="One image of each class"),
     alt="One image of each class of the data, with the names of the classes.",
 )
 
 # %% [markdown]
-# The other two kinds, on files of a few lines, so that you see their form. Texts and sequences become features with the
-# models of weeks 3 and 12, or, as a baseline that you should show in any case, with counts of words and of amino acids.
+# ### Texts
+#
+# The example is a csv of toy reviews with a mood. Equal texts are one group here, so that none is in both parts; with a
+# column of authors you would write `own_texts(..., group="author")` and `groups=texts.groups`.
 
 # %%
 # NBVAL_CHECK_OUTPUT
+table_of_texts = None              # "my.csv"
+
+
+def example_table(folder: Path) -> Path:
+    """A csv as yours might be: the columns text and mood, written by Python's own csv."""
+    n = scale.pick(dry=60, tiny=1600, small=1600, full=1600)
+    reviews = data.load_texts("reviews", "test", n=n, seed=scale.seed)
+    with open(folder / "reviews.csv", "w", encoding="utf-8", newline="") as file:
+        moods = [reviews.class_names[label] for label in reviews.labels.tolist()]
+        csv.writer(file).writerows([("text", "mood"), *zip(reviews.texts, moods)])
+    return folder / "reviews.csv"
+
+
 with tempfile.TemporaryDirectory() as folder:
-    table, fasta = Path(folder) / "reviews.csv", Path(folder) / "some.fasta"
-    table.write_text('text,mood\n"slow, but lovely",good\nnever again,bad\n', encoding="utf-8")
-    fasta.write_text(">P1 kinase\nMKTAYIAKQR\n>P2 lyase\nMSDKIIHLTD\n", encoding="utf-8")
-    texts, proteins = own_texts(table, label="mood"), own_proteins(fasta, classes=True)
-print(len(texts), "texts of the classes", ", ".join(texts.class_names))
-print(len(proteins), "proteins of the classes", ", ".join(proteins.class_names))
+    texts = own_texts(table_of_texts or example_table(Path(folder)), text="text", label="mood")
+train_rows, test_rows = split_own(texts.labels, test=0.5, seed=scale.seed, groups=texts.items)
+train_texts, test_texts = texts[train_rows], texts[test_rows]
+shares(texts, train_rows, test_rows)
+for y, name in enumerate(texts.class_names):
+    print(f"{name}: {texts.items[(texts.labels == y).nonzero()[0, 0]]}")
+
+# %% [markdown]
+# ### Proteins
+#
+# The example is a FASTA of toy families. Groups are clusters of sequences that share words of five residues, a coarse
+# rule: for distant relatives take the clusters of MMseqs2 or the families of a database.
+
+# %%
+# NBVAL_CHECK_OUTPUT
+file_of_proteins = None            # "my.fasta"
+
+
+def example_fasta(folder: Path) -> Path:
+    """A FASTA as yours might be: the class is the last word of the header."""
+    n = scale.pick(dry=80, tiny=1200, small=1200, full=1200)
+    potts = data.load_proteins("potts", "test", n=n, seed=scale.seed)
+    families = [potts.class_names[label].replace(" ", "_") for label in potts.labels.tolist()]
+    records = [f">P{n} {family}\n{sequence}\n" for n, (family, sequence) in enumerate(zip(families, potts.sequences))]
+    (folder / "families.fasta").write_text("".join(records), encoding="utf-8")
+    return folder / "families.fasta"
+
+
+with tempfile.TemporaryDirectory() as folder:
+    proteins = own_proteins(file_of_proteins or example_fasta(Path(folder)), classes=True)
+kin = cluster(proteins.items)
+train_rows, test_rows = split_own(proteins.labels, test=0.5, seed=scale.seed, groups=kin)
+train_proteins, test_proteins = proteins[train_rows], proteins[test_rows]
+shares(proteins, train_rows, test_rows)
+print(f"{len(kin.unique())} clusters, the largest of {kin.bincount().max()}")
+for y, name in enumerate(proteins.class_names):
+    print(f"{name}: {proteins.items[(proteins.labels == y).nonzero()[0, 0]]}")
 
 # %% [markdown]
 # ## 4 Results
@@ -143,7 +210,39 @@ print(len(proteins), "proteins of the classes", ", ".join(proteins.class_names))
 # One page, or four slides. The main result first, with its interval and its baselines. Then the figure that would
 # convince *you*. Then what did not work. Every figure has one message, and its title says it.
 #
-# ### The features
+# All three kinds go the same way: features of both parts, computed once; a linear probe on each; one figure with
+# intervals, baselines and the level of guessing.
+
+# %%
+def probed(features, train_labels, test_labels) -> dict:
+    """A linear probe on every kind of features, {name: (of the training part, of the test part)}; prints them."""
+    probes = {
+        name: evaluate.linear_probe(train_h, train_labels, test_h, test_labels, Cs=(0.01, 0.1))
+        for name, (train_h, test_h) in features.items()
+    }
+    for name, probe in probes.items():
+        print(f"{name}: {probe.accuracy:.2f} ({probe.low:.2f} to {probe.high:.2f})")
+    return probes
+
+
+def draw(probes, test_labels, what: str) -> float:
+    """The figure of the main result. Returns the level of guessing, the share of the largest class."""
+    guessing = (test_labels.bincount().max() / len(test_labels)).item()
+    plot.show(
+        plot.bars(
+            {name: probe.accuracy for name, probe in probes.items()},
+            intervals={name: (probe.low, probe.high) for name, probe in probes.items()},
+            levels={"largest class": guessing},
+            ylabel="accuracy of a linear probe",
+            title=f"{len(test_labels)} test {what}, 95 % intervals",
+        ),
+        alt=f"Accuracy of a linear probe on the {what}, with 95 % intervals, for " + ", ".join(probes) + ".",
+    )
+    return guessing
+
+
+# %% [markdown]
+# ### Images
 #
 # Exchange the encoder for yours: `models.load_pretrained(...)`, a network that you trained (`train.fit`), or any
 # function of images that returns one row each.
@@ -155,51 +254,128 @@ encoders = {
     "random network": models.backbone("conv4_gn"),
     "raw pixels": lambda images: images.flatten(1),
 }
-features = {
-    label: tuple(evaluate.extract_features(encoder, part.images) for part in (train_set, test_set))
-    for label, encoder in encoders.items()
+image_features = {
+    name: tuple(evaluate.extract_features(encoder, part.images) for part in (train_images, test_images))
+    for name, encoder in encoders.items()
 }
 
-# %% [markdown]
-# ### The main result
-
 # %%
-probes = {
-    label: evaluate.linear_probe(train_h, train_set.labels, test_h, test_set.labels, Cs=(0.01, 0.1))
-    for label, (train_h, test_h) in features.items()
-}
-guessing = (test_set.labels.bincount().max() / len(test_set)).item()
-for label, probe in probes.items():
-    print(f"{label}: {probe.accuracy:.2f} ({probe.low:.2f} to {probe.high:.2f})")
-plot.show(
-    plot.bars(
-        {label: probe.accuracy for label, probe in probes.items()},
-        intervals={label: (probe.low, probe.high) for label, probe in probes.items()},
-        levels={"largest class": guessing},
-        ylabel="accuracy of a linear probe",
-        title=f"{len(test_set)} test images, 95 % intervals",
-    ),
-    alt="Accuracy of a linear probe on the features of MoCo, a random network and raw pixels, with 95 % intervals.",
-)
+image_probes = probed(image_features, train_images.labels, test_images.labels)
+image_guessing = draw(image_probes, test_images.labels, "images")
 
 # %% [markdown]
-# ### Look at it
-#
-# Neighbours show what the features hold alike; the errors among them are the more instructive half.
+# **Look at it.** Neighbours show what the features hold alike; the errors among them are the more instructive half.
 
 # %%
-train_h, test_h = features["MoCo"]
-asked = torch.stack([(test_set.labels == y).nonzero()[0, 0] for y in range(len(own.class_names))])[:6]  # one a class
+train_h, test_h = image_features["MoCo"]
+asked = torch.stack([(test_images.labels == y).nonzero()[0, 0] for y in range(len(images.class_names))])[:6]
 _, near = evaluate.nearest_neighbours(test_h[asked], train_h, k=6)
 plot.show(
     plot.neighbours(
-        test_set.images[asked],
-        train_set.images[near],
-        correct=train_set.labels[near] == test_set.labels[asked, None],
-        title="Test images and their nearest training images",
+        test_images.images[asked],
+        train_images.images[near],
+        correct=train_images.labels[near] == test_images.labels[asked, None],
+        title="Nearest training images, by MoCo",
     ),
     alt="Six test images, each beside its six nearest training images, marked by whether the class is the same.",
 )
+
+# %% [markdown]
+# ### Texts
+#
+# The baseline of texts is a count of their words: often hard to beat, since it needs no pretraining. The features are
+# means of the hidden states of week 3's BERT, which knows nothing but toy reviews; for your texts take a published
+# model (`transformers.AutoModel` and its own tokenizer). Mind the two printed numbers: words that the vocabulary lacks
+# and texts that lost their ends are not in the features.
+
+# %%
+tokenizer = data.reviews_tokenizer()
+max_length = 16                    # what the model has positions for
+
+
+def tokens_of(part):
+    return data.encode(tokenizer, part.items, max_length)
+
+
+@torch.no_grad()
+def pooled_words(model, part, batch_size: int = 256) -> torch.Tensor:
+    """Mean hidden state (N, D) of the real tokens of each text."""
+    tokens, rows = tokens_of(part), []
+    for ids, mask in zip(tokens.input_ids.split(batch_size), tokens.attention_mask.split(batch_size)):
+        hidden = model.bert(input_ids=ids, attention_mask=mask).last_hidden_state                 # (n, L, D)
+        rows.append((hidden * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True))
+    return torch.cat(rows)
+
+
+def word_counts(train_part, test_part) -> tuple[torch.Tensor, torch.Tensor]:
+    """Counts (N, W) of the words of the training part; a word that only the test part has counts for nothing."""
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    counter = CountVectorizer().fit(train_part.items)
+    return tuple(torch.from_numpy(counter.transform(part.items).toarray()).float() for part in (train_part, test_part))
+
+
+coded = tokens_of(texts)
+unknown = (coded.input_ids == tokenizer.token_to_id("[UNK]"))[~coded.special].float().mean()
+print(f"{100 * unknown:.0f} % of the words are unknown to the model, {coded.truncated} texts were cut")
+torch.manual_seed(scale.seed)
+readers = {
+    "BERT": models.load_pretrained("bert_reviews"),
+    "random BERT": models.bert(tokenizer.get_vocab_size(), max_length=max_length).eval(),
+}
+text_features = {
+    name: (pooled_words(model, train_texts), pooled_words(model, test_texts)) for name, model in readers.items()
+}
+text_features["word counts"] = word_counts(train_texts, test_texts)
+
+# %%
+text_probes = probed(text_features, train_texts.labels, test_texts.labels)
+text_guessing = draw(text_probes, test_texts.labels, "texts")
+
+# %% [markdown]
+# ### Proteins
+#
+# The baseline of proteins is their composition, the frequencies of the twenty amino acids: it tells whether a class
+# needs more than a glance. The features are means over the residues of week 12's model, which has places for 32
+# residues and knows nothing but toy families. Longer sequences are read in windows, which see nothing of one another;
+# for your proteins take `models.load_esm("facebook/esm2_t6_8M_UR50D")`, which reads them whole.
+
+# %%
+def composition(part) -> torch.Tensor:
+    """Frequencies (N, 20) of the amino acids."""
+    return torch.tensor([[s.count(letter) / len(s) for letter in data.AMINO_ACIDS] for s in part.items])
+
+
+def pooled_residues(model, part) -> torch.Tensor:
+    """Mean of the residues' features, (N, D), over all windows of a sequence that is longer than the model's places."""
+    width = model.places or max(map(len, part.items))
+    windows = [[s[start : start + width] for start in range(0, len(s), width)] for s in part.items]
+    hidden = iter(model.hidden([window for own in windows for window in own]))
+    return torch.stack([torch.cat([next(hidden) for _ in own]).mean(dim=0) for own in windows])
+
+
+def say_windows(models_by_name, part) -> None:
+    """Name the models that do not read all sequences whole."""
+    for name, model in models_by_name.items():
+        if longer := sum(len(s) > (model.places or len(s)) for s in part.items):
+            print(f"{name} reads {longer} of {len(part)} sequences in windows of {model.places} residues")
+
+
+torch.manual_seed(scale.seed)
+language_models = {
+    "ESM": models.load_pretrained("esm_potts"),
+    "random ESM": models.esm(64, 3, 4, positions="absolute", max_length=32).eval(),
+}
+say_windows(language_models, proteins)
+protein_features = {
+    name: (pooled_residues(model, train_proteins), pooled_residues(model, test_proteins))
+    for name, model in language_models.items()
+}
+protein_features["composition"] = composition(train_proteins), composition(test_proteins)
+
+# %%
+protein_probes = probed(protein_features, train_proteins.labels, test_proteins.labels)
+protein_guessing = draw(protein_probes, test_proteins.labels, "proteins")
 
 # %% [markdown]
 # ### What the results say
@@ -214,6 +390,10 @@ plot.show(
 # one; how much another seed would change is not known from this notebook. That random features lie below raw pixels
 # was not expected: averages over space lose the outline. Among the neighbours there are more errors than the probe
 # suggests: it weighs directions, and neighbours take them all alike.
+#
+# Of the other two examples the same can be said. Counts of words cannot tell what a negator denies; some of that is in
+# BERT's features. The families of proteins were made with nearly one composition; what tells them apart is which
+# residues go together.
 # ### END SOLUTION
 
 # %% [markdown]
@@ -274,13 +454,31 @@ plot.show(
 # keys turn the slides, and `?print-pdf` at the end of the address prints them.
 
 # %%
-margin = probes["MoCo"].low - max(probes["random network"].high, probes["raw pixels"].high)
+def margin(probes, best: str) -> float:
+    """How far the interval of the best lies above those of all others."""
+    return probes[best].low - max(probe.high for name, probe in probes.items() if name != best)
+
+
 report(
     scale,
-    probe_accuracy=probes["MoCo"].accuracy,
-    random_accuracy=probes["random network"].accuracy,
-    pixel_accuracy=probes["raw pixels"].accuracy,
-    claims={"example: MoCo over both baselines, between the intervals": (margin, 0.1)},
-    chance={name: guessing for name in ("probe_accuracy", "random_accuracy", "pixel_accuracy")},
-    baseline={"probe_accuracy": probes["random network"].accuracy},
+    probe_accuracy=image_probes["MoCo"].accuracy,
+    random_accuracy=image_probes["random network"].accuracy,
+    pixel_accuracy=image_probes["raw pixels"].accuracy,
+    text_accuracy=text_probes["BERT"].accuracy,
+    word_count_accuracy=text_probes["word counts"].accuracy,
+    protein_accuracy=protein_probes["ESM"].accuracy,
+    composition_accuracy=protein_probes["composition"].accuracy,
+    claims={
+        "example: MoCo over both baselines, between the intervals": (margin(image_probes, "MoCo"), 0.1),
+        "example: BERT over both baselines, between the intervals": (margin(text_probes, "BERT"), 0.04),
+        "example: ESM over both baselines, between the intervals": (margin(protein_probes, "ESM"), 0.1),
+    },
+    chance={name: image_guessing for name in ("probe_accuracy", "random_accuracy", "pixel_accuracy")}
+    | {name: text_guessing for name in ("text_accuracy", "word_count_accuracy")}
+    | {name: protein_guessing for name in ("protein_accuracy", "composition_accuracy")},
+    baseline={
+        "probe_accuracy": image_probes["random network"].accuracy,
+        "text_accuracy": text_probes["random BERT"].accuracy,
+        "protein_accuracy": protein_probes["random ESM"].accuracy,
+    },
 )

@@ -54,6 +54,7 @@ from torch import nn
 import sslcourse
 from sslcourse import data, evaluate, models, plot, train
 from sslcourse.check import week09 as check
+from sslcourse.data import expect
 from sslcourse.evaluate import inputs
 
 # %%
@@ -186,6 +187,8 @@ def zero_shot_weights(
     templates: such as "a photo of a {}". encode_text: texts to embeddings (n, D), not normalised.
     """
     ### BEGIN SOLUTION
+    expect.strings(class_names, "class_names")
+    expect.strings(templates, "templates")
     if not len(class_names) or not len(templates):
         raise ValueError("class_names and templates need at least one each, such as 'tree' and 'a photo of a {}'.")
     if plain := [template for template in templates if "{}" not in template]:

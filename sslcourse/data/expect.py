@@ -1,9 +1,10 @@
-"""What tokens, masks and labels have to look like: one clear sentence where they do not.
+"""What strings, tokens, masks and labels have to look like: one clear sentence where they do not.
 
-Each function returns nothing and raises TypeError for a wrong type, ValueError for a wrong shape or value.
+Each function but `strings` returns nothing; all raise TypeError for a wrong type, ValueError for a wrong shape or
+value.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -77,6 +78,19 @@ def predictions(logits: Tensor, labels: Tensor) -> None:
         raise ValueError(
             f"labels run from {known.min()} to {known.max()}; they should be ids below {vocab_size}, or -100."
         )
+
+
+def strings(values: Iterable[str], name: str) -> tuple[str, ...]:
+    """The strings of a list. A single one is a sequence of strings too, one a letter, and that is never meant."""
+    if isinstance(values, str | bytes):
+        raise TypeError(f"{name} is one string, {values[:20]!r}; give a list of strings, a single one in brackets.")
+    if not isinstance(values, Iterable):
+        raise TypeError(f"{name} is of type {type(values).__name__}; give a list of strings.")
+    values = tuple(values)
+    for n, value in enumerate(values):
+        if not isinstance(value, str):
+            raise TypeError(f"{name} holds {type(value).__name__} at place {n}; give a list of strings.")
+    return values
 
 
 def documents(parts: Sequence[Sequence[str]]) -> None:

@@ -23,6 +23,7 @@ def bert(
     intermediate_size: width within a block, twice hidden_size where it is not given; max_length: positions, [CLS] and
     [SEP] included; padding has id 0, as `data.train_tokenizer` gives it. initializer_range: standard deviation of the
     first weights; BERT's own 0.02 is made for widths of 768. Eager attention: slower on GPUs, but one can look at it.
+    Called on ids of more than max_length columns, it raises ValueError.
     """
     from transformers import BertConfig, BertForMaskedLM
 
@@ -35,7 +36,7 @@ def bert(
     initializer_range = arguments.number("initializer_range", initializer_range, above=0)
     if hidden_size % heads:
         raise ValueError(f"hidden_size is {hidden_size}, which {heads} heads cannot share; take a multiple of {heads}.")
-    return BertForMaskedLM(
+    network = BertForMaskedLM(
         BertConfig(
             vocab_size=vocab_size,
             hidden_size=hidden_size,
@@ -50,3 +51,16 @@ def bert(
             attn_implementation="eager",
         )
     )
+    network.bert.embeddings.register_forward_pre_hook(_check_places, with_kwargs=True)
+    return network
+
+
+def _check_places(embeddings: nn.Module, args: tuple, kwargs: dict) -> None:
+    """Refuse texts that the positions do not suffice for: torch speaks of sizes of tensors then."""
+    ids = args[0] if args else kwargs.get("input_ids")
+    places = embeddings.position_embeddings.num_embeddings
+    if ids is not None and ids.dim() == 2 and ids.shape[1] > places:
+        raise ValueError(
+            f"The texts have {ids.shape[1]} tokens, [CLS] and [SEP] included, and this model has {places} places: "
+            f"encode them with max_length={places}, or take a model with more."
+        )

@@ -13,24 +13,28 @@ with a language model" (ESM-2).
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from sslcourse import arguments
-from sslcourse.data.proteins.sets import AMINO_ACIDS, wrong_letters
+from sslcourse.data.proteins.alphabet import AMINO_ACIDS, EITHER, UNKNOWN, wrong_letters
 from sslcourse.data.root import DataCorrupted, DataMissing, data_root, offline
 
 ALPHABET = ("<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO.-", "<null_1>", "<mask>")  # ESM-2's
 CLS, PAD, EOS, MASK = (ALPHABET.index(token) for token in ("<cls>", "<pad>", "<eos>", "<mask>"))
 _NUMBER = {token: n for n, token in enumerate(ALPHABET)}
+_NUMBER[EITHER] = _NUMBER[UNKNOWN]
 RESIDUES = torch.tensor([_NUMBER[letter] for letter in AMINO_ACIDS])  # (20,): tokens in the order of AMINO_ACIDS
 
 
 class ProteinLM(nn.Module):
-    """A masked language model of proteins. The wrapped network is `.network`, its width `.num_features`."""
+    """A masked language model of proteins. The wrapped network is `.network`, its width `.num_features`.
+
+    `.places` is the most residues that a sequence may have, None where there is no limit.
+    """
 
     def __init__(self, network: nn.Module):
         super().__init__()
@@ -39,6 +43,9 @@ class ProteinLM(nn.Module):
             raise TypeError(f"network is a {type(network).__name__}; it should be an EsmForMaskedLM of transformers.")
         self.network = network
         self.num_features = network.config.hidden_size
+        # Learnt places begin behind the number of padding; two of the tokens are <cls> and <eos>.
+        learnt = getattr(network.config, "position_embedding_type", None) == "absolute"
+        self.places = network.config.max_position_embeddings - PAD - 3 if learnt else None
 
     @property
     def device(self) -> torch.device:
@@ -47,13 +54,10 @@ class ProteinLM(nn.Module):
     def tokens(self, sequences: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Token numbers and attention mask, both int64 (N, T), T = longest + 2: <cls>, residues, <eos>, padding.
 
-        Raises ValueError for no sequences and for letters that are no amino acids.
+        Raises ValueError for no sequences, for letters that are no amino acids, and for a sequence that is longer than
+        the model has places for.
         """
-        if isinstance(sequences, str) or not len(sequences):
-            raise ValueError("tokens takes a list of sequences, one or more; put a single one in brackets.")
-        for n, sequence in enumerate(sequences):
-            if problem := wrong_letters(sequence):
-                raise ValueError(f"Sequence {n} {problem}")
+        sequences = self._checked(sequences)
         longest = max(map(len, sequences))
         rows = [[CLS, *map(_NUMBER.get, s), EOS, *[PAD] * (longest - len(s))] for s in sequences]
         ids = torch.tensor(rows, device=self.device)
@@ -62,6 +66,8 @@ class ProteinLM(nn.Module):
     def forward(self, ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Logits (N, T, 33) over ALPHABET for token numbers (N, T)."""
         mask = (ids != PAD).long() if attention_mask is None else attention_mask
+        if self.places is not None and ids.shape[1] - 2 > self.places:
+            self._check_length(int((ids != PAD).sum(dim=1).max()) - 2, "A row of ids")
         return self.network(input_ids=ids, attention_mask=mask).logits.float()
 
     @torch.no_grad()
@@ -86,9 +92,12 @@ class ProteinLM(nn.Module):
         masked: for each sequence the 0-based position that is masked, None for none. The other tokens of the alphabet
         are left out of the normalisation.
         """
+        sequences = self._checked(sequences)
         if len({len(sequence) for sequence in sequences}) > 1:
             raise ValueError("log_probs takes sequences of one length; pass others one at a time.")
         ids, mask = self.tokens(sequences)
+        if masked is not None and len(masked) != len(sequences):
+            raise ValueError(f"masked has {len(masked)} places for {len(sequences)} sequences; give one for each.")
         for row, place in enumerate(masked or ()):
             if place is not None:
                 if not 0 <= place < len(sequences[row]):
@@ -100,6 +109,7 @@ class ProteinLM(nn.Module):
     @torch.no_grad()
     def hidden(self, sequences: Sequence[str], batch_size: int = 64, layer: int = -1) -> list[Tensor]:
         """Features of the residues, one float32 (L, D) a sequence, of the last layer or of another (0: embeddings)."""
+        sequences = self._checked(sequences)
         order = sorted(range(len(sequences)), key=lambda n: len(sequences[n]))  # similar lengths: little padding
         features: list[Tensor] = [torch.empty(0)] * len(order)
         for start in range(0, len(order), batch_size):
@@ -111,6 +121,24 @@ class ProteinLM(nn.Module):
             for row, n in enumerate(batch):
                 features[n] = states[row, 1 : len(sequences[n]) + 1].float().cpu()
         return features
+
+    def _checked(self, sequences: Sequence[str]) -> list[str]:
+        sequences = [] if isinstance(sequences, str) or not isinstance(sequences, Iterable) else list(sequences)
+        if not sequences:
+            raise ValueError("The model takes a list of sequences, one or more; put a single one in brackets.")
+        for n, sequence in enumerate(sequences):
+            if problem := wrong_letters(sequence):
+                began = f" It begins with {sequence[:20]!r}." if sequence and isinstance(sequence, str) else ""
+                raise ValueError(f"Sequence {n} {problem}{began}")
+            self._check_length(len(sequence), f"Sequence {n}, which begins with {sequence[:20]!r},")
+        return sequences
+
+    def _check_length(self, residues: int, what: str) -> None:
+        if self.places is not None and residues > self.places:
+            raise ValueError(
+                f"{what} has {residues} residues, and this model has {self.places} places: cut it into windows, leave "
+                "it out, or take a model with rotary positions (ESM-2)."
+            )
 
 
 def _evaluated(model: nn.Module, call):

@@ -27,7 +27,7 @@ class Vocabulary:
     """
 
     def __init__(self, texts: Iterable[str], length: int = 24):
-        """length: words a text, at most; shorter ones are padded."""
+        """length: words a text, at most; shorter ones are padded. Raises TypeError for a single string."""
         texts, length = arguments.texts("texts", texts), arguments.whole("length", length, 1)
         self.words = tuple(sorted({word for text in texts for word in split_words(text)}))
         if not self.words:
@@ -63,7 +63,8 @@ class Vocabulary:
 class TextTransformer(nn.Module):
     """Word and position embeddings, transformer blocks, mean over the words: int64 (N, L) to (N, D).
 
-    Padding (0) is neither attended to nor averaged. Pre-norm blocks without dropout, exact GELU.
+    Padding (0) is neither attended to nor averaged. Pre-norm blocks without dropout, exact GELU. Raises ValueError for
+    more than `length` words and for numbers outside the vocabulary.
     """
 
     def __init__(self, vocabulary_size: int, dim: int = 64, length: int = 24, depth: int = 1, num_heads: int = 4):
@@ -98,7 +99,12 @@ class TextTransformer(nn.Module):
         known, most = self.words.num_embeddings, len(self.positions)
         if not isinstance(ids, Tensor) or ids.dtype not in (torch.int64, torch.int32):
             raise TypeError(f"ids is {arguments.shown(ids)}; it should be int64 (N, L), as Vocabulary.encode gives it.")
-        if ids.dim() != 2 or not 1 <= ids.shape[1] <= most or not len(ids):
+        if ids.dim() == 2 and ids.shape[1] > most:
+            raise ValueError(
+                f"The texts have {ids.shape[1]} words, and this model has {most} places: shorten them, or build it with "
+                "a larger length."
+            )
+        if ids.dim() != 2 or not ids.numel():
             raise ValueError(f"ids has shape {tuple(ids.shape)}; it should be (N, L), L from 1 to {most}.")
         if ids.min() < 0 or ids.max() >= known:
             raise ValueError(f"ids run from {ids.min()} to {ids.max()}; the tower has numbers from 0 to {known - 1}.")

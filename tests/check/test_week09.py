@@ -322,6 +322,8 @@ def test_wrong_fpr(wrong, words):
         ("zero_shot_weights", (["cat"], [], None), "at least one each"),
         ("zero_shot_weights", ([], ["a {}"], None), "at least one each"),
         ("zero_shot_weights", (["cat"], ["a cat"], None), "'a cat' has no {}"),
+        ("zero_shot_weights", ("cat", ["a {}"], None), "class_names is one string, 'cat'; give a list of strings"),
+        ("zero_shot_weights", (["cat"], "a {}", None), "templates is one string, 'a {}'; give a list of strings"),
         ("auroc", (torch.zeros(0), torch.zeros(3)), "in_scores is empty"),
         ("auroc", (torch.zeros(3), torch.zeros(0)), "out_scores is empty"),
         ("auroc", (torch.tensor([math.nan, 1.0]), torch.zeros(2)), "in_scores holds NaN for 1 of 2"),
@@ -330,7 +332,7 @@ def test_wrong_fpr(wrong, words):
     ],
 )
 def test_the_references_refuse_bad_input(name, arguments, sentence):
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises((TypeError, ValueError), match=sentence):
         solved(name)(*arguments)
     if hasattr(evaluate, name):
         with pytest.raises(ValueError, match=sentence):

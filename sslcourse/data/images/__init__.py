@@ -1,5 +1,5 @@
-"""Images: sets.py holds what a set is, load.py the loader, sources.py where real sets come from; scenes.py (with
-shapes.py) and tissue.py draw the toy worlds."""
+"""Images: sets.py holds what a set is, load.py the loader, sources.py where real sets come from, own.py a student's
+own (read by picture.py and tiff.py); scenes.py (with shapes.py) and tissue.py draw the toy worlds."""
 
 from sslcourse.data.images.load import load_images
 from sslcourse.data.images.scenes import make_scenes

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sslcourse import arguments
 from sslcourse.arguments import whole
+from sslcourse.data import expect
 
 __all__ = ["ImageSet", "as_float", "balanced", "positions", "whole"]
 
@@ -40,9 +41,9 @@ class ImageSet:
 
     def __post_init__(self):
         # Lists are welcome, tuples are kept: a frozen set should not change through a list that somebody still holds.
-        object.__setattr__(self, "class_names", tuple(arguments.several("class_names", self.class_names)))
-        if self.captions is not None:
-            object.__setattr__(self, "captions", tuple(self.captions))
+        for part in ("class_names", "captions"):
+            if getattr(self, part) is not None:
+                object.__setattr__(self, part, expect.strings(getattr(self, part), f"{part} of {self.name}"))
 
         for part in (self.images, self.labels):
             if not isinstance(part, Tensor):

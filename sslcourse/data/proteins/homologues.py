@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sslcourse.data import expect
+
 _COMMON = 50  # a word of more sequences than this is a repeat, not kinship
 
 
@@ -22,8 +24,9 @@ def cluster(sequences: Sequence[str], k: int = 5, shared: float = 0.1) -> Tensor
     """Cluster numbers int64 (N,), from 0: two sequences are linked that share a part `shared` of the k-letter words.
 
     The part counts from the words of the shorter one. Links chain: a cluster is all that is connected. Raises
-    ValueError for a word length below 1 or a part outside (0, 1].
+    ValueError for a word length below 1 or a part outside (0, 1], TypeError for a single string.
     """
+    sequences = expect.strings(sequences, "sequences")
     if k < 1 or not 0 < shared <= 1:
         raise ValueError(f"k should be at least 1 and shared lie in (0, 1], but they are {k} and {shared}.")
     words = [{sequence[n : n + k] for n in range(len(sequence) - k + 1)} for sequence in sequences]

@@ -7,7 +7,8 @@ from sslcourse import arguments
 from sslcourse.data import advice
 from sslcourse.data.images.load import ensure
 from sslcourse.data.proteins import potts
-from sslcourse.data.proteins.sets import AMINO_ACIDS, ProteinSet, decode, encode, mutate
+from sslcourse.data.proteins.alphabet import AMINO_ACIDS
+from sslcourse.data.proteins.sets import ProteinSet, decode, encode, mutate
 from sslcourse.data.proteins.sources import SOURCES, find_protein_source
 
 TOYS = {"potts": {"train": 6000, "val": 800, "test": 800}, "potts_scan": {"val": 8, "test": 16}}  # name: default sizes

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 
@@ -21,36 +22,39 @@ def read_fasta(text: str, where: str) -> list[Record]:
     sequence and a name that stands twice.
     """
     records: list[Record] = []
-    heading, started, parts = None, 0, []
-
-    def close() -> None:
-        if heading is None:
-            return
-        if not parts:
-            raise ValueError(f"{where}, line {started}: the record {heading[0]!r} has no sequence.")
-        records.append(Record(heading[0], heading[1] if len(heading) > 1 else "", "".join(parts)))
-
     seen: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        line = line.strip()
-        if not line:
-            continue
-        if not line.startswith(">"):
-            if heading is None:
-                raise ValueError(f'{where}, line {number}: {line[:20]!r} before any record; a record starts with ">".')
-            parts.append(line)
-            continue
-        close()
-        heading, started, parts = line[1:].strip().split(maxsplit=1), number, []
-        if not heading:
-            raise ValueError(f'{where}, line {number}: a ">" without a name; write the name right behind it.')
-        if heading[0] in seen:
-            raise ValueError(
-                f"{where}, line {number}: {heading[0]!r} stands already in line {seen[heading[0]]}; names are unique."
-            )
-        seen[heading[0]] = number
-    close()
+    for line, header, body in blocks(text, where):
+        name, *rest = re.split(r"[ \t]+", header, maxsplit=1)
+        if not name:
+            raise ValueError(f'{where}, line {line}: a ">" without a name; write the name right behind it.')
+        if not body:
+            raise ValueError(f"{where}, line {line}: the record {name!r} has no sequence.")
+        if name in seen:
+            raise ValueError(f"{where}, line {line}: {name!r} stands already in line {seen[name]}; names are unique.")
+        seen[name] = line
+        records.append(Record(name, rest[0] if rest else "", body))
     return records
+
+
+def blocks(text: str, where: str) -> Iterator[tuple[int, str, str]]:
+    """(line of the header, header without ">", lines below joined) of every record, the ends of lines stripped.
+
+    Lines end with a line feed, a carriage return before it belongs to it: `splitlines` would also cut at a vertical
+    tab or U+2028 within a header, and take the rest for sequence. Raises ValueError for text before the first ">".
+    """
+    started, header, parts = 0, "", []
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+        line = line.strip(" \t\r")
+        if line.startswith(">"):
+            if started:
+                yield started, header, "".join(parts)
+            started, header, parts = number, line[1:].strip(" \t"), []
+        elif line and not started:
+            raise ValueError(f'{where}, line {number}: {line[:20]!r} before any record; a record starts with ">".')
+        else:
+            parts.append(line)
+    if started:
+        yield started, header, "".join(parts)
 
 
 def read_table(text: str, where: str, columns: Sequence[str], delimiter: str = ",") -> list[tuple[int, dict[str, str]]]:

@@ -1,8 +1,8 @@
 """Protein sets: sequences as strings, a class for each, and what a set happens to know about them.
 
-A sequence is written in the twenty amino acids of `AMINO_ACIDS`, the order of every table of this course, and X where a
-residue is unknown. Positions are 0-based in code and 1-based in the name of a mutation: A23T means that the 23rd
-residue, an A, became T.
+A sequence is written in the letters of alphabet.py: the twenty amino acids of `AMINO_ACIDS`, the order of every table
+of this course, X where a residue is unknown, and rare ones. Positions are 0-based in code and 1-based in the name of a
+mutation: A23T means that the 23rd residue, an A, became T.
 """
 
 import re
@@ -13,19 +13,17 @@ import torch
 from torch import Tensor
 
 from sslcourse import arguments
+from sslcourse.data import expect
 from sslcourse.data.images.sets import balanced
+from sslcourse.data.proteins.alphabet import AMINO_ACIDS, UNKNOWN, without_either, wrong_letters
 from sslcourse.data.proteins.potts import Potts
-
-AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
-UNKNOWN = "X"
-_LETTERS = frozenset(AMINO_ACIDS + UNKNOWN)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ProteinSet:
     """Proteins with labels; `len(s)` counts them and `s[index]` selects some, with all that belongs to them.
 
-    sequences: N strings over AMINO_ACIDS and X. labels: int64 (N,), -1 where unknown: family, location or scan.
+    sequences: N strings; J becomes X. labels: int64 (N,), -1 where unknown: family, location or scan.
     structure: N strings as long as the sequences: H helix, E strand, C anything else, "-" not seen in the crystal.
     scores: float64 (N,), higher is fitter. mutations: N texts such as "A23T" or "A23T:G40P", "" for the wild type.
     wild_types: one sequence for each class. contacts: bool (K, L, L), one map for each class.
@@ -46,11 +44,12 @@ class ProteinSet:
     families: tuple[Potts, ...] | None = None
 
     def __post_init__(self):
-        for part in ("sequences", "class_names", "structure", "mutations", "wild_types", "families"):
+        for part in ("sequences", "class_names", "structure", "mutations", "wild_types"):
             if getattr(self, part) is not None:
-                values = getattr(self, part)
-                values = values if part == "families" else arguments.several(part, values)
-                object.__setattr__(self, part, tuple(values))
+                object.__setattr__(self, part, expect.strings(getattr(self, part), f"{part} of {self.name}"))
+        object.__setattr__(self, "sequences", tuple(map(without_either, self.sequences)))
+        if self.families is not None:
+            object.__setattr__(self, "families", tuple(self.families))
         if not isinstance(self.labels, Tensor) or self.labels.dtype != torch.int64 or self.labels.dim() != 1:
             raise TypeError(f"The labels of {self.name} should be an int64 tensor (N,).")
 
@@ -117,19 +116,6 @@ class ProteinSet:
         )
 
 
-def wrong_letters(sequence: str) -> str | None:
-    """What is wrong with the letters of a sequence, None where nothing is."""
-    if not sequence:
-        return "is empty; a protein has at least one residue."
-    if _LETTERS.issuperset(sequence):
-        return None
-    for place, letter in enumerate(sequence, 1):
-        if letter not in AMINO_ACIDS and letter != UNKNOWN:
-            small = " (write capitals)" if letter.upper() in AMINO_ACIDS else ""
-            return f"has {letter!r} at position {place}{small}; residues are {AMINO_ACIDS}, or X for unknown."
-    return None
-
-
 def parse_mutation(mutation: str, sequence: str) -> tuple[str, int, str]:
     """("A", 22, "T") for "A23T": wild type, 0-based position, mutant. The name counts from 1, as biologists do.
 
@@ -157,11 +143,18 @@ def mutate(sequence: str, mutations: str) -> str:
 
 
 def encode(sequences: Sequence[str]) -> Tensor:
-    """Numbers (N, L) into AMINO_ACIDS, 20 for X, of sequences of one length. Raises ValueError for several lengths."""
+    """Numbers (N, L) into AMINO_ACIDS, 20 for X and the rare letters, of sequences of one length.
+
+    Raises ValueError for several lengths and for letters that are no amino acids, TypeError for a single string.
+    """
+    sequences = expect.strings(sequences, "sequences")
+    for n, sequence in enumerate(sequences):
+        if problem := wrong_letters(sequence):
+            raise ValueError(f"Sequence {n} {problem}")
     if len({len(sequence) for sequence in sequences}) > 1:
         raise ValueError("The sequences have several lengths; encode takes those of one length, or one at a time.")
-    number = {letter: n for n, letter in enumerate(AMINO_ACIDS + UNKNOWN)}
-    return torch.tensor([[number[letter] for letter in sequence] for sequence in sequences])
+    number = {letter: n for n, letter in enumerate(AMINO_ACIDS)}
+    return torch.tensor([[number.get(letter, len(number)) for letter in sequence] for sequence in sequences])
 
 
 def decode(numbers: Tensor) -> tuple[str, ...]:

@@ -18,9 +18,10 @@ import torch
 from sslcourse.data import advice
 from sslcourse.data.fetch import Download
 from sslcourse.data.images.sources import Source
+from sslcourse.data.proteins.alphabet import EITHER, RARE, UNKNOWN, capitals, wrong_letters
 from sslcourse.data.proteins.homologues import cluster, split_by_group
 from sslcourse.data.proteins.records import number, read_fasta, read_table
-from sslcourse.data.proteins.sets import UNKNOWN, ProteinSet, mutate, parse_mutation, wrong_letters
+from sslcourse.data.proteins.sets import ProteinSet, mutate, parse_mutation
 from sslcourse.data.root import DataCorrupted, data_root
 
 _GITHUB = "https://raw.githubusercontent.com"
@@ -47,7 +48,7 @@ GFP = (  # of Aequorea victoria, the wild type of the scan, without its first M
     "NRIELKGIDFKEDGNILGHKLEYNYNSHNVYIMADKQKNGIKVNFKIRHNIEDGSVQLADHYQQNTPIGDGPVLLPDNHYLSTQSALSKDPNEKRDHMVLLEFVTAAGITHGMDELYK"
 )
 GB1 = "MQYKLILNGKTLKGETTTEAVDAATAEKVFKQYANDNGVDGEWTYDDATKTFTVTE"
-_RARE = str.maketrans("BJOUZ", UNKNOWN * 5)  # ambiguous or outside the twenty
+_RARE = str.maketrans(dict.fromkeys(RARE + EITHER, UNKNOWN))  # these sets are published in twenty letters and X
 
 
 class ProteinSource(Source):
@@ -220,7 +221,7 @@ def find_protein_source(name: str) -> ProteinSource:
 
 def _residues(text: str, where: str) -> str:
     """Capital letters of the twenty, rare ones as X. Raises ValueError, naming the record, for anything else."""
-    sequence = text.upper().translate(_RARE)
+    sequence = capitals(text).translate(_RARE)
     if problem := wrong_letters(sequence):
         raise ValueError(f"{where} {problem}")
     return sequence

@@ -1,5 +1,5 @@
-"""Texts: sets.py holds what a set is, load.py the loader, sources.py where real sets come from; reviews.py writes the
-toy world, tokens.py turns texts into tensors."""
+"""Texts: sets.py holds what a set is, load.py the loader, sources.py where real sets come from, own.py a student's
+own; reviews.py writes the toy world, tokens.py turns texts into tensors."""
 
 from sslcourse.data.texts.load import load_texts
 from sslcourse.data.texts.reviews import make_reviews

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sslcourse import arguments
+from sslcourse.data import expect
 from sslcourse.data.images.sets import balanced, positions
 
 
@@ -34,7 +35,7 @@ class TextSet:
         if isinstance(self.texts, str):
             raise TypeError(f"The texts of {self.name} are one string; give a list of strings, one a text.")
         object.__setattr__(self, "texts", tuple(arguments.several("texts", self.texts)))
-        object.__setattr__(self, "class_names", tuple(arguments.several("class_names", self.class_names)))
+        object.__setattr__(self, "class_names", expect.strings(self.class_names, f"class_names of {self.name}"))
         if self.documents is not None:
             object.__setattr__(self, "documents", tuple(tuple(sentences) for sentences in self.documents))
 
