@@ -101,8 +101,8 @@ class TextTransformer(nn.Module):
             raise TypeError(f"ids is {arguments.shown(ids)}; it should be int64 (N, L), as Vocabulary.encode gives it.")
         if ids.dim() == 2 and ids.shape[1] > most:
             raise ValueError(
-                f"The texts have {ids.shape[1]} words, and this model has {most} places: shorten them, or build it with "
-                "a larger length."
+                f"The texts have {ids.shape[1]} words, and this model has {most} places: shorten them, or build it "
+                "with a larger length."
             )
         if ids.dim() != 2 or not ids.numel():
             raise ValueError(f"ids has shape {tuple(ids.shape)}; it should be (N, L), L from 1 to {most}.")
