@@ -227,7 +227,7 @@ def masked_in_place(ids, special, mask_id, vocab_size, p=0.15, generator=None):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        (variant(label="all", use_special=True), "Special tokens are masked"),
+        (variant(label="all", use_special=True), "labels at positions that were not chosen"),
         (lambda i, s, m, v, p=0.15, g=None: (mask_tokens(i, s, m, v, p, g)[0], i.masked_fill(s, -100)), "not chosen"),
         (variant(use_special=False), "Special tokens are masked"),
         (variant(shares=(1.0, 1.0)), "all chosen words become [MASK]"),

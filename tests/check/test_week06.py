@@ -423,6 +423,59 @@ def test_vit_without_positions():
     assert_wrong(check.ViT, NoPositions, "not the class token after patches")
 
 
+def test_vit_whose_weights_are_not_those_of_the_text():
+    given = solution("ViT")
+
+    class OneBlock(given):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.blocks = nn.ModuleList([self.blocks[0]] * len(self.blocks))
+
+    class PlainNorm(given):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.norm = nn.LayerNorm(self.num_features, eps=1e-6, elementwise_affine=False)
+
+    class FixedPositions(given):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            positions = self.pos_embed.detach()
+            del self.pos_embed
+            self.register_buffer("pos_embed", positions)
+
+    class Flat(given):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.cls_token = nn.Parameter(self.cls_token.detach()[0, 0])
+
+        def forward(self, images):
+            x = self.patch_embed(solution("patchify")(self.normalise(images), self.patch_size))
+            x = torch.cat([self.cls_token.expand(len(x), 1, -1), x], dim=1) + self.pos_embed
+            return self.norm(nn.Sequential(*self.blocks)(x))[:, 0]
+
+    assert_wrong(check.ViT, OneBlock, "blocks.0.norm1.weight and blocks.1.norm1.weight are one and the same tensor")
+    assert_wrong(check.ViT, PlainNorm, "no trained parameter `norm.weight`; it should have one of shape (8,)")
+    assert_wrong(check.ViT, FixedPositions, "no trained parameter `pos_embed`; it should have one of shape (1, 10, 8)")
+    assert_wrong(check.ViT, Flat, "`cls_token` has shape (8,), it should be (1, 1, 8)")
+
+
+@pytest.mark.parametrize(
+    ("norm", "words"),
+    [
+        (lambda block: nn.Identity(), "no trained parameter `norm2.weight`"),
+        (lambda block: nn.LayerNorm(8, eps=1e-6, bias=False), "no trained parameter `norm2.bias`"),
+        (lambda block: block.norm1, "norm1.weight and norm2.weight are one and the same tensor"),
+    ],
+)
+def test_block_without_a_norm_of_its_own(norm, words):
+    class Altered(solution("Block")):
+        def __init__(self, *args):
+            super().__init__(*args)
+            self.norm2 = norm(self)
+
+    assert_wrong(check.Block, Altered, words)
+
+
 # --- distillation_loss
 
 

@@ -127,7 +127,7 @@ def participation_by_shares(x):
 
 
 def participation_by_norms(x):
-    c = np.atleast_2d(np.cov(x.double().numpy(), rowvar=False, bias=True))
+    c = np.cov(x.double().numpy(), rowvar=False, bias=True)
     return (np.trace(c) / np.linalg.norm(c)) ** 2
 
 
@@ -175,7 +175,7 @@ RIGHT = {
         participation_by_shares,
         participation_by_norms,
         participation_by_svd,
-        lambda x: (lambda c: c.trace().square() / (c @ c).trace())(torch.cov(x.double().T).reshape(x.shape[1], -1)),
+        lambda x: (lambda c: c.trace().square() / (c @ c).trace())(torch.cov(x.double().T)),
     ],
     "neighbourhood_overlap": [
         overlap_by_graphs,

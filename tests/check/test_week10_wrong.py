@@ -57,7 +57,7 @@ TWO_NN = [
     (fit(mu=functools.partial(ratios, metric="cityblock")), "(L1)"),
     (fit(mu=functools.partial(ratios, metric="cosine")), "1 - cosine"),
     (fit(mu=functools.partial(ratios, metric="sqeuclidean")), "squared"),
-    (fit(slope=lambda m, y: y.sum() / m.sum()), "slopes are averaged"),
+    (fit(slope=lambda m, y: y.sum() / m.sum()), "the two means are divided"),
     (fit(slope=lambda m, y: (y / m).mean()), "slopes are averaged"),
     (fit(slope=lambda m, y: np.polyfit(m, y, 1)[0]), "has an intercept"),
     (fit(slope=lambda m, y: (m @ y) / (m @ m) / math.log(10)), "different bases"),

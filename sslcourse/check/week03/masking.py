@@ -43,10 +43,10 @@ def _masked(student: Student, ids: Tensor, special: Tensor, p: float, generator=
 def _places(ids: Tensor, special: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
     """The chosen places (bool); Wrong where a label or an input cannot be."""
     chosen = labels != IGNORED
+    if chosen[~special].all() and (inputs == ids)[special].all():
+        raise Wrong("It sets labels at positions that were not chosen: these get -100, which the loss leaves out.")
     if (chosen & special).any() or (inputs != ids)[special].any():
         raise Wrong("Special tokens are masked: where special_tokens_mask is True, nothing is ever chosen.")
-    if chosen[~special].all():
-        raise Wrong("It sets labels at positions that were not chosen: these get -100, which the loss leaves out.")
     if (inputs == labels)[chosen & (labels == _MASK_ID)].any() or (labels != ids)[chosen].any():
         raise Wrong("The labels are not the original words: at a chosen position the label is the id that stood there.")
     if (changed := (inputs != ids) & ~chosen).any():

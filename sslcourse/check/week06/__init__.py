@@ -108,6 +108,11 @@ def _linear(module: nn.Module, name: str, sizes: tuple[int, int]) -> None:
 
 def _fill(student: Student, module: nn.Module) -> dict[str, Tensor]:
     """Draw all weights, large enough to make every part matter; the state in float64."""
+    owners: dict[int, str] = {}
+    for name, weights in module.named_parameters(remove_duplicate=False):
+        first = owners.setdefault(id(weights), name)
+        if first != name:
+            raise Wrong(f"{first} and {name} are one and the same tensor: make a layer of its own for each place.")
     with torch.no_grad():
         for name, weights in module.named_parameters():
             fan = weights.shape[-1] if weights.dim() > 1 else 4
@@ -212,12 +217,26 @@ def _all_learn(module: nn.Module, value: Tensor) -> None:
             raise Wrong(f"The values are right, but no gradient reaches {name}: something is detached on the way.")
 
 
+def _trained(weights: dict[str, Tensor], shapes: dict[str, tuple[int, ...]]) -> None:
+    """These parameters exist in these shapes."""
+    for name, shape in shapes.items():
+        if name not in weights:
+            raise Wrong(f"It has no trained parameter `{name}`; it should have one of shape {shape}.")
+        if tuple(weights[name].shape) != shape:
+            raise Wrong(f"`{name}` has shape {tuple(weights[name].shape)}, it should be {shape}.")
+
+
+def _norms(dim: int, *names: str) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.{part}": (dim,) for name in names for part in ("weight", "bias")}
+
+
 @exercise("week06")
 def Block(student: Student) -> str:
     """class Block(dim, num_heads): pre-norm, residual; norm1, attn, norm2, mlp.fc1, mlp.fc2."""
     names = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
     module = _module(student, 8, 2, names=names)
     weights = _fill(student, module)
+    _trained(weights, _norms(8, "norm1", "norm2"))
     x = student.normal(2, 4, 8) * 0.1
     value = tensor(student.run(module, x), (2, 4, 8), "It returns")
     if not close(value, oracle.block(x.double(), weights, 2)):
@@ -234,6 +253,10 @@ def ViT(student: Student) -> str:
     names = ("patch_embed", "blocks.0.attn.qkv", "blocks.1.mlp.fc2", "norm")
     module = _module(student, 6, 2, 3, 8, 2, 2, names=names)
     weights = _fill(student, module)
+    embeddings = {"cls_token": (1, 1, 8), "pos_embed": (1, 10, 8)}
+    patches = {"patch_embed.weight": (8, 12), "patch_embed.bias": (8,)}
+    norms = _norms(8, "norm", *(f"blocks.{depth}.{name}" for depth in range(2) for name in ("norm1", "norm2")))
+    _trained(weights, embeddings | patches | norms)
     if getattr(module, "num_features", None) != 8:
         raise Wrong("num_features should be dim, as in every backbone.")
     images = student.uniform(2, 3, 6, 6)

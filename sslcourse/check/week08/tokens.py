@@ -58,7 +58,7 @@ def ibot_loss(student: Student) -> str:
         words=lambda s, t, m, c, *temps: (
             f"{len(s)} images of {s.shape[1]} patches, {m.sum(1).tolist()} of them masked (temperatures {temps})"
         ),
-        hint="the cross-entropy of every masked patch; its mean within each image; then over images that have any.",
+        hint="Take the cross-entropy of every masked patch; its mean in each image, then over images that have any.",
     )
     left_out = number(student(*first))
     wanted = float(oracle.ibot_loss(*(x if x.dtype == torch.bool else x.double() for x in first)))

@@ -275,8 +275,8 @@ def participation_ratio(student: Student) -> str:
         small=(few,),
         hint="three points in a plane give a 2 x 2 covariance, its trace squared is divided by the sum of its squares.",
     )
-    wide = student.normal(7, 20)
-    agree(student, [(wide,), (x[:, :1],), (x * 1e-3,), (few,)], spectrum.participation_ratio, words=_points)
+    wide = student.normal(7, 20)  # never a single feature, of which numpy.cov and torch.cov make a number
+    agree(student, [(wide,), (x * 1e-3,), (few,)], spectrum.participation_ratio, words=_points)
     ends = torch.cat([torch.eye(4), -torch.eye(4)])
     if not close(number(student(ends)), 4):
         raise Wrong(f"For points along 4 axes, all equally far out, {gives(number(student(ends)), 4.0)}")

@@ -189,7 +189,11 @@ TWO_NN_MISTAKES = (
     ),
     Mistake(
         "slopes are averaged point by point: the fitted one is sum(x y) / sum(x x).",
-        (partial(_slopes, mean="of slopes"), partial(_slopes, mean="of both")),
+        (partial(_slopes, mean="of slopes"),),
+    ),
+    Mistake(
+        "the two means are divided: the fitted slope is sum(x y) / sum(x x), not sum(y) / sum(x).",
+        (partial(_slopes, mean="of both"),),
     ),
 )
 
