@@ -3,8 +3,8 @@
 #
 # Expected: a cell that raises no error earns its points; a warning or a progress bar is beside the point.
 # Seen: 2 of 2 points for the silent cell, 0 of 2 for the same cell with a warning or with tqdm's bar.
-# Why: utils.determine_grade treats a stream named stderr as an error, for kernels that show errors only there. Its
-#   preprocessor IgnorePattern, with a pattern and put in the list by the instructor, takes such outputs out.
+# Why: utils.determine_grade takes an output on stderr for an error. The preprocessor IgnorePattern, given a pattern and
+#   put in the list by the instructor, removes such outputs before the grade is found.
 set -euo pipefail
 unset PYTHONPATH
 folder=$(mktemp -d)
