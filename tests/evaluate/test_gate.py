@@ -241,14 +241,14 @@ def test_the_right_number(name, kind):
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-@pytest.mark.parametrize("name", set(METRICS) - {"relax"})
+@pytest.mark.parametrize("name", [name for name in METRICS if name != "relax"])
 def test_one_sentence(name, kind):
     came = outcome(METRICS[name][0], REFUSED[kind]())
     assert isinstance(came, str), came
 
 
 @pytest.mark.parametrize("kind", EITHER)
-@pytest.mark.parametrize("name", set(METRICS) - {"relax"})
+@pytest.mark.parametrize("name", [name for name in METRICS if name != "relax"])
 def test_the_right_number_or_one_sentence(name, kind):
     metric, oracle = METRICS[name]
     x = EITHER[kind]()
