@@ -25,7 +25,8 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto
 h2 { border-top: 1px solid #bbb; padding-top: 1rem; margin-top: 3rem; }
 img { max-width: 100%; height: auto; }
 pre { background: #f6f6f6; padding: .5rem; overflow-x: auto; white-space: pre-wrap; }
-table { border-collapse: collapse; } td, th { padding: .2rem .7rem; text-align: left; border-bottom: 1px solid #ddd; }
+table { border-collapse: collapse; display: block; max-width: 100%; overflow-x: auto; }
+td, th { padding: .2rem .7rem; text-align: left; border-bottom: 1px solid #ddd; }
 .failed { color: #a40000; font-weight: bold; } .prompt { display: none; }
 """
 
@@ -45,7 +46,9 @@ def write(folder: Path) -> Path:
     notebooks = {path: files.must_read(path) for path in sorted(folder.glob("*.ipynb"))}
     parts = [
         '<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>Figures and results</title>',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<style>{_STYLE}</style></head>\n<body>\n<h1>Self-supervised learning: figures and results</h1>",
+        _to_site(folder),
         "<table><tr>" + "".join(f"<th>{head}</th>" for head in _HEADS) + "</tr>",
         *(_row(path, notebook) for path, notebook in notebooks.items()),
         "</table>",
@@ -57,13 +60,30 @@ def write(folder: Path) -> Path:
     return index
 
 
+def _to_site(folder: Path) -> str:
+    """A line that leads to the course's site, where it was built beside the runs."""
+    if not (folder.parent / "site" / "index.html").is_file():
+        return ""
+    return '<p>What the notebooks explain stands on <a href="../site/index.html">the site of the course</a>.</p>'
+
+
+def _title(path: Path, notebook: NotebookNode) -> str:
+    """The first heading of a notebook, with the seed of a recorded run, or the name of a file that has none."""
+    texts = (cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    found = next((heading[1] for text in texts if (heading := re.search(r"^# +(.+)$", text, re.MULTILINE))), None)
+    if found is None:
+        return path.stem
+    seed = re.search(r"_seed(\d+)$", path.stem)
+    return f"{found}, seed {seed[1]}" if seed else found
+
+
 def _row(path: Path, notebook: NotebookNode) -> str:
     run = notebook.metadata.get("sslcourse", {}).get("run", {})
     error = run.get("error", "")
     outcome = f'<span class="failed">failed in {_text(error)}</span>' if error else "went through"
     memory = f"{run['peak_memory_mb']} MB" if "peak_memory_mb" in run else ""
     facts = (run.get("scale", ""), run.get("date", ""), run.get("seconds", ""), memory)
-    link = f'<a href="#{_text(path.stem)}">{_text(path.stem)}</a>'
+    link = f'<a href="#{_text(path.stem)}">{_text(_title(path, notebook))}</a>'
     return f"<tr><td>{link}</td>" + "".join(f"<td>{_text(fact)}</td>" for fact in facts) + f"<td>{outcome}</td></tr>"
 
 
@@ -74,16 +94,19 @@ def _section(path: Path, notebook: NotebookNode) -> str:
     body, _ = exporter.from_notebook_node(_outline(notebook))
     link = f'<p><a href="{quote(path.name)}">the executed notebook</a></p>'
     name = _text(path.stem)
-    return f'<section id="{name}">\n<h2>{name}</h2>\n{link}\n{harmless(body)}\n</section>'
+    return f'<section id="{name}">\n<h2>{_text(_title(path, notebook))}</h2>\n{link}\n{harmless(body)}\n</section>'
 
 
 def _outline(notebook: NotebookNode) -> NotebookNode:
     """The headings, two levels down to lie below the notebook's own, and the code cells that show something."""
     outline = v4.new_notebook()
-    waiting = []  # headings that have shown nothing yet
+    waiting, titled = [], False  # headings that have shown nothing yet; the first one heads the section already
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             for level, text in re.findall(r"^(#{1,3}) +(.+)$", cell.source, re.MULTILINE):
+                if level == "#" and not titled:
+                    titled = True
+                    continue
                 waiting = [(above, title) for above, title in waiting if len(above) < len(level)] + [(level, text)]
         elif cell.cell_type == "code" and cell.outputs:
             outline.cells += [v4.new_markdown_cell(f"##{level} {_heading(text)}") for level, text in waiting]

@@ -70,7 +70,8 @@ def fit(
         come from torch's global generator and from `generator`. A file of a training with other settings, optimizer,
         trained parameters, networks, data or loss is refused (what of a loss counts: sslcourse/train/fingerprint.py;
         after_step and on_epoch do not).
-    Under `accelerate launch` each process takes its slice of every batch; batch_size counts all of them together.
+    Under torchrun or `accelerate launch` each process takes its slice of every batch; batch_size counts all of them
+    together.
 
     Interrupting the kernel ends the training and keeps the model. Raises NotFinite before an update with a loss (on the
     CPU also a gradient) that is NaN or infinite: the model stays as it was after the step before. Raises ValueError or

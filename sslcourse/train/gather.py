@@ -1,6 +1,6 @@
 """Embeddings of all processes, with their gradients: a contrastive loss on several processes sees every negative.
 
-Under `accelerate launch` each process takes its slice of a batch. A loss that compares samples with each other then has
+Under torchrun each process takes its slice of a batch. A loss that compares samples with each other then has
 fewer negatives (or statistics of fewer samples), which is another objective. One line in the step undoes that:
 
     z0, z1 = train.gather(z0), train.gather(z1)

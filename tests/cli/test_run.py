@@ -482,3 +482,19 @@ def test_a_real_notebook_is_told_to_record_with_its_seed(tmp_path):
     assert seed["mean"] == 4 and seed["chance"] is None
     left = {path.name for path in (tmp_path / "runs").iterdir()}
     assert left == {f"{NAME}_seed3.ipynb", f"{NAME}_seed5.ipynb", "index.html"}
+
+
+def test_the_page_has_titles_a_viewport_and_a_way_to_the_site(tmp_path):
+    """Titles in place of file names; of a notebook without a heading its name, which is all that it has."""
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    title = "# Week 97 · A title"
+    for name, text in (("week97_a", title), ("week97_a_seed3", title), ("b", "no title")):
+        nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)]), runs / f"{name}.ipynb")
+    text = page.write(runs).read_text(encoding="utf-8")
+    assert '<meta name="viewport"' in text and "site/index.html" not in text
+    assert '<a href="#week97_a">Week 97 · A title</a>' in text and "<h2>Week 97 · A title</h2>" in text
+    assert '<a href="#week97_a_seed3">Week 97 · A title, seed 3</a>' in text and '<a href="#b">b</a>' in text
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "index.html").write_text("")
+    assert '<a href="../site/index.html">' in page.write(runs).read_text(encoding="utf-8")
