@@ -7,7 +7,6 @@ import functools
 import importlib
 import importlib.util
 import sys
-import time
 import warnings
 from pathlib import Path
 
@@ -19,10 +18,8 @@ from harness import verdict
 import sslcourse
 from sslcourse import missing
 
-SECONDS = 2  # of one core, that a check may take
 WEEKS = [f"week{n:02d}" for n in range(1, 13)] + ["bonus"]
 CHECKS = {week: importlib.import_module(f"sslcourse.check.{week}") for week in WEEKS}
-timed = set()
 EXERCISES = [(week, name) for week in WEEKS for name in missing._announced[week]]
 
 
@@ -77,13 +74,8 @@ def careless(request, monkeypatch):
 @pytest.mark.parametrize(("week", "name"), EXERCISES, ids=[f"{week} {name}" for week, name in EXERCISES])
 def test_a_right_answer_is_right_in_any_notebook_and_any_shape(week, name, careless):
     submission = careless(getattr(solutions(week), name))
-    began = time.process_time()
     outcome, text = verdict(getattr(CHECKS[week], name), submission)
-    seconds = time.process_time() - began
     assert outcome == "right", text
-    if name in timed:  # the first time, libraries are loaded besides
-        assert seconds < SECONDS, f"{name} took {seconds:.2f} s"
-    timed.add(name)
 
 
 def test_every_week_is_here():
