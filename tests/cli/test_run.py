@@ -285,7 +285,11 @@ def test_a_second_run_in_one_checkout_is_refused(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("when", ["importing", "running"])
 def test_an_interrupt_is_one_line(tmp_path, when):
     write_notebook(tmp_path, "# %% [markdown]\n# # Week 98\n\n# %%\nopen('started', 'w').close()\nwhile True: pass\n")
-    script = "import sys; sys.path.pop(0); from sslcourse.cli import main; print('up', flush=True); sys.exit(main())"
+    # Who starts tests in the background starts them deaf to interrupts, and children inherit that.
+    script = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); sys.path.pop(0); "
+        "from sslcourse.cli import main; print('up', flush=True); sys.exit(main())"
+    )
     environment = os.environ | {"PYTHONPATH": str(Path(sslcourse.__file__).parents[1])}
     command = [sys.executable, "-c", script, "run"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -296,7 +300,10 @@ def test_an_interrupt_is_one_line(tmp_path, when):
             time.sleep(0.1)
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
-        out, error = process.communicate(timeout=60)
+        try:
+            out, error = process.communicate(timeout=60)
+        finally:
+            process.kill()
     said = [line for line in error.split("\n") if line and not re.search(r"week98_example at tiny: .*cell", line)]
     assert said == ["sslcourse: interrupted."] and out == "" and process.returncode == 130
     assert not list(tmp_path.rglob("*.part"))
