@@ -197,6 +197,19 @@ def tensor(name: str, value: object, expected: str = "a tensor of numbers") -> T
     return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
+def dense(name: str, value: object, optional: bool = True) -> None:
+    """Raises TypeError for what is no dense tensor with at least one axis; None passes where it is optional."""
+    if (value is not None or not optional) and (not isinstance(value, Tensor) or tensor(name, value).dim() == 0):
+        raise TypeError(f"{name} is {shown(value)}; it should be a tensor with one entry for each sample.")
+
+
+def rows(name: str, value: object, example: str) -> list:
+    """Things of any kind in a list or a tuple."""
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"{name} is {shown(value)}; it should be a list: {example}.")
+    return list(value)
+
+
 def labels(name: str, value: object, length: int | None = None, least: int = 0) -> Tensor:
     """Whole numbers from `least` on as int64 (N,), as many as `length` where that is given."""
     y = tensor(name, value, f"whole numbers ({length or 'N'},)").detach()

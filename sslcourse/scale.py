@@ -76,9 +76,12 @@ def begin(week: int | str, scale: str | None = None, seed: int | None = None) ->
 
 
 def _whole(seed: object) -> int:
-    """The seed as it was given; NumPy's whole numbers are whole numbers, booleans are none."""
+    """The seed as it was given; NumPy's and torch's whole numbers are whole numbers, booleans are none."""
+    if isinstance(seed, torch.Tensor) and seed.dim() == 0 and not seed.is_floating_point() and not seed.is_complex():
+        seed = seed.item()
     if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**63:
-        raise ValueError(f"seed is {seed!r}; it should be a whole number from 0 on (below 2**63), such as seed=0.")
+        seed = arguments.shown(seed)
+        raise ValueError(f"seed is {seed}; it should be a whole number from 0 on (below 2**63), such as seed=0.")
     return int(seed)
 
 

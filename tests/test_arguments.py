@@ -174,6 +174,43 @@ CALLS = {
         lambda **a: data.TextSet(labels=torch.tensor([0, 1]), name="own", split="all", **a).texts,
         {"texts": ("texts", TEXTS), "class_names": ("names", ["bad", "good"])},
     ),
+    "TextSet, parts": (
+        lambda **a: data.TextSet(TEXTS, class_names=["bad", "good"], name="own", split="all", **a).texts,
+        {"labels": ("labels of 2", LABELS[:2]), "factors": ("mapping?", {"topic": LABELS[:2]})}
+        | {"documents": ("list?", [["a", "b"], ["c"]])},
+    ),
+    "TextSet, factor": (
+        lambda factor: data.TextSet(TEXTS, LABELS[:2], ["a", "b"], "own", "all", factors={"f": factor}),
+        {"factor": ("parts of 2?", LABELS[:2])},
+    ),
+    "ImageSet": (
+        lambda **a: data.ImageSet(name="own", split="all", **a).images,
+        {"images": ("bytes", (255 * PICTURES).byte()), "labels": ("int64 labels of 3", LABELS[:3])}
+        | {"class_names": ("names", ["a", "b", "c"]), "factors": ("mapping?", {"hue": LABELS[:3]})}
+        | {"masks": ("parts of 3?", PICTURES[:, :1] > 0.5), "captions": ("texts?", ["a", "b", "c"])},
+    ),
+    "ImageSet, factor": (
+        lambda factor: data.ImageSet(
+            (255 * PICTURES).byte(), LABELS[:3], ["a", "b", "c"], "own", "all", factors={"f": factor}
+        ),
+        {"factor": ("parts of 3?", LABELS[:3])},
+    ),
+    "ProteinSet": (
+        lambda **a: data.ProteinSet(name="own", split="all", **a).sequences,
+        {
+            "sequences": ("texts", ["MA", "AM"]),
+            "labels": ("labels of 2", LABELS[:2]),
+            "class_names": ("names", ["a", "b"]),
+        }
+        | {
+            "structure": ("texts?", ["HH", "CE"]),
+            "scores": ("parts of 2?", FEW[:2, 0]),
+            "mutations": ("texts?", ["", "A1M"]),
+        }
+        | {"wild_types": ("texts?", ["MA", "AM"]), "contacts": ("parts of 2?", torch.ones(2, 2, 2) > 0)}
+        | {"families": ("list?", None)},
+    ),
+    "gather": (train.gather, {"z": ("parts of 2", FEW)}),
     # augment
     "RandomResizedCrop": (
         of(augment.RandomResizedCrop),
@@ -490,6 +527,14 @@ CALLS = {
     ),
 }
 BAD |= {
+    "parts of 2": [*NOTHING, "text", 3, 2.5, True, torch.tensor(3), FEW.to("meta"), FEW.to_sparse(), [1.0, 2.0]],
+    "parts of 3": [*NOTHING, "text", 3, 2.5, True, torch.tensor(3), FEW.to("meta"), FEW[:2], FEW[:3].to_sparse()],
+    "labels of 2": [*TENSOR, LABELS[:2].float(), LABELS[:2] - 2, LABELS[:3], LABELS[None, :2], LABELS[:2].to("meta")],
+    "int64 labels of 3": [
+        *(*TENSOR, LABELS[:3].float(), LABELS[:3].int(), LABELS[:3] - 2, LABELS[:3] + 1, LABELS[:2], LABELS[None]),
+        *(LABELS[:3].to("meta"), LABELS[:3].to_sparse()),
+    ],
+    "bytes": [*TENSOR, PICTURES, (255 * PICTURES).long(), (255 * PICTURES[0]).byte(), PICTURES.byte().to("meta")],
     "points": [one for one in BAD["features"] if not (isinstance(one, torch.Tensor) and one.dtype == torch.int64)],
     "numbers of classes": [
         *TENSOR,
@@ -688,7 +733,7 @@ def test_every_public_function_is_in_the_table():
             if found := re.match(r"([\w.]+)\(", code):
                 missing.append(found[1])
     known = {part for name in CALLS for part in re.split(r"[ ,.]", name)} | {
-        "Week", "ImageSet", "ProteinSet", "TextSet", "data_root", "reviews_tokenizer", "History", "NotFinite", "Scale",
-        "DataMissing", "DataCorrupted", "NotAttempted", "Wrong", "references_used", "pick", "gather",
+        "Week", "data_root", "reviews_tokenizer", "History", "NotFinite", "Scale",
+        "DataMissing", "DataCorrupted", "NotAttempted", "Wrong", "CheckFailed", "references_used", "pick",
     }  # fmt: skip
     assert not [name for name in missing if not {name, name.split(".")[-1]} & known]

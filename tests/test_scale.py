@@ -61,7 +61,7 @@ def test_a_seed_that_is_no_number_gets_one_sentence(monkeypatch):
         sslcourse.begin(4)
 
 
-@pytest.mark.parametrize("seed", [-1, 1.5, "3", True, float("nan"), 2**63, [0], torch.tensor(3), np.float32(2), b"1"])
+@pytest.mark.parametrize("seed", [-1, 1.5, "3", True, float("nan"), 2**63, [0], np.float32(2), b"1"])
 def test_a_seed_that_is_no_whole_number_is_named_as_given(seed):
     state = torch.get_rng_state()
     with pytest.raises(ValueError) as caught:

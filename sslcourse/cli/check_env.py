@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -38,6 +39,7 @@ KERNEL = "python3"  # the name that stands in the notebooks
 
 def check_env() -> int:
     """Print and save the facts, then a sentence for all that is too old, missing, broken or small. Returns 1 if any."""
+    _shut_out_what_ends_python("torch")
     lines = [f"{name:<16} {value}" for name, value in facts().items()]
     print("\n".join(lines), flush=True)  # before the imports, which take a while
     root = _or(_root, False)  # False where the library itself does not import, which is told as what it lacks
@@ -109,6 +111,8 @@ def import_problems(skipped: list[str] = ()) -> list[str]:
 
 def _why_not(module: str) -> str:
     """Why a module cannot be imported, "" where it can. Whatever a broken package raises while it is imported."""
+    if sys.modules.get(module, sys) is None:
+        return "to import it ends Python"
     try:
         loaded = importlib.import_module(module)
         if module == "torch" and float(loaded.ones(2).sum()) != 2:
@@ -118,6 +122,16 @@ def _why_not(module: str) -> str:
     except BaseException as error:  # SystemExit too
         return _words(error)
     return ""
+
+
+def _shut_out_what_ends_python(module: str) -> None:
+    """Tried in another process: a library made for another processor ends the one that loads it, without an error."""
+    if module in sys.modules:
+        return
+    command = [sys.executable, "-c", f"import {module}"]
+    quiet = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    if quiet.returncode not in (0, 1):  # 1: an ordinary error, which the import here will show
+        sys.modules[module] = None  # Python's own way to say that an import should fail
 
 
 def writing_problem(root: Path) -> str:

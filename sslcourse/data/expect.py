@@ -84,7 +84,7 @@ def strings(values: Iterable[str], name: str) -> tuple[str, ...]:
     """The strings of a list. A single one is a sequence of strings too, one a letter, and that is never meant."""
     if isinstance(values, str | bytes):
         raise TypeError(f"{name} is one string, {values[:20]!r}; give a list of strings, a single one in brackets.")
-    if not isinstance(values, Iterable):
+    if not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0:  # a tensor of one number has no parts
         raise TypeError(f"{name} is of type {type(values).__name__}; give a list of strings.")
     values = tuple(values)
     for n, value in enumerate(values):

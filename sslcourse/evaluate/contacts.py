@@ -24,7 +24,8 @@ def precision_at_l(
 
     scores: (L, L), higher where contact is more likely, read above the diagonal only. contacts: (L, L) bool or 0 and 1.
     Only pairs with min_separation <= j - i <= max_separation count (None: no upper end). At least one pair is taken,
-    and where there are fewer than asked for, all of them, and the share is of those taken. NaN, with a warning, where
+    and where there are fewer than asked for, all of them, and the share is of those taken. Pairs that tie with the last
+    one taken count by their mean, whatever their order: equal scores say nothing. NaN, with a warning, where
     no pair is in range. Raises ValueError for matrices that are not square or do not match, scores that are not finite
     or contacts that are neither 0 nor 1 in the range, and a range or fraction that makes no sense.
     """
@@ -61,5 +62,7 @@ def precision_at_l(
     if not ((touch == 0) | (touch == 1)).all():
         odd = touch[(touch != 0) & (touch != 1)][0].item()
         raise ValueError(f"contacts should be bool, or 0 and 1, but holds {odd}: say for every pair if it touches.")
-    best = scores[i, j].argsort(descending=True, stable=True)[: max(1, int(min(fraction * length, len(i))))]
-    return (touch[best] == 1).double().mean().item()
+    taken, found = max(1, int(min(fraction * length, len(i)))), scores[i, j]
+    last = found.sort(descending=True).values[taken - 1]
+    above, touch = found > last, (touch == 1).double()
+    return ((touch[above].sum() + (taken - above.sum()) * touch[found == last].mean()) / taken).item()

@@ -10,16 +10,19 @@ name made at run time (getattr, eval), files and the environment. A loss is anot
 nothing (a docstring, another version of Python); moving it to another place, or a comment, is no change.
 """
 
+import collections
 import dis
+import enum
 import functools
 import hashlib
 import numbers
+import operator
 import re
 import sys
 import sysconfig
 import types
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import torch
@@ -28,8 +31,13 @@ from torch import nn
 _STANDARD = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
 _CHANGING = {"append", "appendleft", "extend", "insert", "add", "update", "setdefault"}
 _CHANGING |= {"pop", "popitem", "popleft", "remove", "discard", "clear"}
-_PLAIN = type(None) | bool | str | bytes | numbers.Number | torch.dtype | torch.device
-_CONTAINERS = (list, dict, set, np.ndarray, torch.Tensor)
+_CHANGING |= {"extendleft", "rotate", "sort", "reverse", "fill"}
+_PLAIN = type(None) | bool | str | bytes | bytearray | numbers.Number | range | slice | PurePath | re.Pattern
+_PLAIN |= torch.dtype | torch.device | np.ufunc | types.MethodDescriptorType | types.WrapperDescriptorType
+_PLAIN |= operator.itemgetter | operator.attrgetter | operator.methodcaller
+_CONTAINERS = (list, dict, set, collections.deque, np.ndarray, torch.Tensor)
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+_MODULE = frozenset(vars(nn.Module()))  # what torch keeps in every module
 _DEPTH = 12  # of what refers to what: deeper than any loss, so that an endless structure ends
 _LONG = 100  # items of a container that are looked at one by one
 
@@ -112,7 +120,10 @@ class _Walk:
             self.found[place] = f"{type(value).__name__}, changed on the way"
         elif isinstance(value, torch.Tensor | np.ndarray):
             self.found[place] = _array(value)
-        elif isinstance(value, tuple | list | dict | set | frozenset):
+        elif isinstance(value, enum.Enum):
+            self.visit(f"{place}.class", type(value), depth)
+            self.found[place] = f"{value.name} {_constant(value.value)}"
+        elif isinstance(value, tuple | list | dict | set | frozenset | collections.deque | types.MappingProxyType):
             self._container(place, value, depth)
         elif isinstance(value, nn.Module):
             self._module(place, value, depth)
@@ -128,20 +139,22 @@ class _Walk:
             self.found[place] = f"code {_hash(*map(_behaviour, codes))}"
             self.visit(f"{place}.defaults", (function.__defaults__, function.__kwdefaults__), depth)
             names = {name for one in codes for name in one.co_names}
-            instructions = [instruction for one in codes for instruction in dis.get_instructions(one)]
-            self.read |= names
-            self.changed |= _assigned(instructions, code.co_freevars)
             referred = _globals(function, sorted(names)) | referred
-            if (
-                names & _CHANGING
-                or any(re.fullmatch(r"[a-z]\w*_", name) for name in names)  # torch's methods in place
-                or any(instruction.opname == "STORE_SUBSCR" for instruction in instructions)
-            ):
-                self.touched |= {id(value): value for value in referred.values() if isinstance(value, _CONTAINERS)}
+            self.read |= names
+            for one in codes:
+                instructions = list(dis.get_instructions(one))
+                self.changed |= _assigned(instructions, code.co_freevars)
+                for name, way in _changed_in_place(instructions):
+                    value = referred.get(name)
+                    if name.startswith("."):
+                        self.changed |= {name} if way != "add" else set()  # a tensor's add changes nothing
+                    elif isinstance(value, _CONTAINERS) and not (isinstance(value, torch.Tensor) and way in _CHANGING):
+                        self.touched[id(value)] = value
         else:  # what a library's function was made with counts: a decorator's is the student's own
             self.found[place] = f"{function.__module__}.{function.__qualname__}"
         for name, value in referred.items():
-            if name not in self.before.changed:
+            last = name.rpartition(".")[2]  # of helpers.scale, which may be assigned to either way
+            if not self.before.changed & ({name} if last == name else {last, f".{last}"}):
                 self.visit(f"{place}.{name}", value, depth)
 
     def _class(self, place: str, kind: type, depth: int) -> None:
@@ -153,8 +166,10 @@ class _Walk:
             value = getattr(value, "__func__", value)  # of class methods and static ones
             value = value.fget if isinstance(value, property) else value
             if isinstance(value, types.FunctionType) and name != "__init__":  # also where nobody calls it here
-                self.changed |= _assigned(list(dis.get_instructions(value)), ())
-            if name in self.before.changed or not self._is_used(name):
+                instructions = list(dis.get_instructions(value))
+                if any(one.opname.startswith("CALL") for one in instructions):  # what only stores is a setter
+                    self.changed |= _assigned(instructions, ())
+            if f".{name}" in self.before.changed or not self._is_used(name):
                 continue
             if isinstance(value, types.FunctionType):
                 before = set(self.changed)
@@ -178,8 +193,11 @@ class _Walk:
             plain = value.items() if isinstance(value, dict) else value
             self.found[place] += f", {_hash(*(_constant(item) for item in plain))}"
         else:
-            for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-                self.visit(f"{place}[{_short(key)}]", item, depth)
+            pairs = value.items() if isinstance(value, dict | types.MappingProxyType) else enumerate(value)
+            for key, item in pairs:
+                self.visit(
+                    f"{place}[{_constant(key) if isinstance(key, tuple | frozenset) else _short(key)}]", item, depth
+                )
 
     def _module(self, place: str, module: nn.Module, depth: int) -> None:
         """Structure; and the weights of a network that is not trained, since it is a part of the loss."""
@@ -192,43 +210,111 @@ class _Walk:
             self.seen.setdefault(id(part), (f"{place}.{name}", part))
             if _is_own(type(part)):
                 self.visit(f"{place}.{name}.class", type(part), depth)
-                self._attributes(f"{place}.{name}", part, depth)
+            self._attributes(f"{place}.{name}", part, depth)
+            for kind in _HOOKS:
+                hooks = [hook for hook in getattr(part, kind, {}).values() if _is_own(hook)]
+                if hooks:
+                    self.visit(f"{place}.{name}.{kind}", hooks, depth)
 
     def _object(self, place: str, value: object, depth: int) -> None:
         kind = type(value)
         self.found[place] = f"{kind.__module__}.{kind.__qualname__}"
         if isinstance(value, types.BuiltinFunctionType):
             self.found[place] = value.__qualname__
-        elif not isinstance(value, torch.Generator):
+            if not isinstance(value.__self__, types.ModuleType | type | None):
+                self.visit(f"{place}.self", value.__self__, depth)
+        elif isinstance(value, torch.Generator):  # its state moves on, and the seed stays
+            self.found[place] += f" with seed {value.initial_seed()}"
+        else:
             self.visit(f"{place}.class", kind, depth)
             self._attributes(place, value, depth)
 
     def _attributes(self, place: str, value: object, depth: int) -> None:
         """Of a student's object what the code reads; of a library's all, since its code is not looked at."""
         own, is_module = _is_own(type(value)), isinstance(value, nn.Module)
-        skipped = {"training", *self.before.changed} if is_module else self.before.changed
-        for name, item in sorted(getattr(value, "__dict__", {}).items()):
-            private = (is_module or not own) and name.startswith("_") and name != "__wrapped__"
-            if not private and name not in skipped and (not own or self._is_used(name)):
+        items = dict(getattr(value, "__dict__", {}))
+        slots = [getattr(kind, "__slots__", ()) for kind in type(value).__mro__ if _is_own(kind)]
+        for name in (name for part in slots for name in ([part] if isinstance(part, str) else part)):
+            if hasattr(value, name):
+                items[name] = getattr(value, name)
+        for name, item in sorted(items.items()):
+            private = not own and not is_module and name.startswith("_") and name != "__wrapped__"
+            skipped = private or (is_module and name in _MODULE) or f".{name}" in self.before.changed
+            if not skipped and ((not own and not is_module) or self._is_used(name)):
                 self.visit(f"{place}.{name}", item, depth)
 
 
 def _globals(function: types.FunctionType, names: list[str]) -> dict[str, object]:
-    """What names of its code mean: globals, and functions of a student's module that is one of them."""
+    """What names of its code mean: globals, and what a student's module that is one of them has: {"helpers.f": ...}."""
     found = {name: function.__globals__[name] for name in names if name in function.__globals__}
-    for module in [value for value in found.values() if isinstance(value, types.ModuleType) and _is_own(value)]:
-        found |= {name: vars(module)[name] for name in names if name in vars(module) and name not in found}
+    modules = {key: value for key, value in found.items() if isinstance(value, types.ModuleType)}
+    for _ in range(_DEPTH):  # and the modules inside a module
+        inside = {
+            f"{key}.{name}": vars(module)[name]
+            for key, module in modules.items()
+            if _is_own(module)
+            for name in names
+            if name in vars(module)
+        }
+        modules = {key: value for key, value in inside.items() if isinstance(value, types.ModuleType)}
+        found |= inside
     return found
 
 
 def _assigned(instructions: list[dis.Instruction], free: tuple[str, ...]) -> set[str]:
-    """Names that code assigns to and that live on after it: globals, attributes, variables of a function around it."""
-    changes = [one for one in instructions if one.opname.startswith(("STORE_", "DELETE_"))]
-    return {
-        one.argval
-        for one in changes
-        if one.opname.endswith(("_GLOBAL", "_ATTR")) or (one.opname.endswith("_DEREF") and one.argval in free)
-    }
+    """What code assigns to that lives on after it: globals, variables of a function around it, ".attribute"s."""
+    found = set()
+    for one in instructions:
+        if one.opname in ("STORE_ATTR", "DELETE_ATTR"):
+            found.add(f".{one.argval}")
+        elif one.opname in ("STORE_GLOBAL", "DELETE_GLOBAL") or (
+            one.opname in ("STORE_DEREF", "DELETE_DEREF") and one.argval in free
+        ):
+            found.add(one.argval)
+    return found
+
+
+def _changed_in_place(instructions: list[dis.Instruction]) -> Iterator[tuple[str, str]]:
+    """(name, method or "") of each variable, and (".name", ...) of each attribute, that the code changes in place.
+
+    Follows a value on the stack from where it is loaded: queue[i] = x, seen["a"].append(x), mean.mul_(0.9), also under
+    a local name. A value that is handed to a function is not followed, nor one that a loop runs over.
+    """
+    local: dict[str, str] = {}
+    for start, first in enumerate(instructions):
+        if first.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF"):
+            name = first.argval
+        elif first.opname.startswith("LOAD_FAST") and first.argval in local:
+            name = local[first.argval]
+        elif first.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+            name = f".{first.argval}"
+        else:
+            continue
+        place = 1  # on the stack, 1 at the top
+        for one in instructions[start + 1 :]:
+            code, subscript = one.opname, one.opname == "BINARY_SUBSCR" or one.argrepr == "[]"
+            if place == 1 and code in ("LOAD_ATTR", "LOAD_METHOD"):
+                if one.argval in _CHANGING or re.fullmatch(r"[a-z]\w*_", one.argval):  # torch's end in _
+                    yield name, one.argval
+                    break
+            elif code in ("STORE_SUBSCR", "DELETE_SUBSCR", "STORE_SLICE"):
+                if place == (3 if code == "STORE_SLICE" else 2):
+                    yield name, ""
+                break
+            elif place == 1 and code == "STORE_FAST":
+                local[one.argval] = name
+                break
+            elif (subscript and place == 2) or (code == "BINARY_SLICE" and place == 3):
+                place = 1
+            elif code == "SWAP" and place in (1, one.arg):
+                place = one.arg if place == 1 else 1
+            elif code not in ("SWAP", "NOP", "EXTENDED_ARG"):
+                if one.opcode in dis.hasjrel or one.opcode in dis.hasjabs:
+                    break
+                effect = dis.stack_effect(one.opcode, one.arg, jump=False)
+                if code != "COPY" and place <= 1 - effect:  # it was taken, and something else lies there
+                    break
+                place += effect
 
 
 def _is_filled(cell: types.CellType) -> bool:
@@ -278,11 +364,11 @@ def _is_own(thing: object) -> bool:
 
 def _settings(module: nn.Module, changed: set[str]) -> list[str]:
     """Plain attributes, which repr shows in part only; not what a library's module notes while it runs."""
-    skipped = {"training", *changed}
     return [
         f"{name}={_short(value)}"
         for name, value in sorted(vars(module).items())
-        if isinstance(value, _PLAIN) and name not in skipped and not name.startswith("_") and "cache" not in name
+        if isinstance(value, _PLAIN) and not name.startswith("_") and "cache" not in name
+        if name != "training" and f".{name}" not in changed
     ]
 
 

@@ -13,6 +13,8 @@ import torch
 import torch.distributed
 from torch import Tensor
 
+from sslcourse import arguments
+
 
 def gather(z: Tensor) -> Tensor:
     """The rows of z (n, ...) of every process, in the order of the batch: (N, ...). On one process z itself.
@@ -21,6 +23,7 @@ def gather(z: Tensor) -> Tensor:
     whether all processes compute the same loss or each that of its own rows. n may differ from process to process; the
     rest of the shape must not. Every process must call it, equally often. Raises ValueError where shapes differ.
     """
+    arguments.dense("z", z, optional=False)
     if not torch.distributed.is_available() or not torch.distributed.is_initialized():
         return z
     if torch.distributed.get_world_size() == 1:

@@ -229,6 +229,17 @@ def test_check_env_is_content_only_after_importing(package, how, monkeypatch):
     assert check_env.import_problems(skipped=[package]) == []
 
 
+def test_check_env_survives_a_torch_that_ends_python(tmp_path):
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("import os\nos.kill(os.getpid(), 4)\n")  # an illegal instruction
+    path = os.pathsep.join([str(tmp_path), str(Path(check_env.__file__).parents[2])])
+    code = "from sslcourse.cli import check_env as c; c._shut_out_what_ends_python('torch'); print(c._why_not('torch'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}
+    )
+    assert (done.stdout.strip(), done.returncode) == ("to import it ends Python", 0), done.stderr
+
+
 def test_check_env_tries_to_write_where_the_data_go(tmp_path, monkeypatch, capsys):
     assert check_env.writing_problem(tmp_path / "new" / "data") == "" and not list(tmp_path.iterdir())
     (tmp_path / "file").write_text("in the way")

@@ -243,7 +243,7 @@ def test_harmless_html_stays_as_it_is(tmp_path):
     table = "<table><thead><tr><th>k</th></tr></thead><tbody><tr><td><b>0.9</b> &lt; 1</td></tr></tbody></table>"
     output = nbformat.v4.new_output("display_data", data={"text/html": table, "text/plain": "plain"})
     cells = [
-        nbformat.v4.new_markdown_cell("# Loss `a < b` & *more*"),
+        nbformat.v4.new_markdown_cell("# A title\n\n# Loss `a < b` & *more*"),
         nbformat.v4.new_code_cell("1", outputs=[output], id="c0"),
     ]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "a.ipynb")

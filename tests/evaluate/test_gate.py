@@ -327,6 +327,12 @@ def test_precision_of_contacts(scores, contacts):
     assert came == exact.precision_at_l(exact.rows(scores), CONTACTS.tolist(), 3) and 0 < came < 1
 
 
+def test_precision_of_a_network_that_scores_all_pairs_alike_is_the_share_of_contacts():
+    contacts = torch.zeros(30, 30, dtype=torch.bool)
+    contacts[0, 6:] = True  # where a sort of equal scores would look first
+    assert evaluate.precision_at_l(torch.zeros(30, 30), contacts) == pytest.approx(24 / 300)
+
+
 @pytest.mark.parametrize("value", [math.nan, -1, 0.01, 2, math.inf])
 def test_contacts_that_are_none(value):
     contacts = CONTACTS.double()

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import types
 
 import numpy as np
 import pytest
@@ -17,9 +18,10 @@ from sslcourse.train import fingerprint
 NET = nn.Linear(3, 2)
 
 
-def notebook(source: str, **names) -> object:
-    """What `loss` is after a notebook's cells with this source."""
-    space = {"__name__": "__main__", "torch": torch, "nn": nn, "F": F, "np": np, "net": NET, **names}
+def notebook(source: str, space: dict | None = None, **names) -> object:
+    """What `loss` is after a notebook's cells with this source; `space` gets all names."""
+    space = {} if space is None else space
+    space |= {"__name__": "__main__", "torch": torch, "nn": nn, "F": F, "np": np, "net": NET, **names}
     exec(compile(textwrap.dedent(source), "<cell>", "exec"), space)
     return space["loss"]
 
@@ -103,6 +105,88 @@ PAIRS = {  # what differs: (one source, another)
         "from sslcourse.augment import simclr\na = simclr(jitter=1.0)\nloss = lambda x: net(a(x))",
     ),
 }
+VALUES = {  # a source with a gap: (source, one value, another)
+    "slots": ("class C: __slots__ = ('t',)\nc = C()\nc.t = {}\nloss = lambda x: net(x) / c.t", 1, 2),
+    "an enum": (
+        "import enum\nclass M(enum.Enum):\n    A = 'mean'\n    B = 'sum'\nm = M.{}\n"
+        "loss = lambda x: F.l1_loss(net(x), x, reduction=m.value)",
+        "A",
+        "B",
+    ),
+    "a deque": ("import collections\nd = collections.deque([{}])\nloss = lambda x: net(x) * d[0]", 1, 2),
+    "a mapping proxy": ("import types\nd = types.MappingProxyType({{0: {}}})\nloss = lambda x: net(x) * d[0]", 1, 2),
+    "a range": ("r = range({})\nloss = lambda x: net(x) * len(r)", 1, 2),
+    "a path": ("import pathlib\np = pathlib.Path('{}')\nloss = lambda x: net(x) * np.load(p)", "a.npy", "b.npy"),
+    "a NumPy function": ("f = np.{}\nloss = lambda x: net(x) * f(1.0)", "sin", "cos"),
+    "a method of tensors": ("f = torch.Tensor.{}\nloss = lambda x: f(net(x))", "sin", "cos"),
+    "a bound method of a container": ("f = {{0: {}}}.get\nloss = lambda x: net(x) * f(0)", 1, 2),
+    "an item getter": ("import operator\nf = operator.itemgetter({})\nloss = lambda x: f(net(x))", 0, 1),
+    "a generator's seed": ("g = torch.Generator().manual_seed({})\nloss = lambda x: torch.rand(2, generator=g)", 1, 2),
+    "a setting with a setter": (
+        "class L:\n    def __init__(self, t): self.t = t\n    def set_t(self, t): self.t = t\n"
+        "    def __call__(self, x): return net(x) / self.t\nloss = L({})",
+        1,
+        2,
+    ),
+    "a global with the name of an attribute": (
+        "grad = {}\ndef loss(x):\n    net.grad = None\n    return net(x) * grad",
+        1,
+        2,
+    ),
+    "an attribute put on a network": (
+        "net = nn.Sequential(nn.Linear(3, 2))\nnet._t = [{}]\nloss = lambda x: net(x) / net._t[0]",
+        1,
+        2,
+    ),
+    "a hook": (
+        "net = nn.Linear(3, 2)\nnet.register_forward_hook(lambda m, i, o: o * {})\nloss = lambda x: net(x).sum()",
+        1,
+        2,
+    ),
+    "a forward of one's own": (
+        "net = nn.Linear(3, 2)\nnet.forward = lambda x: x * {}\nloss = lambda x: net(x).sum()",
+        1,
+        2,
+    ),
+    "weights beside a mask that is filled": (
+        "w = torch.tensor([{}])\ndef loss(x):\n    s = net(x) @ net(x).T\n    s.fill_diagonal_(0)\n    s[0] = 1\n"
+        "    return s * w",
+        1,
+        2,
+    ),
+    "weights beside a list that grows": (
+        "w = [{}]\ndef loss(x):\n    out = []\n    for k in w: out.append(net(x) * k)\n    return sum(out)",
+        1,
+        2,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", VALUES)
+def test_every_kind_of_setting_is_seen(what):
+    def of(value):
+        torch.manual_seed(0)
+        names = {}
+        loss = notebook(source.format(value), names)
+        return fingerprint.of_code({"loss": loss}, [names["net"]])
+
+    source, one, other = VALUES[what]
+    assert of(one) == of(one)
+    assert of(one) != of(other)
+
+
+def test_a_module_inside_a_module_of_the_students_is_followed(monkeypatch):
+    def loss(t):
+        helpers, losses = types.ModuleType("helpers"), types.ModuleType("helpers.losses")
+        for module in (helpers, losses):
+            module.__file__ = f"/home/ada/{module.__name__}.py"
+            monkeypatch.setitem(sys.modules, module.__name__, module)
+        helpers.losses = losses
+        exec(f"t = {t}\ndef f(x): return x / t", losses.__dict__)
+        return notebook("loss = lambda x: helpers.losses.f(net(x))", helpers=helpers)
+
+    assert code(loss(1)) == code(loss(1))
+    assert code(loss(1)) != code(loss(2))
 
 
 @pytest.mark.parametrize("what", PAIRS)
@@ -157,6 +241,14 @@ STATE = {
         "class L:\n    def __init__(self): self.n = 0\n    def f(self, x):\n        self.n += 1\n        return x\n"
         "loss = L().f"
     ),
+    "an item under another name": "n = {'n': 0}\ndef loss(x):\n    m = n\n    m['n'] += 1\n    return x",
+    "a slice": "q = torch.zeros(9, 3)\ndef loss(x):\n    q[1:2] = x\n    return x",
+    "a list in a dict": "n = {'n': []}\ndef loss(x):\n    n['n'].append(1)\n    return x",
+    "a list of an object": (
+        "class L:\n    def __init__(self): self.n = []\n    def f(self, x):\n        self.n.append(1)\n"
+        "        return x\nloss = L().f"
+    ),
+    "a generator": "g = torch.Generator()\ndef loss(x): return x * torch.rand(3, generator=g)",
     "a running mean": "m = torch.zeros(3)\ndef loss(x):\n    m.mul_(0.9).add_(x)\n    return x",
 }
 
@@ -192,7 +284,8 @@ def test_every_process_says_the_same():
     source = (
         "from sslcourse.train import fingerprint; import torch\n"
         "s = {'a', 'b', 'c', 'd'}\n"
-        "def f(x): return x in {'k', 'l', 'm', 'n'} and x not in s\n"
+        "t = {frozenset(s): 1, (frozenset(s), 2): 3}\n"
+        "def f(x): return x in {'k', 'l', 'm', 'n'} and x not in s and x in t\n"
         "print(fingerprint.of_code({'loss': lambda x: f(x)}, [torch.nn.Linear(2, 2)]))"
     )
     said = set()

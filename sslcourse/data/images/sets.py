@@ -41,13 +41,19 @@ class ImageSet:
 
     def __post_init__(self):
         # Lists are welcome, tuples are kept: a frozen set should not change through a list that somebody still holds.
-        for part in ("class_names", "captions"):
-            if getattr(self, part) is not None:
-                object.__setattr__(self, part, expect.strings(getattr(self, part), f"{part} of {self.name}"))
+        object.__setattr__(self, "class_names", expect.strings(self.class_names, f"class_names of {self.name}"))
+        if self.captions is not None:
+            object.__setattr__(self, "captions", expect.strings(self.captions, f"captions of {self.name}"))
 
         for part in (self.images, self.labels):
             if not isinstance(part, Tensor):
                 raise TypeError(f"Images and labels of {self.name} should be torch tensors, not {type(part).__name__}.")
+        for part, values in (("images", self.images), ("labels", self.labels), ("masks", self.masks)):
+            arguments.dense(part, values)
+        for part, values in arguments.mapping(
+            "factors", {} if self.factors is None else self.factors, '{"hue": tensor (N,)}'
+        ).items():
+            arguments.dense(f"The factor {part}", values)
         if self.images.dtype != torch.uint8 or self.images.dim() != 4:
             raise ValueError(
                 f"The images of {self.name} are {self.images.dtype} of shape {tuple(self.images.shape)}; "

@@ -45,13 +45,20 @@ class ProteinSet:
 
     def __post_init__(self):
         for part in ("sequences", "class_names", "structure", "mutations", "wild_types"):
-            if getattr(self, part) is not None:
-                object.__setattr__(self, part, expect.strings(getattr(self, part), f"{part} of {self.name}"))
+            values = getattr(self, part)
+            if values is not None or part in ("sequences", "class_names"):
+                object.__setattr__(self, part, expect.strings(values, f"{part} of {self.name}"))
         object.__setattr__(self, "sequences", tuple(map(without_either, self.sequences)))
         if self.families is not None:
-            object.__setattr__(self, "families", tuple(self.families))
+            families = arguments.rows("families", self.families, "one Potts model for each class")
+            if odd := [one for one in families if not isinstance(one, Potts)]:
+                raise TypeError(f"The families of {self.name} hold {arguments.shown(odd[0])}; expected Potts.")
+            object.__setattr__(self, "families", tuple(families))
         if not isinstance(self.labels, Tensor) or self.labels.dtype != torch.int64 or self.labels.dim() != 1:
             raise TypeError(f"The labels of {self.name} should be an int64 tensor (N,).")
+
+        for part in ("labels", "scores", "contacts"):
+            arguments.dense(part, getattr(self, part))
 
         # Parts that belong to sequences are as many as these, parts that belong to classes as many as those.
         counts = {part: len(self) for part in ("labels", "structure", "scores", "mutations")}
@@ -60,6 +67,10 @@ class ProteinSet:
             values = getattr(self, part)
             if values is not None and len(values) != wanted:
                 raise ValueError(f"{self.name} has {len(values)} {part}; it needs {wanted}.")
+        if self.scores is not None and not (self.scores.is_floating_point() and self.scores.dim() == 1):
+            raise ValueError(f"The scores of {self.name} should be floating numbers (N,), one for each sequence.")
+        if self.contacts is not None and not (self.contacts.dtype == torch.bool and self.contacts.dim() == 3):
+            raise ValueError(f"The contacts of {self.name} should be a bool tensor (K, L, L), one map for each class.")
         k = len(self.class_names)
         if len(self) and not -1 <= self.labels.min() <= self.labels.max() < k:
             raise ValueError(f"The labels of {self.name} should lie between -1 and {k - 1}, its {k} classes.")

@@ -37,7 +37,9 @@ class TextSet:
         object.__setattr__(self, "texts", tuple(arguments.several("texts", self.texts)))
         object.__setattr__(self, "class_names", expect.strings(self.class_names, f"class_names of {self.name}"))
         if self.documents is not None:
-            object.__setattr__(self, "documents", tuple(tuple(sentences) for sentences in self.documents))
+            documents = arguments.rows("documents", self.documents, "one list of sentences for each text")
+            documents = tuple(tuple(arguments.texts(f"Entry {n} of documents", one)) for n, one in enumerate(documents))
+            object.__setattr__(self, "documents", documents)
 
         for n, text in enumerate(self.texts):
             if not isinstance(text, str):
@@ -46,6 +48,11 @@ class TextSet:
                 raise ValueError(f"Text {n} of {self.name} is empty; leave texts without a word out.")
         if not isinstance(self.labels, Tensor) or self.labels.dtype != torch.int64 or self.labels.dim() != 1:
             raise TypeError(f"The labels of {self.name} should be a torch.int64 tensor of shape (N,).")
+        arguments.dense("labels", self.labels)
+        for part, values in arguments.mapping(
+            "factors", {} if self.factors is None else self.factors, '{"topic": tensor (N,)}'
+        ).items():
+            arguments.dense(f"The factor {part}", values)
         parts = {"labels": self.labels, "documents": self.documents, **(self.factors or {})}
         for part, values in parts.items():
             if values is not None and len(values) != len(self):
