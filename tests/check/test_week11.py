@@ -866,7 +866,7 @@ def test_retrieval_of_the_library_does_not_depend_on_its_chunks():
 
 
 def test_a_collapsed_representation_is_not_found():
-    """Equal candidates: the true one ranks in the middle of them, not first. Where all are equal none has neighbours."""
+    """Equal candidates: the true one ranks in the middle of them, not first. Where all are equal it is refused."""
     z = torch.eye(2)[[0] * 8 + [1]]
     found = evaluate.retrieval(z, z, 2)
     assert found["top1"] == pytest.approx(1 / 9) and found["mrr"] == pytest.approx((8 / 4.5 + 1) / 9)
