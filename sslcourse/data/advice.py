@@ -1,10 +1,10 @@
 """What to do about a data set that is not there or not known: one wording for images, texts and proteins."""
 
-import difflib
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from sslcourse import wording
 from sslcourse.data.root import DataMissing
 from sslcourse.weeks import WEEKS
 
@@ -41,10 +41,7 @@ def unknown(kind: str, name: object, loader: str, also: Iterable[str] = ()) -> V
         meant = meant or [f"{other}({one!r})" for one in _same(name, names)]
     if meant:
         return ValueError(f"{begins}; did you mean {' or '.join(meant)}?")
-    near = difflib.get_close_matches(_simple(name), list(map(_simple, known)), n=3, cutoff=0.7)
-    near = [one for one in known if _simple(one) in near]
-    hint = f"; did you mean {' or '.join(near)}?" if near else "."
-    return ValueError(f"{begins}; choose one of {', '.join(known)}{hint}")
+    return ValueError(f"{begins}; choose one of {', '.join(known)}{wording.meant(name, known)}.")
 
 
 def _same(name: object, names: Iterable[str]) -> list[str]:
