@@ -12,7 +12,7 @@ from nbgrader.nbgraderformat import MetadataValidator
 
 from sslcourse.cli import Refusal, build, cells, compare, main, source
 from sslcourse.cli.blanks import BEGIN, END
-from sslcourse.cli.kernel import NotebookFailed
+from sslcourse.cli.kernel import MINUTES, NotebookFailed
 
 NAME = "week98_example"
 SOLVED = f"    {BEGIN}\n    return math.fsum([x, x])\n    {END}\n"
@@ -181,14 +181,14 @@ def test_an_error_leaves_the_old_notebook_as_it_was(course, capsys):
 def test_building_is_strict_at_tiny_offline_and_with_the_first_seed(course, monkeypatch):
     seen = {}
 
-    def execute(notebook, folder, environment, on_cell):
-        seen.update(environment)
+    def execute(notebook, folder, environment, on_cell, minutes):
+        seen.update(environment, minutes=minutes)
         raise NotebookFailed("enough")
 
     monkeypatch.setattr(build, "execute", execute)
     assert build.build(course, force=True) == 1
     assert seen["SSLCOURSE_STRICT"] == "1" and seen["SSLCOURSE_SCALE"] == "tiny" and seen["SSLCOURSE_OFFLINE"] == "1"
-    assert seen["SSLCOURSE_RECORD"] is None and seen["SSLCOURSE_SEED"] is None
+    assert seen["SSLCOURSE_RECORD"] is None and seen["SSLCOURSE_SEED"] is None and seen["minutes"] == MINUTES["tiny"]
 
 
 # --- mistakes of authors
