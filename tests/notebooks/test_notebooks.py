@@ -124,7 +124,7 @@ def test_the_wheel_holds_what_a_notebook_needs_and_no_more(installed):
     assert {path.name for path in installed.iterdir() if "dist-info" not in path.name} == {"sslcourse"}
     for name in WEEKS:
         week = source.week_of(name)
-        checks = [f"check/{week}.py"] if name in EXERCISED else []
+        checks = [f"check/{week}/__init__.py", f"check/{week}/oracle.py"] if name in EXERCISED else []
         for resource in (f"solutions/{week}.py", f"expected/{week}.json", *checks):
             assert (installed / "sslcourse" / resource).is_file(), resource
 
