@@ -16,14 +16,6 @@ from torch import nn
 
 from sslcourse import evaluate
 from sslcourse.check import bonus as check
-from sslcourse.check import machinery
-
-
-@pytest.fixture(params=range(3), ids=lambda seed: f"seed {seed}")
-def seeds(request, monkeypatch):
-    """Right stays right, whatever numbers are drawn."""
-    monkeypatch.setattr(machinery, "SEED", request.param)
-
 
 # --- sample_masks
 

@@ -20,14 +20,7 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, Standa
 from torch import nn
 
 from sslcourse import models
-from sslcourse.check import machinery
 from sslcourse.check import week01 as check
-
-
-@pytest.fixture(params=range(3), ids=lambda seed: f"seed {seed}")
-def seeds(request, monkeypatch):
-    monkeypatch.setattr(machinery, "SEED", request.param)
-
 
 # --- ConvAutoencoder
 

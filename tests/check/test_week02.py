@@ -13,16 +13,8 @@ from torchvision.transforms.v2 import functional as peer
 
 import sslcourse
 from sslcourse import augment, models
-from sslcourse.check import machinery
 from sslcourse.check import week02 as check
 from sslcourse.check.week02 import oracle
-
-
-@pytest.fixture(params=range(3), ids=lambda seed: f"seed {seed}")
-def seeds(request, monkeypatch):
-    """Right stays right, whatever numbers are drawn."""
-    monkeypatch.setattr(machinery, "SEED", request.param)
-
 
 # --- the definitions against peers
 

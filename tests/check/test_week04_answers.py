@@ -13,14 +13,7 @@ import torch.nn.functional as F
 from harness import assert_right, assert_wrong
 from torch import nn
 
-from sslcourse.check import machinery
 from sslcourse.check import week04 as check
-
-
-@pytest.fixture(params=range(3), ids=lambda seed: f"seed {seed}")
-def seeds(request, monkeypatch):
-    monkeypatch.setattr(machinery, "SEED", request.param)
-
 
 # --- nt_xent
 

@@ -11,14 +11,7 @@ from harness import assert_right, assert_wrong, cell
 from scipy.optimize import linear_sum_assignment
 from torch import nn
 
-from sslcourse.check import machinery
 from sslcourse.check import week05 as check
-
-
-@pytest.fixture(params=range(3), ids=lambda seed: f"seed {seed}")
-def seeds(request, monkeypatch):
-    """Right stays right, whatever numbers are drawn."""
-    monkeypatch.setattr(machinery, "SEED", request.param)
 
 
 def code(source, name, **names):

@@ -53,12 +53,6 @@ def moco_step(query, key, queue, update, view0, view1, momentum, temperature):
 """
 
 
-@pytest.fixture(params=range(3), ids=lambda seed: f"seed {seed}")
-def seeds(request, monkeypatch):
-    """Right stays right, whatever numbers are drawn."""
-    monkeypatch.setattr(machinery, "SEED", request.param)
-
-
 def step(*changes, source=STEP):
     for old, new in zip(changes[::2], changes[1::2], strict=True):
         assert old in source

@@ -27,12 +27,6 @@ from sslcourse.models import vit as library
 solution = lambda name: sslcourse.solution("week06", name)  # noqa: E731
 
 
-@pytest.fixture(params=range(3), ids=lambda seed: f"seed {seed}")
-def seeds(request, monkeypatch):
-    """Right stays right, whatever numbers are drawn."""
-    monkeypatch.setattr(machinery, "SEED", request.param)
-
-
 def logits(n, k, seed=0):
     generator = torch.Generator().manual_seed(seed)
     s, t = 2 * torch.randn(2, n, k, generator=generator, dtype=torch.float64)

@@ -49,12 +49,6 @@ def dino_step(student, teacher, loss, update, crops, momentum):
 """
 
 
-@pytest.fixture(params=range(3), ids=lambda seed: f"seed {seed}")
-def seeds(request, monkeypatch):
-    """Right stays right, whatever numbers are drawn."""
-    monkeypatch.setattr(machinery, "SEED", request.param)
-
-
 def step(*changes, source=STEP):
     for old, new in zip(changes[::2], changes[1::2], strict=True):
         assert old in source

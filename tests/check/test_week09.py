@@ -15,15 +15,8 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 import sslcourse
 from sslcourse import evaluate
-from sslcourse.check import machinery
 from sslcourse.check import week09 as check
 from sslcourse.check.week09 import oracle, rates_oracle
-
-
-@pytest.fixture(params=range(3), ids=lambda seed: f"seed {seed}")
-def seeds(request, monkeypatch):
-    """Right stays right, whatever numbers are drawn."""
-    monkeypatch.setattr(machinery, "SEED", request.param)
 
 
 def drawn(*shape, seed=0):

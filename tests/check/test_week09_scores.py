@@ -10,16 +10,9 @@ from sklearn.covariance import EmpiricalCovariance
 from sklearn.neighbors import NearestNeighbors
 
 import sslcourse
-from sslcourse.check import machinery
 from sslcourse.check import week09 as check
 from sslcourse.check.week09 import mahalanobis_oracle
 from sslcourse.check.week09 import scores_oracle as oracle
-
-
-@pytest.fixture(params=range(3), ids=lambda seed: f"seed {seed}")
-def seeds(request, monkeypatch):
-    """Right stays right, whatever numbers are drawn."""
-    monkeypatch.setattr(machinery, "SEED", request.param)
 
 
 def drawn(*shape, seed=0):

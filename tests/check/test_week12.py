@@ -14,7 +14,6 @@ from transformers.models.esm import modeling_esm
 
 import sslcourse
 from sslcourse import data, evaluate
-from sslcourse.check import machinery
 from sslcourse.check import week12 as check
 from sslcourse.check.week12 import oracle
 from sslcourse.data import AMINO_ACIDS
@@ -29,12 +28,6 @@ NAMES = (
     "masked_marginal",
 )
 NAMES += ("pool_residues", "categorical_jacobian")
-
-
-@pytest.fixture(params=[0, 1, 2])
-def seeds(request, monkeypatch):
-    """The same code must get the same verdict whatever inputs are drawn."""
-    monkeypatch.setattr(machinery, "SEED", request.param)
 
 
 def reference(name):

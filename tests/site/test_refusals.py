@@ -141,6 +141,7 @@ def test_a_build_that_fails_leaves_the_old_site(tmp_path, monkeypatch):
     def broken(pages, links):
         (pages / "index.md").write_text("# Home\n\n[nowhere](nothing.md)\n")
 
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as some continuous integration does
     for module in (notebook, prose):
         monkeypatch.setattr(module, "write_all", lambda pages, links: (pages / "_static").mkdir(exist_ok=True))
     monkeypatch.setattr(command.results, "write", broken)

@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import nn
+from tqdm import tqdm
 
 from sslcourse.train import fit, update_ema
 
@@ -66,6 +68,8 @@ def forked(work) -> int:
 
 
 def main(folder: Path) -> dict:
+    # A fork that is killed while it holds tqdm's lock between processes would keep it for ever.
+    tqdm.set_lock(threading.RLock())
     torch.set_num_threads(1)
     whole = train(None)["result"]
     began = time.perf_counter()

@@ -54,7 +54,7 @@ def _refuse_strangers(to: Path) -> None:
 
 def _sphinx(pages: Path, built: Path) -> None:
     """Run Sphinx; a warning is a fault, and the first one is told."""
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", str(pages), str(built)]
+    command = [sys.executable, "-m", "sphinx", "-q", "-N", "-W", "--keep-going", "-b", "html", str(pages), str(built)]
     environment = os.environ | {"SPHINX_NO_NETWORK": "1"}
     ended = subprocess.run(command, capture_output=True, text=True, env=environment)
     if ended.returncode:
