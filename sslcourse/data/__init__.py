@@ -7,7 +7,7 @@ Real data sets live under one folder, the data root; toy worlds are drawn on the
 import importlib
 
 from sslcourse.data.images import ImageSet, as_float, load_images
-from sslcourse.data.proteins import AMINO_ACIDS, ProteinSet, load_proteins, parse_mutation
+from sslcourse.data.proteins import AMINO_ACIDS, Germlines, ProteinSet, load_germlines, load_proteins, parse_mutation
 from sslcourse.data.root import DataCorrupted, DataMissing, data_root
 from sslcourse.data.texts import (
     TextSet,
@@ -23,6 +23,7 @@ __all__ = [
     "AMINO_ACIDS",
     "DataCorrupted",
     "DataMissing",
+    "Germlines",
     "ImageSet",
     "ProteinSet",
     "TextSet",
@@ -30,6 +31,7 @@ __all__ = [
     "as_float",
     "data_root",
     "encode",
+    "load_germlines",
     "load_images",
     "load_proteins",
     "load_texts",

@@ -4,6 +4,7 @@
 Normalisation is the first layer of every backbone and stands nowhere else.
 """
 
+from sslcourse.models.antibodies import AntibodyLM, load_antiberty
 from sslcourse.models.autoencoder import conv_decoder, conv_encoder
 from sslcourse.models.backbones import backbone
 from sslcourse.models.bert import bert
@@ -11,12 +12,15 @@ from sslcourse.models.heads import projection_head
 from sslcourse.models.normalise import Normalise
 from sslcourse.models.pretrained import load_pretrained
 from sslcourse.models.protein import ProteinLM, esm, load_esm
+from sslcourse.models.sentences import SentenceEncoder, load_sentence_encoder
 from sslcourse.models.text import TextTransformer, Vocabulary
 from sslcourse.models.vit import ViT
 
 __all__ = [
+    "AntibodyLM",
     "Normalise",
     "ProteinLM",
+    "SentenceEncoder",
     "TextTransformer",
     "ViT",
     "Vocabulary",
@@ -25,7 +29,9 @@ __all__ = [
     "conv_decoder",
     "conv_encoder",
     "esm",
+    "load_antiberty",
     "load_esm",
     "load_pretrained",
+    "load_sentence_encoder",
     "projection_head",
 ]

@@ -33,19 +33,29 @@ RESIDUES = torch.tensor([_NUMBER[letter] for letter in AMINO_ACIDS])  # (20,): t
 class ProteinLM(nn.Module):
     """A masked language model of proteins. The wrapped network is `.network`, its width `.num_features`.
 
-    `.places` is the most residues that a sequence may have, None where there is no limit.
+    `.places` is the most residues that a sequence may have, None where there is no limit. What is particular to ESM
+    stands in the first lines of the class, so that another family can say otherwise (antibodies.py).
     """
+
+    family, kind = "esm", "EsmForMaskedLM"  # transformers' names: of the network within, and of its class
+    cls, pad, eos, mask = CLS, PAD, EOS, MASK  # numbers of the special tokens
+    numbers = _NUMBER  # of every letter
+    residues = RESIDUES
 
     def __init__(self, network: nn.Module):
         super().__init__()
         arguments.module("network", network)
-        if not hasattr(network, "esm") or not hasattr(network, "config"):
-            raise TypeError(f"network is a {type(network).__name__}; it should be an EsmForMaskedLM of transformers.")
+        if not hasattr(network, self.family) or not hasattr(network, "config"):
+            raise TypeError(f"network is a {type(network).__name__}; it should be an {self.kind} of transformers.")
         self.network = network
         self.num_features = network.config.hidden_size
+        self.places = self._places(network.config)
+
+    @staticmethod
+    def _places(config) -> int | None:
         # Learnt places begin behind the number of padding; two of the tokens are <cls> and <eos>.
-        learnt = getattr(network.config, "position_embedding_type", None) == "absolute"
-        self.places = network.config.max_position_embeddings - PAD - 3 if learnt else None
+        learnt = getattr(config, "position_embedding_type", None) == "absolute"
+        return config.max_position_embeddings - PAD - 3 if learnt else None
 
     @property
     def device(self) -> torch.device:
@@ -59,15 +69,15 @@ class ProteinLM(nn.Module):
         """
         sequences = self._checked(sequences)
         longest = max(map(len, sequences))
-        rows = [[CLS, *map(_NUMBER.get, s), EOS, *[PAD] * (longest - len(s))] for s in sequences]
+        rows = [[self.cls, *map(self.numbers.get, s), self.eos, *[self.pad] * (longest - len(s))] for s in sequences]
         ids = torch.tensor(rows, device=self.device)
-        return ids, (ids != PAD).long()
+        return ids, (ids != self.pad).long()
 
     def forward(self, ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Logits (N, T, 33) over ALPHABET for token numbers (N, T)."""
-        mask = (ids != PAD).long() if attention_mask is None else attention_mask
+        """Logits (N, T, V) over the alphabet, ESM's has V = 33 letters (ALPHABET), for token numbers (N, T)."""
+        mask = (ids != self.pad).long() if attention_mask is None else attention_mask
         if self.places is not None and ids.shape[1] - 2 > self.places:
-            self._check_length(int((ids != PAD).sum(dim=1).max()) - 2, "A row of ids")
+            self._check_length(int((ids != self.pad).sum(dim=1).max()) - 2, "A row of ids")
         return self.network(input_ids=ids, attention_mask=mask).logits.float()
 
     @torch.no_grad()
@@ -102,9 +112,9 @@ class ProteinLM(nn.Module):
             if place is not None:
                 if not 0 <= place < len(sequences[row]):
                     raise IndexError(f"Position {place} is outside a sequence of {len(sequences[row])} residues.")
-                ids[row, place + 1] = MASK  # behind <cls>
+                ids[row, place + 1] = self.mask  # behind <cls>
         logits = _evaluated(self, lambda: self(ids, mask))[:, 1:-1]
-        return logits[..., RESIDUES.to(ids.device)].log_softmax(dim=-1).cpu()
+        return logits[..., self.residues.to(ids.device)].log_softmax(dim=-1).cpu()
 
     @torch.no_grad()
     def hidden(self, sequences: Sequence[str], batch_size: int = 64, layer: int = -1) -> list[Tensor]:
@@ -116,7 +126,7 @@ class ProteinLM(nn.Module):
             batch = order[start : start + batch_size]
             ids, mask = self.tokens([sequences[n] for n in batch])
             given = {"input_ids": ids, "attention_mask": mask, "output_hidden_states": True}
-            out = _evaluated(self, functools.partial(self.network.esm, **given))
+            out = _evaluated(self, functools.partial(getattr(self.network, self.family), **given))
             states = out.last_hidden_state if layer == -1 else out.hidden_states[layer]
             for row, n in enumerate(batch):
                 features[n] = states[row, 1 : len(sequences[n]) + 1].float().cpu()
