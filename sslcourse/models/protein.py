@@ -70,7 +70,7 @@ class ProteinLM(nn.Module):
         if ids.dim() != 2 or not ids.numel():
             raise ValueError(f"ids has shape {tuple(ids.shape)}; it should be (N, T), as tokens gives it.")
         if ids.device.type == "cpu" and not 0 <= ids.min() <= ids.max() < len(ALPHABET):  # a GPU would have to wait
-            raise ValueError(f"ids run from {ids.min()} to {ids.max()}; tokens are those from 0 to {len(ALPHABET) - 1}.")
+            raise ValueError(f"ids run from {ids.min()} to {ids.max()}; tokens run from 0 to {len(ALPHABET) - 1}.")
         mask = (ids != PAD).long() if attention_mask is None else attention_mask
         if self.places is not None and ids.shape[1] - 2 > self.places:
             self._check_length(int((ids != PAD).sum(dim=1).max()) - 2, "A row of ids")
@@ -140,7 +140,7 @@ class ProteinLM(nn.Module):
             raise ValueError(f"masked has {len(masked)} places for {len(sequences)} sequences; give one for each.")
         most = [len(sequence) - 1 for sequence in sequences]
         return [
-            None if place is None else arguments.whole(f"masked[{row}], a position counted from 0,", place, 0, most[row])
+            None if place is None else arguments.whole(f"Position masked[{row}]", place, 0, most[row])
             for row, place in enumerate(masked)
         ]
 
