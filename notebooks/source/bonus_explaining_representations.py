@@ -29,9 +29,8 @@
 # **You need** encoders and features (weeks 1 and 4), cosine similarity, mean and variance. Notation: $x$ is an image,
 # $f$ the encoder, $h = f(x)$ its representation, $M_n$ a mask with values in $[0, 1]$, $s$ a similarity.
 #
-# **Time** theory 12 minutes, core exercises about 45 minutes (5 points), questions about 25 minutes (6 points). The
-# notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its reference until you
-# write your own.
+# **Time** {time} The notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its
+# reference until you write your own.
 
 # %%
 # On Colab this installs the course; anywhere else it does nothing.
@@ -57,7 +56,7 @@ from sslcourse.check import bonus as check
 # %%
 scale = sslcourse.begin(week="bonus")
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ## Theory
 #
 # ### Importance: what must stay
@@ -100,7 +99,7 @@ scale = sslcourse.begin(week="bonus")
 # For $N \to \infty$ and masks that treat all pixels alike the first difference is none. The second is not small: a
 # number that grows with $N$ cannot be compared between runs. What the third changes, this notebook will show.
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ### Masks
 #
 # Hiding single pixels hides nothing, since neighbours give them away. So RISE draws a coarse grid of cells, keeps each

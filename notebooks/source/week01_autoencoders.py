@@ -29,9 +29,8 @@
 # **You need** PyTorch modules, convolutions, gradient descent, logistic regression, and the singular value
 # decomposition for one derivation. Notation: $x$ an image, $h = f(x)$ its features, $f$ the encoder, $g$ the decoder.
 #
-# **Time** theory 15 minutes, core exercises about 80 minutes (10 points), questions about 25 minutes (6 points). The
-# notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its reference until you
-# write your own.
+# **Time** {time} The notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its
+# reference until you write your own.
 
 # %%
 # On Colab this installs the course; anywhere else it does nothing.
@@ -54,7 +53,7 @@ from sslcourse.check import week01 as check
 # %%
 scale = sslcourse.begin(week=1)
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ## Theory
 #
 # ### What is a representation?
@@ -80,7 +79,7 @@ scale = sslcourse.begin(week=1)
 # \mathbb{E}[x \mid h]$, since for every $h$ the constant that is nearest to $x$ in mean square is its mean. All images
 # that the code cannot tell apart are averaged: this is why reconstructions are **blurred**.
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ### A linear autoencoder is PCA
 #
 # Let the rows of $X \in \mathbb{R}^{N \times P}$ be the images, centred, with singular values $\sigma_1 \ge \sigma_2
@@ -100,7 +99,7 @@ scale = sslcourse.begin(week=1)
 # beat PCA of the same size the decoder must be non-linear: it then covers a curved surface instead of a flat one. You
 # will see whether yours does.
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ### Measuring features: the linear probe
 #
 # Freeze $f$, compute the features of labelled images, and train the simplest classifier on them, multinomial logistic
@@ -123,7 +122,7 @@ scale = sslcourse.begin(week=1)
 # Beside the result stand baselines: chance, the raw pixels, the same network with random weights (the architecture
 # alone is worth something), and the same network trained with labels.
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ### Why the reconstruction error is no measure of features
 #
 # Two arguments, before you look at numbers.

@@ -29,9 +29,8 @@
 # **You need** the linear probe and feature extraction (week 1), PyTorch modules, cross-entropy. Notation: $h = f(x)$
 # are the features of the backbone $f$, $R_k$ is the rotation by $k$ quarter turns counter-clockwise.
 #
-# **Time** theory 15 minutes, core exercises about 55 minutes (7 points), questions about 25 minutes (6 points). The
-# notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its reference until you
-# write your own.
+# **Time** {time} The notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its
+# reference until you write your own.
 
 # %%
 # On Colab this installs the course; anywhere else it does nothing.
@@ -56,7 +55,7 @@ from sslcourse.check import week02 as check
 # %%
 scale = sslcourse.begin(week=2)
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ## Theory
 #
 # ### Labels for nothing
@@ -95,7 +94,7 @@ scale = sslcourse.begin(week=2)
 #   upper half is lighter", settles the ratio, the rest of $p_0$ need not be known. Such a $T$ is a **shortcut**: it
 #   solves the task and teaches nothing that one wanted to know (Geirhos et al. 2020).
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ### Sensitive, not invariant
 #
 # Suppose that features did not change under rotation, $f(R_k x) = f(x)$. Then the head gives all four versions of an
@@ -118,7 +117,7 @@ scale = sslcourse.begin(week=2)
 # chosen for the trained network *and* for the random one; comparing the best of four with one fixed layer would count
 # luck as progress.
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ### The wider map
 #
 # Between 2014 and 2018 dozens of such tasks were tried. Laid side by side they differ in what is predicted, in what one

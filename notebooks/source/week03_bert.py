@@ -29,9 +29,8 @@
 # **You need** linear probing (week 1), softmax and cross-entropy, PyTorch modules. Notation: $x_1, \dots, x_L$ are the
 # tokens of a text, $V$ the size of the vocabulary, $h$ a hidden state with $D$ features, $N$ texts in a batch.
 #
-# **Time** theory 15 minutes, core exercises about 75 minutes (9 points), questions about 25 minutes (6 points). The
-# notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its reference until you
-# write your own.
+# **Time** {time} The notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its
+# reference until you write your own.
 
 # %%
 # On Colab this installs the course; anywhere else it does nothing.
@@ -58,7 +57,7 @@ from sslcourse.check import week03 as check
 # %%
 scale = sslcourse.begin(week=3)
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ## Theory
 #
 # ### The question that a text asks itself
@@ -97,7 +96,7 @@ scale = sslcourse.begin(week=3)
 # groups (Hatzivassiloglou & McKeown 1997). So what MLM learns about synonyms holds for words that no label ever
 # named: this is what a classifier with a handful of labels cannot learn from the labels.
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ### Attention
 #
 # A layer of a transformer lets every position collect from all others (Vaswani et al. 2017). With queries, keys and

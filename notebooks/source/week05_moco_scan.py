@@ -30,9 +30,8 @@
 # are features, $z$ projections, $q$ and $k$ the projections of query and key encoder, $\tau$ the temperature, $p(x)$
 # the cluster probabilities of an image $x$, $C$ the number of clusters.
 #
-# **Time** theory 15 minutes, core exercises about 90 minutes (9 points), questions about 25 minutes (6 points). The
-# notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its reference until you
-# write your own.
+# **Time** {time} The notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its
+# reference until you write your own.
 
 # %%
 # On Colab this installs the course; anywhere else it does nothing.
@@ -59,7 +58,7 @@ from sslcourse.check import week05 as check
 # %%
 scale = sslcourse.begin(week=5)
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ## Theory
 #
 # ### A dictionary that is larger than the batch
@@ -96,7 +95,7 @@ scale = sslcourse.begin(week=5)
 # the keys over several devices to stop it. On one device there is nothing to shuffle over. This notebook uses **group
 # norm** (Wu & He 2018), whose statistics come from within one image: there is nothing to leak.
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ### From neighbours to clusters: SCAN
 #
 # k-means on features asks for clusters that are round and compact in *feature space*. Features of contrastive
@@ -138,7 +137,7 @@ scale = sslcourse.begin(week=5)
 # $L = -(2 - 2\gamma) \ln C$. At $\gamma = 1/2$ the two are equal and nothing asks for a decision, so $\gamma$ lies
 # above 1/2. At $\gamma = 1$ the plain PMI is back. A sweep below shows what the choice does.
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ### Clusters against classes
 #
 # Clusters have numbers, not names. For a score, match clusters to classes one to one so that as many images as
@@ -909,7 +908,7 @@ def scores(assignments: torch.Tensor) -> tuple[float, float, float]:
 table = {method: torch.tensor([scores(one) for one in runs]) for method, runs in found.items()}     # (seeds, 3)
 print(f"mean and spread over {len(seeds)} seeds    ACC            NMI            ARI")
 for method, values in table.items():
-    spread = values.std(dim=0, correction=0)
+    spread = values.std(dim=0) if len(values) > 1 else torch.zeros(3)   # at dry there is one seed
     print(f"{method:30}", "   ".join(f"{m:.3f} +- {s:.3f}" for m, s in zip(values.mean(dim=0), spread)))
 accuracy = {method: values[:, 0].mean().item() for method, values in table.items()}
 

@@ -30,9 +30,8 @@
 # Notation: $h$ are features of the backbone, $g_s$ and $g_t$ the outputs of student and teacher for $K$ prototypes,
 # $\tau_s$ and $\tau_t$ their temperatures, $c$ the centre.
 #
-# **Time** theory 15 minutes, core exercises about 85 minutes (9 points), questions about 40 minutes (10 points). The
-# notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its reference until you
-# write your own.
+# **Time** {time} The notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its
+# reference until you write your own.
 
 # %%
 # On Colab this installs the course; anywhere else it does nothing.
@@ -58,7 +57,7 @@ from sslcourse.check import week07 as check
 # %%
 scale = sslcourse.begin(week=7)
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ## Theory
 #
 # ### Agree, without negatives
@@ -99,7 +98,7 @@ scale = sslcourse.begin(week=7)
 # mutual information between images and answers: 0 in *every* solution in which all images get the same answer,
 # whatever that answer is. The loss cannot tell: a one-hot collapse makes it 0, which looks like success.
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ### Centring and sharpening
 #
 # **Centring** subtracts a running mean of the teacher's outputs over images,

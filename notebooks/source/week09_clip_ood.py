@@ -30,9 +30,8 @@
 # features of the image tower, $z$ projections of length 1, $w_k$ the weights of class $k$, $s$ the logit scale, $T$ a
 # temperature. Scores: **higher = more in-distribution**.
 #
-# **Time** theory 15 minutes, core exercises about 100 minutes (13 points), questions about 25 minutes (6 points). The
-# notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its reference until you
-# write your own.
+# **Time** {time} The notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its
+# reference until you write your own.
 
 # %%
 # On Colab this installs the course; anywhere else it does nothing.
@@ -60,7 +59,7 @@ from sslcourse.evaluate import inputs
 # %%
 scale = sslcourse.begin(week=9)
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ## Theory
 #
 # ### Two towers, one space
@@ -90,7 +89,7 @@ scale = sslcourse.begin(week=9)
 # agree, whatever the image shows. The class of an image is the largest $z \cdot w_k$. "Zero-shot" means that no image
 # was labelled *for this classifier*. It does not mean unsupervised: if captions name the object, they are labels.
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ### Known or unknown?
 #
 # A detector gives every image a score; above a threshold it counts as in-distribution. From the $K$ logits $\ell$:
@@ -125,7 +124,7 @@ scale = sslcourse.begin(week=9)
 # "is it like one of the classes?" and forgets "is it like any training image?". Which of the two you want depends on
 # what will come.
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ### Judging a score
 #
 # **AUROC** is the chance that an in-distribution sample scores higher than another one, ties counted half. 1/2 is

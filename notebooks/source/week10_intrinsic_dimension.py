@@ -31,9 +31,8 @@
 # features, $N$ points, $D$ the dimensions they are given in, $d$ the intrinsic dimension, $r_1 \le r_2$ the distances
 # to a point's nearest and second nearest other point, $\mu = r_2 / r_1$.
 #
-# **Time** theory 15 minutes, core exercises about 75 minutes (8 points), questions about 25 minutes (6 points). The
-# notebook itself runs for less than a minute at scale `tiny`; every blank exercise is replaced by its reference until
-# you write your own.
+# **Time** {time} The notebook itself runs for less than a minute at scale `tiny`; every blank exercise is replaced by
+# its reference until you write your own.
 
 # %%
 # On Colab this installs the course; anywhere else it does nothing.
@@ -60,7 +59,7 @@ from sslcourse.data.scenes import make_scenes
 # %%
 scale = sslcourse.begin(week=10)
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ## Theory
 #
 # ### A ratio that knows the dimension

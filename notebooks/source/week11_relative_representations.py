@@ -31,9 +31,8 @@
 # Notation: $h$ features of a sample, $a_1, \dots, a_A$ the features of the anchors, $r$ a relative representation,
 # $X$ and $Y$ matrices of features, one row a sample, of the same $N$ samples.
 #
-# **Time** theory 15 minutes, core exercises about 85 minutes (10 points), questions about 25 minutes (6 points). The
-# notebook itself runs for less than a minute at scale `tiny`; every blank exercise is replaced by its reference until
-# you write your own.
+# **Time** {time} The notebook itself runs for less than a minute at scale `tiny`; every blank exercise is replaced by
+# its reference until you write your own.
 
 # %%
 # On Colab this installs the course; anywhere else it does nothing.
@@ -59,7 +58,7 @@ from sslcourse.check import week11 as check
 # %%
 scale = sslcourse.begin(week=11)
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ## Theory
 #
 # ### Why equal networks have unequal coordinates
@@ -100,7 +99,7 @@ scale = sslcourse.begin(week=11)
 # the middle of the cone: subtract the anchors' mean from samples and anchors first. The anchors', because it is the
 # one mean that both networks have; then translations are in the group as well.
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ### Judging two representations: retrieval
 #
 # Row $i$ of $X$ and row $i$ of $Y$ are the same sample. Let row $i$ of $X$ ask all rows of $Y$ for the most similar
@@ -137,7 +136,7 @@ scale = sslcourse.begin(week=11)
 #
 # and it takes the place of *all three* squared norms ($\lVert X^\top X \rVert_F^2$ becomes the same with $Y = X$).
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ### Two more
 #
 # **RSA** (Kriegeskorte et al. 2008), from neuroscience: for each pair of samples a dissimilarity, $1 -$ Pearson's

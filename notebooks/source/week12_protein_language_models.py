@@ -28,9 +28,8 @@
 # **You need** masked language models and attention (week 3), linear probes (week 1). Notation: a sequence $x$ has $L$
 # residues $x_i$ out of 20 amino acids; $x_{\setminus i}$ is the sequence without residue $i$; $A$ is an attention map.
 #
-# **Time** theory 15 minutes, core exercises about 70 minutes (9 points), questions about 25 minutes (6 points). The
-# notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its reference until you
-# write your own.
+# **Time** {time} The notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its
+# reference until you write your own.
 
 # %%
 # On Colab this installs the course; anywhere else it does nothing.
@@ -61,7 +60,7 @@ from sslcourse.models.protein import MASK, PAD
 # %%
 scale = sslcourse.begin(week=12)
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ## Theory
 #
 # ### Families, and why contacts leave traces
@@ -98,7 +97,7 @@ scale = sslcourse.begin(week=12)
 # Fitting these, residue after residue, is *pseudolikelihood*, the standard way to fit a Potts model (Ekeberg et al.
 # 2013). It is also, word for word, what a masked language model does when one residue is masked.
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ### What the masked language model learns
 #
 # The loss is a cross-entropy, so for each pattern of masks its optimum is the true conditional probability of the
@@ -127,7 +126,7 @@ scale = sslcourse.begin(week=12)
 # weigh the heads. Judge it by **precision at L**: of the $L$ pairs with the highest probability, at least six residues
 # apart, which share truly touches? Pairs nearer than that are in contact anyway and would flatter every method.
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ### Three habits of ESM that change results silently
 #
 # - **Attention on request.** The fast kernels of transformers never build the maps: without

@@ -5,14 +5,29 @@ from dataclasses import dataclass
 
 from sslcourse import arguments
 from sslcourse.check import recorded
+from sslcourse.check.interval import of_seeds
 from sslcourse.scale import Scale
 
 Point = float | int | str
 
 
 @dataclass(frozen=True)
+class Gap:
+    """Between two points of a recorded sweep: the mean, and the values by seed, of which an old record has none."""
+
+    sweep: str
+    label: str
+    mean: float
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Sweep:
-    """mean and std over the recorded seeds for each point; label: their origin; own: {point: value} of this run."""
+    """A recorded sweep and what this run adds to it.
+
+    mean and std (sample deviation; NaN for one seed) over the recorded seeds for each point; label: their origin; own:
+    {point: value} of this run; values: for each point the value of every seed, () in a record that is older.
+    """
 
     name: str
     points: tuple[Point, ...]
@@ -20,6 +35,21 @@ class Sweep:
     std: tuple[float, ...]
     label: str
     own: dict[Point, float]
+    values: tuple[tuple[float, ...], ...] = ()
+
+    def gap(self, better: Point, worse: Point) -> Gap:
+        """How much higher one point lies than another, seed by seed, for a claim of `report(from_sweeps=...)`.
+
+        NaN where the sweep was never recorded. Raises ValueError for a point that it has not.
+        """
+        for point in (better, worse):
+            if point not in self.points:
+                raise ValueError(
+                    f"{self.name} has no point {point!r}; choose among {', '.join(map(str, self.points))}."
+                )
+        one, other = self.points.index(better), self.points.index(worse)
+        pairs = zip(self.values[one], self.values[other], strict=True) if self.values else ()
+        return Gap(self.name, self.label, self.mean[one] - self.mean[other], tuple(a - b for a, b in pairs))
 
 
 def sweep(
@@ -44,7 +74,8 @@ def sweep(
         values = tuple(float(run(point, scale.seed)) for point in points)
         recorded.append({"kind": "sweep", "name": name, "points": list(points), "values": list(values)})
         label = f"computed now at {scale.name}, seed {scale.seed}"
-        return Sweep(name, tuple(points), values, (0.0,) * len(values), label, dict(own or {}))
+        unknown = (float("nan"),) * len(values)
+        return Sweep(name, tuple(points), values, unknown, label, dict(own or {}), tuple((value,) for value in values))
 
     mine = dict(own or {}) | {point: float(run(point, scale.seed)) for point in rerun}
     source, once = _nearest(scale, name)
@@ -53,8 +84,11 @@ def sweep(
         return Sweep(name, tuple(points), unknown, unknown, "not recorded", mine)
     if source == scale.name and list(points) != once["points"]:
         print(f"{name}: recorded for the points {once['points']}, not {list(points)}; record the sweep anew.")
-    label = f"recorded {once['recorded']['date']} at {source}, {len(once['recorded']['seeds'])} seeds"
-    return Sweep(name, tuple(once["points"]), tuple(once["mean"]), tuple(once["std"]), label, mine)
+    seeds = len(once["recorded"]["seeds"])
+    label = f"recorded {once['recorded']['date']} at {source}, {of_seeds(seeds)}"
+    spread = tuple(float("nan") if seeds < 2 or one is None else one for one in once["std"])
+    values = tuple(map(tuple, once.get("values", ())))
+    return Sweep(name, tuple(once["points"]), tuple(once["mean"]), spread, label, mine, values)
 
 
 def _nearest(scale: Scale, name: str) -> tuple[str, dict | None]:

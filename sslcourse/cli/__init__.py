@@ -8,6 +8,7 @@ sentence on stderr, exit code 2, no traceback.
 import argparse
 import importlib
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 
@@ -36,6 +37,31 @@ def main(arguments: list[str] | None = None) -> int:
         begin = "\n" if sys.stderr.isatty() else ""  # the terminal has just shown ^C
         print(f"{begin}sslcourse: interrupted.", file=sys.stderr)
         return 130
+    except Exception as error:
+        if not (library := _broken_library(error)):
+            raise
+        _close_bars()
+        why = " ".join(str(error).split()).rstrip(".")
+        print(
+            f"sslcourse: the library {library} cannot be imported ({why}); install it anew, and ask `sslcourse "
+            "check-env` what else is amiss on this machine.",
+            file=sys.stderr,
+        )
+        return 2
+
+
+def _broken_library(error: Exception) -> str:
+    """The library whose import raised the error, "" for an error of another kind."""
+    if isinstance(error, ModuleNotFoundError):
+        name = (error.name or "").partition(".")[0]
+        return "" if name == "sslcourse" else name
+    importing = False
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        name = frame.f_globals.get("__name__", "").partition(".")[0]
+        if importing and name not in ("importlib", "sslcourse", "_frozen_importlib", "_frozen_importlib_external"):
+            return name
+        importing |= name in ("importlib", "_frozen_importlib")
+    return ""
 
 
 def _close_bars() -> None:

@@ -15,7 +15,7 @@ from copy import deepcopy
 
 from nbformat import NotebookNode, v4
 
-from sslcourse.cli import Refusal
+from sslcourse.cli import Refusal, timing
 from sslcourse.cli.blanks import BEGIN, END, without_markers
 from sslcourse.cli.source import Cell, Script
 
@@ -26,7 +26,7 @@ def solution_notebook(script: Script) -> NotebookNode:
     questions = 0
     for cell, cell_id in zip(script.cells, cell_ids(script), strict=True):
         questions += cell.role == "question"
-        notebook.cells.append(_node(cell, cell_id, _grading(cell, script, questions)))
+        notebook.cells.append(_node(cell, script, cell_id, _grading(cell, script, questions)))
     return notebook
 
 
@@ -84,7 +84,7 @@ def _heading(cell: Cell) -> str:
     return re.sub(r"[^a-z0-9]+", "-", found[1].lower()).strip("-")[:40].strip("-") if found else ""
 
 
-def _node(cell: Cell, cell_id: str, grading: dict | None) -> NotebookNode:
+def _node(cell: Cell, script: Script, cell_id: str, grading: dict | None) -> NotebookNode:
     tags = [cell.role] if cell.role else []
     if cell.role == "check":
         tags.append("nbval-check-output")
@@ -95,7 +95,7 @@ def _node(cell: Cell, cell_id: str, grading: dict | None) -> NotebookNode:
         return v4.new_code_cell(cell.source, id=cell_id, metadata=extra)
 
     # In a text cell the markers would show as two headings; as comments they work for nbgrader and do not show.
-    source = cell.source.replace(BEGIN, f"<!-- {BEGIN} -->").replace(END, f"<!-- {END} -->")
+    source = timing.filled(cell, script).replace(BEGIN, f"<!-- {BEGIN} -->").replace(END, f"<!-- {END} -->")
     return v4.new_markdown_cell(source, id=cell_id, metadata=extra)
 
 

@@ -1,6 +1,6 @@
 """`sslcourse run --record`: run a notebook once per seed and write what came out to sslcourse/expected/weekNN.json.
 
-Each run appends its numbers to a file (SSLCOURSE_RECORD); here they become mean and standard deviation over the seeds.
+Each run appends its numbers to a file (SSLCOURSE_RECORD); here they become mean and sample deviation over the seeds.
 What came out is always written, a claim that does not hold included: the exit code says so, the numbers are not kept
 back. When a seed fails or the run is interrupted, the finished seeds are written, and the record names them.
 """
@@ -75,24 +75,25 @@ def _write(root: Path, week: str, scale: str, runs: list[Run], sweeps: bool) -> 
     """Put the runs into the week's file, other scales as they were. Returns a sentence for each claim that fails."""
     expected = _expected(root, week)
     before = expected[scale] or {}
-    recorded = _circumstances(scale, [seed for seed, *_ in runs], [result for _, result, _ in runs])
+    recorded = _circumstances(scale, runs)
 
     problems = []
+    reports = [next((line for line in lines if line["kind"] == "report"), None) for *_, lines in runs]
     if sweeps:
         # Sweeps may come before the results: a notebook may claim what its sweeps show.
         known = {"recorded": recorded, "metrics": {}, "must_show": []} | before
-        expected[scale] = known | {"sweeps": before.get("sweeps", {}) | _sweeps(runs, recorded)}
+        claims = _claims([report["swept"] for report in reports if report])
+        expected[scale] = known | {"sweeps": before.get("sweeps", {}) | _sweeps(runs, recorded), "sweep_claims": claims}
     else:
-        reports = [next((line for line in lines if line["kind"] == "report"), None) for *_, lines in runs]
         if None in reports:
             return [f"{week}: the notebook recorded nothing; it should end with check.report(scale, ...)."]
-        claims = _claims(reports)
+        claims = _claims([report["claims"] for report in reports])
         expected[scale] = before | {"recorded": recorded, "metrics": _metrics(reports), "must_show": claims}
-        problems = [
-            f"{week}: {claim['claim']!r} came out as {claim['value']:.3g} in the mean, below {claim['at_least']:.3g}."
-            for claim in claims
-            if not claim["value"] >= claim["at_least"]
-        ]
+    problems = [
+        f"{week}: {claim['claim']!r} came out as {claim['value']:.3g} in the mean, below {claim['at_least']:.3g}."
+        for claim in claims
+        if not claim["value"] >= claim["at_least"]
+    ]
 
     path = _file(root, week)
     files.write(path, json.dumps(expected, indent=1) + "\n")
@@ -115,7 +116,7 @@ def _expected(root: Path, week: str) -> dict[str, dict | None]:
 
 
 def _metrics(reports: list[dict]) -> dict[str, dict]:
-    """Mean and standard deviation over the seeds, and the mean of the levels to compare with, often measured too."""
+    """Mean and sample deviation over the seeds, and the mean of the levels to compare with, often measured too."""
     return {
         name: _summary([report["metrics"][name]["value"] for report in reports])
         | {level: _mean([report["metrics"][name].get(level) for report in reports]) for level in ("chance", "baseline")}
@@ -123,33 +124,35 @@ def _metrics(reports: list[dict]) -> dict[str, dict]:
     }
 
 
-def _claims(reports: list[dict]) -> list[dict]:
+def _claims(by_seed: list[list[dict]]) -> list[dict]:
     """Each claim's mean over the seeds, its margin and every seed's own value."""
     merged = []
-    for i, claim in enumerate(reports[0]["claims"]):
-        values = [report["claims"][i]["value"] for report in reports]
+    for i, claim in enumerate(by_seed[0] if by_seed else []):
+        values = [claims[i]["value"] for claims in by_seed]
         merged.append(claim | {"value": _mean(values), "values": [_short(value) for value in values]})
     return merged
 
 
 def _sweeps(runs: list[Run], recorded: dict) -> dict[str, dict]:
-    """Each sweep's mean and standard deviation per point."""
+    """Each sweep's mean, sample deviation and values by seed, per point."""
     merged = {}
     seeds = [{line["name"]: line for line in lines if line["kind"] == "sweep"} for *_, lines in runs]
     for name, line in seeds[0].items():
-        points = [_summary(values) for values in zip(*(seed[name]["values"] for seed in seeds), strict=True)]
+        values = list(zip(*(seed[name]["values"] for seed in seeds), strict=True))
+        points = [_summary(some) for some in values]
         merged[name] = {
             "points": line["points"],
             "mean": [point["mean"] for point in points],
             "std": [point["std"] for point in points],
+            "values": [list(map(_short, some)) for some in values],
             "recorded": recorded,
         }
     return merged
 
 
-def _summary(values: list[float]) -> dict[str, float]:
-    """Mean and sample standard deviation; 0 for a single seed, which says nothing of the spread."""
-    return {"mean": _mean(values), "std": _short(statistics.stdev(values)) if len(values) > 1 else 0.0}
+def _summary(values: list[float]) -> dict[str, float | None]:
+    """Mean and sample deviation (n - 1); None for a single seed, which says nothing of the spread."""
+    return {"mean": _mean(values), "std": _short(statistics.stdev(values)) if len(values) > 1 else None}
 
 
 def _mean(values: list[float | None]) -> float | None:
@@ -161,13 +164,18 @@ def _short(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _circumstances(scale: str, seeds: list[int], results: list[run.Result]) -> dict:
+def _circumstances(scale: str, runs: list[Run]) -> dict:
+    """Machine, threads and packages, since each of them can move a result; seeds, time and memory."""
     versions = {name: _version(name) for name in PACKAGES}
+    results = [result for _, result, _ in runs]
+    # The kernel counts its own threads: an environment variable here need not reach it.
+    threads = {line["threads"] for *_, lines in runs for line in lines if line["kind"] == "report"}
     return {
         "date": datetime.date.today().isoformat(),
         "hardware": hardware(gpu=scale != "tiny"),
+        "threads": threads.pop() if len(threads) == 1 else None,
         "packages": {"python": platform.python_version()} | {name: text for name, text in versions.items() if text},
-        "seeds": seeds,
+        "seeds": [seed for seed, *_ in runs],
         "seconds": round(statistics.median(result.usage.seconds for result in results), 1),
         "peak_memory_mb": round(max(result.usage.peak_memory_mb for result in results)),
     }

@@ -1,7 +1,8 @@
 """A source script: what an author writes, read into cells that know which exercise they belong to.
 
 The script is a jupytext percent script. The tags of a cell say what it is for: `setup` (imports), `exercise` and
-`check` with the text cell before them, `question` (a written answer), and `points:N`. Whatever would make one of the
+`check` with the text cell before them, `question` (a written answer), `before` (text to read before class), and
+`points:N`. Whatever would make one of the
 three products wrong is refused here, in a sentence that names the line.
 
 Reference: https://jupytext.readthedocs.io/en/latest/formats-scripts.html#the-percent-format
@@ -17,7 +18,7 @@ import jupytext
 from sslcourse.cli import Refusal
 from sslcourse.cli.blanks import check_blanks, has_markers
 
-ROLES = ("setup", "exercise", "check", "question")
+ROLES = ("setup", "exercise", "check", "question", "before")
 FOLDER = Path("notebooks") / "source"
 
 
@@ -112,10 +113,12 @@ def _problem(cell: Cell) -> str:
     """What is wrong with one cell by itself, "" if nothing."""
     if cell.kind not in ("code", "markdown"):
         return "a cell is either code or [markdown]."
-    if cell.kind == "markdown" and cell.role not in ("", "question"):
+    if cell.kind == "markdown" and cell.role not in ("", "question", "before"):
         return f"a text cell cannot be tagged {cell.role}."
     if cell.kind == "code" and cell.role == "question":
         return "a question is a [markdown] cell."
+    if cell.kind == "code" and cell.role == "before":
+        return "what is to be read before class is a [markdown] cell."
     if cell.role in ("exercise", "question") and cell.points is None:
         return f"this {cell.role} has no points; add the tag points:N (0 for optional or given ones)."
     if cell.role not in ("exercise", "question") and cell.points is not None:

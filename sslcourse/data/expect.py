@@ -4,7 +4,7 @@ Each function but `strings` returns nothing; all raise TypeError for a wrong typ
 value.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 import torch
 from torch import Tensor
@@ -84,7 +84,8 @@ def strings(values: Iterable[str], name: str) -> tuple[str, ...]:
     """The strings of a list. A single one is a sequence of strings too, one a letter, and that is never meant."""
     if isinstance(values, str | bytes):
         raise TypeError(f"{name} is one string, {values[:20]!r}; give a list of strings, a single one in brackets.")
-    if not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0:  # a tensor of one number has no parts
+    unordered = isinstance(values, Mapping | Set)
+    if unordered or not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0:  # one number has no parts
         raise TypeError(f"{name} is of type {type(values).__name__}; give a list of strings.")
     values = tuple(values)
     for n, value in enumerate(values):

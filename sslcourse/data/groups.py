@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sslcourse import arguments
 from sslcourse.data.images.sets import whole
 
 _EXACT = 14  # groups up to which all choices are tried
@@ -36,7 +37,7 @@ def split_own(
     if not len(labels):
         raise ValueError("There are no labels, so there is nothing to split.")
     if isinstance(test, bool) or not isinstance(test, numbers.Real) or not 0 < test < 1:
-        raise ValueError(f"test is {test!r}; it is the share of the test split, above 0 and below 1.")
+        raise ValueError(f"test is {arguments.shown(test)}; it is the share of the test split, above 0 and below 1.")
     whole("seed", seed, 0)
     labels = labels.cpu()
     for y in labels.unique().tolist():

@@ -34,7 +34,7 @@ class AntibodyLM(ProteinLM):
     residues = torch.tensor([VOCABULARY.index(letter) for letter in AMINO_ACIDS])
 
     @staticmethod
-    def _places(config) -> int:
+    def _limit(config) -> int:
         return config.max_position_embeddings - 2  # [CLS] and [SEP] take two
 
 

@@ -13,7 +13,7 @@ with a language model" (ESM-2).
 """
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -49,10 +49,10 @@ class ProteinLM(nn.Module):
             raise TypeError(f"network is a {type(network).__name__}; it should be an {self.kind} of transformers.")
         self.network = network
         self.num_features = network.config.hidden_size
-        self.places = self._places(network.config)
+        self.places = self._limit(network.config)
 
     @staticmethod
-    def _places(config) -> int | None:
+    def _limit(config) -> int | None:
         # Learnt places begin behind the number of padding; two of the tokens are <cls> and <eos>.
         learnt = getattr(config, "position_embedding_type", None) == "absolute"
         return config.max_position_embeddings - PAD - 3 if learnt else None
@@ -75,6 +75,13 @@ class ProteinLM(nn.Module):
 
     def forward(self, ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Logits (N, T, V) over the alphabet, ESM's has V = 33 letters (ALPHABET), for token numbers (N, T)."""
+        if not isinstance(ids, Tensor) or ids.dtype not in (torch.int64, torch.int32):
+            raise TypeError(f"ids is {arguments.shown(ids)}; it should be int64 (N, T), as tokens gives it.")
+        if ids.dim() != 2 or not ids.numel():
+            raise ValueError(f"ids has shape {tuple(ids.shape)}; it should be (N, T), as tokens gives it.")
+        size = self.network.config.vocab_size
+        if ids.device.type == "cpu" and not 0 <= ids.min() <= ids.max() < size:  # a GPU would have to wait
+            raise ValueError(f"ids run from {ids.min()} to {ids.max()}; tokens run from 0 to {size - 1}.")
         mask = (ids != self.pad).long() if attention_mask is None else attention_mask
         if self.places is not None and ids.shape[1] - 2 > self.places:
             self._check_length(int((ids != self.pad).sum(dim=1).max()) - 2, "A row of ids")
@@ -86,7 +93,7 @@ class ProteinLM(nn.Module):
 
         Raises ValueError for a network that returns no maps.
         """
-        ids, mask = self.tokens([sequence])
+        ids, mask = self.tokens([arguments.text("sequence", sequence)])
         out = _evaluated(self, lambda: self.network(input_ids=ids, attention_mask=mask, output_attentions=True))
         if not out.attentions or any(layer is None for layer in out.attentions):
             raise ValueError(
@@ -106,12 +113,8 @@ class ProteinLM(nn.Module):
         if len({len(sequence) for sequence in sequences}) > 1:
             raise ValueError("log_probs takes sequences of one length; pass others one at a time.")
         ids, mask = self.tokens(sequences)
-        if masked is not None and len(masked) != len(sequences):
-            raise ValueError(f"masked has {len(masked)} places for {len(sequences)} sequences; give one for each.")
-        for row, place in enumerate(masked or ()):
+        for row, place in enumerate(self._places(masked, sequences)):
             if place is not None:
-                if not 0 <= place < len(sequences[row]):
-                    raise IndexError(f"Position {place} is outside a sequence of {len(sequences[row])} residues.")
                 ids[row, place + 1] = self.mask  # behind <cls>
         logits = _evaluated(self, lambda: self(ids, mask))[:, 1:-1]
         return logits[..., self.residues.to(ids.device)].log_softmax(dim=-1).cpu()
@@ -120,6 +123,10 @@ class ProteinLM(nn.Module):
     def hidden(self, sequences: Sequence[str], batch_size: int = 64, layer: int = -1) -> list[Tensor]:
         """Features of the residues, one float32 (L, D) a sequence, of the last layer or of another (0: embeddings)."""
         sequences = self._checked(sequences)
+        batch_size = arguments.whole("batch_size", batch_size, 1)
+        layers, layer = self.network.config.num_hidden_layers, arguments.whole("layer", layer)
+        if not -layers - 1 <= layer <= layers:
+            raise ValueError(f"layer is {layer}; it should be from 0, the embeddings, to {layers}, or -1, the last.")
         order = sorted(range(len(sequences)), key=lambda n: len(sequences[n]))  # similar lengths: little padding
         features: list[Tensor] = [torch.empty(0)] * len(order)
         for start in range(0, len(order), batch_size):
@@ -132,8 +139,25 @@ class ProteinLM(nn.Module):
                 features[n] = states[row, 1 : len(sequences[n]) + 1].float().cpu()
         return features
 
+    def _places(self, masked: Sequence[int | None] | None, sequences: list[str]) -> list[int | None]:
+        if masked is None:
+            return []
+        if isinstance(masked, Tensor) and masked.dim() == 1:
+            masked = masked.tolist()
+        if isinstance(masked, str | Mapping) or not isinstance(masked, Iterable) or getattr(masked, "ndim", 1) != 1:
+            raise TypeError(f"masked is {arguments.shown(masked)}; it should be a list, one entry a sequence.")
+        masked = list(masked)
+        if len(masked) != len(sequences):
+            raise ValueError(f"masked has {len(masked)} places for {len(sequences)} sequences; give one for each.")
+        most = [len(sequence) - 1 for sequence in sequences]
+        return [
+            None if place is None else arguments.whole(f"Position masked[{row}]", place, 0, most[row])
+            for row, place in enumerate(masked)
+        ]
+
     def _checked(self, sequences: Sequence[str]) -> list[str]:
-        sequences = [] if isinstance(sequences, str) or not isinstance(sequences, Iterable) else list(sequences)
+        single = isinstance(sequences, str | Mapping | Tensor) or not isinstance(sequences, Iterable)
+        sequences = [] if single or getattr(sequences, "ndim", 1) != 1 else list(sequences)
         if not sequences:
             raise ValueError("The model takes a list of sequences, one or more; put a single one in brackets.")
         for n, sequence in enumerate(sequences):

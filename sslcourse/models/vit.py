@@ -68,12 +68,18 @@ class ViT(nn.Module):
 
     def embed(self, images: Tensor) -> Tensor:
         """Patches as tokens, each with the embedding of its own place; row by row, (N, L, D)."""
+        arguments.images("images", images)
         x = self.patch_embed(self.normalise(images))  # (N, D, rows, columns)
         rows, columns = x.shape[2:]
         return x.flatten(2).transpose(1, 2) + self._places(rows, columns)
 
     def encode(self, patches: Tensor) -> Tensor:
         """All tokens after the last block and norm, the class token first: (N, L, D) to (N, 1 + L, D), any L."""
+        width = self.pos_embed.shape[-1]
+        if not isinstance(patches, Tensor) or not patches.is_floating_point():
+            raise TypeError(f"patches is {arguments.shown(patches)}; it should be float (N, L, {width}).")
+        if patches.dim() != 3 or patches.shape[2] != width:
+            raise ValueError(f"patches has shape {tuple(patches.shape)}; it should be (N, L, {width}), as embed gives.")
         first = (self.cls_token + self.pos_embed[:, :1]).expand(len(patches), -1, -1)
         x = torch.cat([first, patches], dim=1)
         for block in self.blocks:

@@ -72,7 +72,7 @@ def sweep(
     log_x: bool = False,
     title: str | None = None,
 ):
-    """A recorded sweep: mean and standard deviation over the recorded seeds, and your own points as stars.
+    """A recorded sweep: mean and sample deviation over the recorded seeds, and your own points as stars.
 
     recorded: what check.sweep returns, or {"name": sweep, ...} to compare several over the same points. The points are
     numbers, or names ("no crop"), which are drawn in their order without a line between them.

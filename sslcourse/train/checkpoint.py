@@ -2,7 +2,8 @@
 
 The file is what torch.save writes, readable by torch.load(path, weights_only=True), and one line behind it with a hash
 of all bytes before. The hash is compared before anything else looks at them. The plan says what the training is of:
-its settings, the structure of the networks, data and loss (sslcourse/train/fingerprint.py).
+its settings and seeds, the structure of the networks, data, loss and after_step (sslcourse/train/fingerprint.py). What
+modules keep outside their state_dict comes along too (sslcourse/train/attributes.py).
 """
 
 import copy
@@ -18,6 +19,7 @@ from torch import nn
 
 from sslcourse import files
 from sslcourse.train import fingerprint
+from sslcourse.train.attributes import Attributes
 from sslcourse.train.history import History
 
 _FORMAT = "sslcourse training 2"
@@ -30,8 +32,9 @@ _ADVICE = "delete it or name another file."
 class Checkpoint:
     """Reads and writes the state of modules, optimizer, random numbers and history in the file `path`.
 
-    plan: what must be equal for a training to go on, {name: text, number or list of these}; steps: how many it has in
-    all. writes: False in all processes but one.
+    plan: what must be equal for a training to go on, {name: text, number or list of these}; told: {sentence: text},
+    what may differ, since the file replaces it, and is then said; steps: how many it has in all. writes: False in all
+    processes but one.
     """
 
     def __init__(
@@ -43,12 +46,15 @@ class Checkpoint:
         plan: dict,
         steps: int,
         writes: bool = True,
+        told: dict[str, str] | None = None,
     ) -> None:
         try:
             self.path = Path(path).expanduser()
         except RuntimeError as error:  # ~somebody who is not known here
             raise ValueError(f"The checkpoint {path} is in no home folder ({error}); write the path out.") from None
         self.modules, self.optimizer, self.generator = modules, optimizer, generator
+        self.attributes = [Attributes(module) for module in modules]
+        self.told, self.others = dict(told or {}), []
         self.plan, self.steps, self.writes = {name: _simple(value) for name, value in plan.items()}, int(steps), writes
 
     def resume(self) -> History | None:
@@ -73,6 +79,9 @@ class Checkpoint:
         before = copy.deepcopy(self._state())
         try:
             self._put(saved)
+            before_it = saved.get("told", {})
+            self.others = [sentence for sentence, value in self.told.items() if before_it.get(sentence) != value]
+            self.told = before_it or self.told
             return History(**saved["history"])
         except Exception as error:  # whatever a module's own loading raises: no half of a state stays
             self._put(before)
@@ -84,7 +93,7 @@ class Checkpoint:
         """Write all state; the old file stays until the new one is complete. Raises OSError with what is kept."""
         if not self.writes:
             return
-        state = {"format": _FORMAT, "plan": self.plan, **self._state()}
+        state = {"format": _FORMAT, "plan": self.plan, "told": self.told, **self._state()}
         state["history"] = {name: getattr(history, name) for name in ("loss", "metrics", "steps", "seconds")}
         memory = io.BytesIO()  # torch.save on a full disk dies with an error that does not say so
         torch.save(state, memory)
@@ -97,6 +106,7 @@ class Checkpoint:
     def _state(self) -> dict:
         return {
             "modules": [_plain(module) for module in self.modules],
+            "attributes": [attributes.changed() for attributes in self.attributes],
             "optimizer": _readable(self.optimizer.state_dict()),
             "random": {
                 "order": self.generator.get_state(),
@@ -108,6 +118,8 @@ class Checkpoint:
     def _put(self, saved: dict) -> None:
         for module, state in zip(self.modules, saved["modules"], strict=True):
             module.load_state_dict(state)
+        for attributes, changed in zip(self.attributes, saved["attributes"], strict=True):
+            attributes.put(changed)
         self.optimizer.load_state_dict(saved["optimizer"])
         self.generator.set_state(saved["random"]["order"])
         torch.set_rng_state(saved["random"]["cpu"])
@@ -161,14 +173,8 @@ class Checkpoint:
         return saved
 
 
-def plan_of(
-    optimizer: torch.optim.Optimizer,
-    modules: list[nn.Module],
-    data: tuple[torch.Tensor, ...],
-    functions: dict[str, object],
-    watching: tuple[object, ...],
-) -> dict:
-    """The part of a plan that is read off objects. functions: {name: loss function}; watching: as in `fingerprint`."""
+def plan_of(optimizer: torch.optim.Optimizer, modules: list[nn.Module], data: tuple[torch.Tensor, ...]) -> dict:
+    """The part of a plan that is read off objects; what code counts comes beside it."""
     groups = optimizer.param_groups
     options = sorted({name for group in groups for name in group} - {"params", "lr", "initial_lr"})
     return {
@@ -177,7 +183,6 @@ def plan_of(
         **{name: [_simple(group.get(name)) for group in groups] for name in options},
         "trained parameters": _trained(groups, modules),
         "data": fingerprint.of_tensors(data),
-        **fingerprint.of_code(functions, modules, watching),
     }
 
 

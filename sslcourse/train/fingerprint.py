@@ -47,6 +47,11 @@ def of_tensors(data: tuple[torch.Tensor, ...]) -> list[str]:
     return [f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)} {_content(tensor)}" for tensor in data]
 
 
+def of_weights(modules: list[nn.Module]) -> str:
+    """A text for all parameters and buffers."""
+    return _hash(*(_array(value) for module in modules for value in _state(module)))
+
+
 def of_code(roots: dict[str, object], modules: list[nn.Module], watching: tuple[object, ...] = ()) -> dict[str, str]:
     """{place: text} of callables, {name: callable}, and of what they refer to; "loss.temperature" is such a place.
 
@@ -134,7 +139,7 @@ class _Walk:
         code = function.__code__
         referred = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
         referred = {name: cell.cell_contents for name, cell in referred.items() if _is_filled(cell)}
-        if _is_own(function):
+        if is_own(function):
             codes = list(_nested(code))
             self.found[place] = f"code {_hash(*map(_behaviour, codes))}"
             self.visit(f"{place}.defaults", (function.__defaults__, function.__kwdefaults__), depth)
@@ -158,7 +163,7 @@ class _Walk:
                 self.visit(f"{place}.{name}", value, depth)
 
     def _class(self, place: str, kind: type, depth: int) -> None:
-        own = _is_own(kind)
+        own = is_own(kind)
         self.found[place] = f"class {kind.__qualname__ if own else f'{kind.__module__}.{kind.__qualname__}'}"
         if not own:
             return
@@ -208,11 +213,11 @@ class _Walk:
             self.found[place] += f", weights {_hash(*(_array(value) for value in _state(module)))}"
         for name, part in module.named_modules():
             self.seen.setdefault(id(part), (f"{place}.{name}", part))
-            if _is_own(type(part)):
+            if is_own(type(part)):
                 self.visit(f"{place}.{name}.class", type(part), depth)
             self._attributes(f"{place}.{name}", part, depth)
             for kind in _HOOKS:
-                hooks = [hook for hook in getattr(part, kind, {}).values() if _is_own(hook)]
+                hooks = [hook for hook in getattr(part, kind, {}).values() if is_own(hook)]
                 if hooks:
                     self.visit(f"{place}.{name}.{kind}", hooks, depth)
 
@@ -231,9 +236,9 @@ class _Walk:
 
     def _attributes(self, place: str, value: object, depth: int) -> None:
         """Of a student's object what the code reads; of a library's all, since its code is not looked at."""
-        own, is_module = _is_own(type(value)), isinstance(value, nn.Module)
+        own, is_module = is_own(type(value)), isinstance(value, nn.Module)
         items = dict(getattr(value, "__dict__", {}))
-        slots = [getattr(kind, "__slots__", ()) for kind in type(value).__mro__ if _is_own(kind)]
+        slots = [getattr(kind, "__slots__", ()) for kind in type(value).__mro__ if is_own(kind)]
         for name in (name for part in slots for name in ([part] if isinstance(part, str) else part)):
             if hasattr(value, name):
                 items[name] = getattr(value, name)
@@ -252,7 +257,7 @@ def _globals(function: types.FunctionType, names: list[str]) -> dict[str, object
         inside = {
             f"{key}.{name}": vars(module)[name]
             for key, module in modules.items()
-            if _is_own(module)
+            if is_own(module)
             for name in names
             if name in vars(module)
         }
@@ -349,7 +354,7 @@ def _constant(value: object) -> str:
     return f"{type(value).__name__} {_without_addresses(repr(value))}"
 
 
-def _is_own(thing: object) -> bool:
+def is_own(thing: object) -> bool:
     """Written by the student: in a notebook or in a file that belongs to no installed library, nor to this one."""
     name = thing.__name__ if isinstance(thing, types.ModuleType) else getattr(thing, "__module__", None) or "__main__"
     if name == "__main__":

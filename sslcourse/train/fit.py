@@ -17,7 +17,7 @@ from torch import nn
 
 from sslcourse import arguments as common
 from sslcourse import notices
-from sslcourse.train import arguments
+from sslcourse.train import arguments, fingerprint
 from sslcourse.train.checkpoint import Checkpoint, plan_of
 from sslcourse.train.history import History, Means, NotFinite
 from sslcourse.train.precision import has_bf16, networks_in_bf16
@@ -67,9 +67,10 @@ def fit(
         time_budget cut short; it may evaluate, and returns numbers to log.
     checkpoint: a file, written after every full epoch and gone on from where it exists, which one line says. A training
         on the CPU, in one process, then ends in exactly the state of one that was not cut off, if its random numbers
-        come from torch's global generator and from `generator`. A file of a training with other settings, optimizer,
-        trained parameters, networks, data or loss is refused (what of a loss counts: sslcourse/train/fingerprint.py;
-        after_step and on_epoch do not).
+        come from torch's global generator and from `generator`. Plain attributes of modules, such as a counter, are
+        kept too; what else changes and cannot be kept is told. A file of a training with other settings, seed,
+        optimizer, trained parameters, networks, data, loss or after_step is refused (what of the two functions counts:
+        sslcourse/train/fingerprint.py); other weights to begin with and another on_epoch are told.
     Under torchrun or `accelerate launch` each process takes its slice of every batch; batch_size counts all of them
     together.
 
@@ -93,6 +94,9 @@ def fit(
     data = tuple(tensor.to(device) for tensor in data)
     optimizer = arguments.as_optimizer(optimizer, modules, lr, weight_decay)
     before = torch.get_rng_state()
+    # Each process may have a seed of its own, and none of them is compared then.
+    alone = processes.count == 1
+    seeds = torch.initial_seed() * alone, generator.initial_seed() if generator is not None and alone else "not given"
     generator = generator or torch.Generator().manual_seed(int(torch.randint(2**62, ())))
     processes.start_alike(modules, generator)
 
@@ -105,12 +109,18 @@ def fit(
     peaks = [group["lr"] for group in optimizer.param_groups]
     modes = [(part, part.training) for module in modules for part in module.modules()]
 
-    history, file = History(), None
+    history, file, code = History(), None, None
     if checkpoint is not None:
         plan = {"epochs": epochs, "batch_size": batch_size, "samples": samples, "steps": steps}
         plan |= {"warmup": float(warmup), "clip": None if clip is None else float(clip)}
-        plan |= plan_of(optimizer, modules, data, {"loss": loss_fn}, watching=(after_step, on_epoch))
-        file = Checkpoint(checkpoint, modules, optimizer, generator, plan, steps, writes=processes.rank == 0)
+        plan |= {"seed": seeds[0], "seed of generator": seeds[1], "on_epoch": "given" if on_epoch else "not given"}
+        functions = {"loss": loss_fn} | ({"after_step": after_step} if after_step else {})
+        code = fingerprint.of_code(functions, modules, watching=(on_epoch,))
+        plan |= plan_of(optimizer, modules, data) | code
+        logging = fingerprint.of_code({"on_epoch": on_epoch}, modules) if on_epoch else {}
+        told = {"it began with other weights": fingerprint.of_weights(modules)}
+        told["its on_epoch was another"] = repr(sorted(logging.items()))
+        file = Checkpoint(checkpoint, modules, optimizer, generator, plan, steps, processes.rank == 0, told)
         try:
             resumed = file.resume()
         except BaseException:
@@ -122,7 +132,7 @@ def fit(
             if history.steps >= steps:
                 done = "finished already, nothing was trained"
             if processes.rank == 0:  # also without progress: who does not know it takes old results for new ones
-                print(f"{label}: {done} ({file.path}).")
+                print(f"{label}: {'; '.join([f'{done} ({file.path})', *file.others])}.")
     begin = time.perf_counter() - history.seconds
     deadline = time.perf_counter() + (time_budget or math.inf)
     step = _Step(loss_fn, modules, data, optimizer, clip, processes, deadline, own_step)
@@ -158,6 +168,9 @@ def fit(
                 history.seconds = time.perf_counter() - begin
                 if file and full:
                     file.save(history)
+                    if code is not None:
+                        _tell_what_is_lost(label, code, fingerprint.of_code(functions, modules, watching=(on_epoch,)))
+                        code = None
                 if late and history.steps < steps:
                     history.stopped = "time budget"
                     break
@@ -178,6 +191,17 @@ def fit(
     if progress and processes.rank == 0:
         print(f"{label}: {history.summary()}")
     return history
+
+
+def _tell_what_is_lost(label: str, before: dict[str, str], now: dict[str, str]) -> None:
+    """Print what the loss or after_step refers to and has changed by itself: no part of the file holds it."""
+    lost = [place for place in before if before[place] != now.get(place)]
+    if lost:
+        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+        print(
+            f"{label}: {', '.join(lost[:3])}{more} changed during the epoch and is not in the checkpoint, so that a "
+            "resumed training would differ: add a network to modules, and keep other state in a module there."
+        )
 
 
 class _Step:

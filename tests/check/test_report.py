@@ -9,7 +9,7 @@ import torch
 from sslcourse import notices
 from sslcourse.check import Wrong, recorded
 from sslcourse.check.report import report, shown
-from sslcourse.check.sweep import Sweep, sweep
+from sslcourse.check.sweep import Gap, Sweep, sweep
 from sslcourse.scale import Scale
 from sslcourse.train import fit
 
@@ -28,6 +28,7 @@ EXPECTED = {
     "full": None,
 }
 CLAIM = {"probe over random encoder": (0.3, 0.25)}
+GAP = Gap("tau", "recorded 2026-11-22 at tiny, 3 seeds", 0.1, (0.08, 0.12, 0.1))
 
 
 def scale(name="tiny", seed=3):
@@ -67,7 +68,8 @@ def test_table(capsys):
         "metric          yours  expected        chance  untrained or collapsed\n"
         "probe_accuracy  0.510  0.500 +- 0.010  0.100   0.223\n"
         "loss            4.00   4.00 +- 0.0     -       -\n"
-        "Expected: mean +- std over 3 seeds, recorded 2026-11-22 on some CPU, 2 cores.\n"
+        "Expected: mean +- sample deviation over 3 seeds, recorded 2026-11-22 on some CPU, 2 cores, an unknown number "
+        "of threads.\n"
         "Holds: probe over random encoder: 0.300, at least 0.250\n"
     )
 
@@ -105,8 +107,9 @@ def test_a_training_that_was_cut_short_is_named_until_it_is_run_again(capsys):
 @pytest.mark.parametrize(
     ("metrics", "words"),
     [
-        ({"probe_accuracy": 0.4, "loss": 4.0}, "probe_accuracy = 0.400 is more than five standard deviations (0.01"),
-        ({"probe_accuracy": 0.5, "loss": 4.3}, "loss = 4.30 is more than five standard deviations (0.0400)"),
+        ({"probe_accuracy": 0.1, "loss": 4.0}, "probe_accuracy = 0.100 is outside 0.269 to 0.731, its prediction int"),
+        ({"probe_accuracy": 0.5, "loss": 4.3}, "loss = 4.30 is outside 3.86 to 4.14, its prediction interval."),
+        ({"probe_accuracy": 0.5, "loss": 4.3}, "after 3 seeds (Student's t). If the seed is all that differs, one of"),
         ({"probe_accuracy": 0.5, "loss": math.nan}, "loss is nan: something diverged"),
         ({"probe_accuracy": 0.5}, "loss was recorded once and is no longer reported"),
         ({"probe_accuracy": 0.5, "loss": 4.0, "knn": 0.4}, "knn is new: record the expected results anew"),
@@ -119,7 +122,29 @@ def test_oddities_are_said_in_a_sentence(metrics, words, capsys):
 
 def test_a_spread_of_zero_is_no_reason_to_warn(capsys):
     report(scale(), probe_accuracy=0.54, loss=4.1)
-    assert "standard deviations" not in capsys.readouterr().out
+    assert "prediction interval" not in capsys.readouterr().out
+
+
+def test_one_seed_says_that_it_is_one_and_raises_no_alarm(monkeypatch, capsys):
+    once = json.loads(json.dumps(EXPECTED))
+    once["tiny"]["recorded"] |= {"seeds": [0], "threads": 64}  # its std is what an older record holds
+    once["tiny"]["metrics"]["loss"]["std"] = None
+    monkeypatch.setattr(recorded, "expected", lambda week: once)
+    report(scale(), probe_accuracy=0.9, loss=9.0)
+    printed = capsys.readouterr().out
+    assert "0.900  0.500 (1 seed)" in printed and "9.00   4.00 (1 seed)" in printed
+    assert "1 seed, which says nothing of the spread" in printed and "+-" not in printed
+    assert "outside" not in printed and "2 cores, 64 threads." in printed
+    assert f"This run has {torch.get_num_threads()}: other sums in another order" in printed
+
+
+def test_the_sampling_error_of_the_test_set_widens_an_interval(monkeypatch, capsys):
+    once = json.loads(json.dumps(EXPECTED))
+    once["tiny"]["metrics"]["probe_accuracy"]["std"] = 0.0
+    monkeypatch.setattr(recorded, "expected", lambda week: once)
+    for tested, told in ((None, True), ({"probe_accuracy": 100}, False)):
+        report(scale(), tested=tested, probe_accuracy=0.6, loss=4.0)
+        assert ("probe_accuracy = 0.600 is outside" in capsys.readouterr().out) == told
 
 
 @pytest.mark.parametrize(
@@ -129,6 +154,10 @@ def test_a_spread_of_zero_is_no_reason_to_warn(capsys):
         ({"baseline": {"accuracy": 0.1}, "probe_accuracy": 0.5}, ValueError, "'accuracy', which is no metric"),
         ({"probe_accuracy": [0.5, 0.6]}, TypeError, "probe_accuracy should be a number, got list"),
         ({"claims": {"it works": ("yes", 1)}}, TypeError, "it works should be a number, got str"),
+        ({"tested": {"accuracy": 9}, "probe_accuracy": 0.5}, ValueError, "tested of 'accuracy', which is no metric"),
+        ({"tested": {"loss": 0}, "loss": 0.5}, ValueError, "tested of loss"),
+        ({"from_sweeps": {"it works": (0.3, 0.1)}}, TypeError, "it works is 0.3; a claim of a recorded sweep is what"),
+        ({"from_sweeps": {"it": (GAP, 1)}, "claims": {"it": (1, 1)}}, ValueError, "'it' is of this run or of a rec"),
     ],
 )
 def test_bad_arguments(arguments, error, words):
@@ -159,9 +188,53 @@ def test_strict_insists_on_the_claims(claims, loss, words, strict):
         report(scale(), claims=claims, probe_accuracy=0.5, loss=loss)
 
 
-def test_strict_warns_only_beyond_five_deviations(strict, capsys):
+def test_strict_only_tells_of_a_result_outside_its_interval(strict, capsys):
     report(scale(), claims=CLAIM, probe_accuracy=0.9, loss=4.0)
-    assert "more than five standard deviations" in capsys.readouterr().out
+    assert "its prediction interval" in capsys.readouterr().out
+
+
+# --- claims of a recorded sweep
+
+
+def test_a_claim_of_a_sweep_is_told_as_what_it_is_and_not_asserted(strict, capsys):
+    report(scale(), claims=CLAIM, from_sweeps={"tau matters": (GAP, 0.2)}, probe_accuracy=0.5, loss=4.0)
+    assert (
+        "Not of this run, recorded 2026-11-22 at tiny, 3 seeds: tau matters: 0.100 in the mean (by seed: 0.0800, "
+        "0.120, 0.100), at least 0.200: does not hold\n"
+    ) in capsys.readouterr().out
+
+
+def test_a_recorded_claim_of_a_sweep_must_stay_with_its_margin(strict, monkeypatch):
+    once = json.loads(json.dumps(EXPECTED))
+    once["tiny"]["sweep_claims"] = [{"claim": "tau matters", "value": 0.1, "at_least": 0.05}]
+    monkeypatch.setattr(recorded, "expected", lambda week: once)
+    numbers = {"claims": CLAIM, "probe_accuracy": 0.5, "loss": 4.0}
+    report(scale(), from_sweeps={"tau matters": (GAP, 0.05)}, **numbers)
+    with pytest.raises(Wrong, match="tau matters: recorded as what must show, and not claimed here"):
+        report(scale(), **numbers)
+    with pytest.raises(Wrong, match="tau matters: claimed with at least 0.01, recorded with 0.05"):
+        report(scale(), from_sweeps={"tau matters": (GAP, 0.01)}, **numbers)
+
+
+def test_a_claim_that_an_older_record_holds_among_those_of_the_run(strict):
+    report(scale(), from_sweeps={"probe over random encoder": (GAP, 0.25)}, probe_accuracy=0.5, loss=4.0)
+
+
+def test_the_gap_of_a_sweep_is_taken_seed_by_seed(monkeypatch, capsys):
+    old = sweep(scale(), "tau", never, (0.1, 0.5)).gap(0.5, 0.1)
+    assert old.mean == pytest.approx(0.1) and old.values == ()
+    once = json.loads(json.dumps(EXPECTED))
+    once["tiny"]["sweeps"]["tau"]["values"] = [[0.39, 0.4, 0.41], [0.5, 0.48, 0.52]]
+    monkeypatch.setattr(recorded, "expected", lambda week: once)
+    new = sweep(scale(), "tau", never, (0.1, 0.5))
+    assert new.gap(0.5, 0.1).values == pytest.approx((0.11, 0.08, 0.11))
+    with pytest.raises(ValueError, match="tau has no point 0.3; choose among 0.1, 0.5"):
+        new.gap(0.3, 0.1)
+    missing = sweep(scale(), "batch size", never, (64, 256)).gap(256, 64)
+    report(scale(), from_sweeps={"old": (old, 0), "missing": (missing, 0)}, probe_accuracy=0.5, loss=4.0)
+    printed = capsys.readouterr().out
+    assert "by seed: not in this record" in printed
+    assert "Not of this run: missing: the sweep 'batch size' is not recorded." in printed
 
 
 def test_nothing_is_asserted_at_dry_or_without_strict(strict, monkeypatch, capsys):
@@ -183,7 +256,8 @@ def test_strict_where_nothing_was_recorded_still_insists_on_its_own_claims(stric
 
 def test_a_recorded_report_is_written_and_compared_with_nothing(record, strict, capsys):
     levels = {"chance": {"loss": 5.5}, "baseline": {"loss": 5.4}}
-    report(scale(), claims={"it works": (0.0, 1.0)}, **levels, probe_accuracy=0.1, loss=9)
+    swept = {"tau": (GAP, 0.2)}
+    report(scale(), claims={"it works": (0.0, 1.0)}, from_sweeps=swept, **levels, probe_accuracy=0.1, loss=9)
     assert record() == [
         {
             "kind": "report",
@@ -192,10 +266,12 @@ def test_a_recorded_report_is_written_and_compared_with_nothing(record, strict, 
                 "loss": {"value": 9.0, "chance": 5.5, "baseline": 5.4},
             },
             "claims": [{"claim": "it works", "value": 0.0, "at_least": 1.0}],
+            "swept": [{"claim": "tau", "sweep": "tau", "value": 0.1, "at_least": 0.2}],
+            "threads": torch.get_num_threads(),
         }
     ]
     printed = capsys.readouterr().out
-    assert "recorded and compared with nothing" in printed and "standard deviations" not in printed
+    assert "recorded and compared with nothing" in printed and "outside" not in printed
 
 
 def test_expected_reads_the_packaged_file(monkeypatch, tmp_path):
@@ -234,6 +310,14 @@ def test_a_sweep_that_was_not_recorded():
     assert all(map(math.isnan, unknown.mean + unknown.std))
 
 
+def test_a_sweep_of_one_seed_has_no_spread(monkeypatch):
+    once = json.loads(json.dumps(EXPECTED))
+    once["tiny"]["sweeps"]["tau"]["recorded"]["seeds"] = [0]
+    monkeypatch.setattr(recorded, "expected", lambda week: once)
+    lonely = sweep(scale(), "tau", never, (0.1, 0.5))
+    assert lonely.label.endswith("at tiny, 1 seed") and all(map(math.isnan, lonely.std))
+
+
 def test_a_sweep_of_other_points_says_so(capsys):
     sweep(scale(), "tau", never, (0.1, 0.7))
     assert "recorded for the points [0.1, 0.5], not [0.1, 0.7]" in capsys.readouterr().out
@@ -243,5 +327,5 @@ def test_recording_computes_sweeps_only_on_demand(record, monkeypatch):
     assert sweep(scale(), "tau", never, (0.1, 0.5)).label.startswith("recorded")
     monkeypatch.setenv("SSLCOURSE_SWEEPS", "1")
     computed = sweep(scale(seed=2), "tau", lambda point, seed: torch.tensor(point * seed), (0.5, 1.0))
-    assert computed.mean == (1.0, 2.0) and computed.std == (0.0, 0.0)
+    assert computed.mean == (1.0, 2.0) and all(map(math.isnan, computed.std)) and computed.values == ((1.0,), (2.0,))
     assert record() == [{"kind": "sweep", "name": "tau", "points": [0.5, 1.0], "values": [1.0, 2.0]}]

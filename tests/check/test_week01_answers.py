@@ -192,9 +192,21 @@ class Both(Plain):
         return self.decode(z), z
 
 
+class Rectified(Plain):
+    def encode(self, x):
+        return super().encode(x).relu()
+
+
+class Softplus(Plain):
+    def encode(self, x):
+        return F.softplus(super().encode(x))
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
+        (Rectified, "No latent number is below 0"),
+        (Softplus, "No latent number is below 0"),
         (SecondSigmoid, "a sigmoid is applied twice"),
         (SigmoidInForwardToo, "forward(x) is not decode(encode(x))"),
         (SigmoidOfTanh, "images hold all of [0, 1]"),

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from harness import assert_right, assert_wrong, cell
+from harness import assert_right, assert_wrong, cell, verdict
 from scipy.spatial.distance import cdist, squareform
 from scipy.stats import kendalltau, rankdata
 from sklearn.neighbors import NearestNeighbors
@@ -319,6 +319,14 @@ def test_right_stitch(right, seeds):
     assert_right(check.stitch, right)
 
 
+def test_a_head_that_stays_in_eval_mode_is_told():
+    left = "Mind that it leaves a head that came in train mode in eval mode"
+    outcome, text = verdict(check.stitch, changed(STITCH, "stitch", "r", "r", relative=relative_jit))
+    assert outcome == "right" and left in text
+    outcome, text = verdict(check.stitch, stitch_on_a_copy)
+    assert outcome == "right" and left not in text
+
+
 def test_right_stitch_as_a_cell(seeds):
     assert_right(check.stitch, changed(STITCH, "stitch", "r", "r", relative=relative_jit))
 
@@ -333,6 +341,7 @@ def test_right_stitch_as_a_cell(seeds):
         ("head(r)", "nn.Sequential(*head).train()(r)", "is not the same afterwards"),
         ("head(r)", "(head[0].reset_parameters(), head(r))[1]", "has other weights afterwards"),
         ("head(r)", "(lambda h: (h[4].reset_parameters(), h(r))[1])(copy.deepcopy(head))", "other weights"),
+        ("head(r)", "head.requires_grad_(False)(r)", "weights are frozen afterwards"),
         ("head(r)", "head(r - r.mean(dim=0))", "sees standardised similarities"),
         ("head(r)", "head((r - r.mean(0)) / r.std(0))", "sees standardised similarities"),
         ("head(r)", "head(r.softmax(dim=1))", "sees a softmax"),

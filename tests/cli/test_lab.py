@@ -180,17 +180,19 @@ def test_an_old_python_is_refused_by_every_command(monkeypatch, capsys):
     assert (code, out) == (2, "") and error == "sslcourse: Python 3.10 is too old; the course needs 3.11 or newer.\n"
 
 
-def check_env_where(tmp_path, *broken: str, **environment: str) -> tuple[int, str, str]:
-    """check-env in a process of its own, where these packages raise when they are imported."""
+def check_env_where(
+    tmp_path, *broken: str, command: tuple[str, ...] = ("check-env",), **environment: str
+) -> tuple[int, str, str]:
+    """A command in a process of its own, where these packages raise when they are imported."""
     for name in broken:
         (tmp_path / "broken").mkdir(exist_ok=True)
         (tmp_path / "broken" / f"{name}.py").write_text("raise OSError('libcudart.so.12: cannot open shared object')")
     package = str(Path(sslcourse.__file__).parents[1])
     path = os.pathsep.join([str(tmp_path / "broken"), package])
     paths = {"PYTHONPATH": path, "SSLCOURSE_DATA": str(tmp_path / "data")}
-    script = "import sys; from sslcourse.cli import main; sys.exit(main(['check-env']))"
+    script = "import sys; from sslcourse.cli import main; sys.exit(main(sys.argv[1:]))"
     done = subprocess.run(
-        [sys.executable, "-c", script],
+        [sys.executable, "-c", script, *command],
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -207,6 +209,12 @@ def test_check_env_describes_a_machine_whose_torch_and_psutil_are_broken(tmp_pat
         assert f"{name} does not work (OSError: libcudart.so.12: cannot open shared object); run: pip install" in out
     assert "python  " in out and "packages  " in out and "Everything" not in out
     assert (tmp_path / "check-env.txt").read_text() in out
+
+
+def test_a_command_that_needs_a_broken_library_says_so_in_one_line(tmp_path):
+    code, out, error = check_env_where(tmp_path, "torch", command=("prefetch", "week04", "--scale", "small"))
+    assert (code, out, error.count("\n")) == (2, "", 1)
+    assert error.startswith("sslcourse: the library torch cannot be imported (libcudart.so.12: cannot open shared obj")
 
 
 @pytest.mark.parametrize("package", ["torch", "torchvision", "matplotlib", "transformers", "nbgrader", "psutil"])

@@ -363,6 +363,8 @@ def recorded(tmp_path, monkeypatch):
                 "kind": "report",
                 "metrics": {"probe": {"value": PROBE[seed % 3], "chance": 0.1, "baseline": 0.2 + 0.01 * (seed % 3)}},
                 "claims": [{"claim": "probe over random", "value": PROBE[seed % 3] - 0.2, "at_least": 0.25}],
+                "swept": [{"claim": "tau", "sweep": "temperature", "value": SPREAD[seed % 3], "at_least": 1.5}],
+                "threads": 1 + seed // 8,
             }
         ]
         if environment["SSLCOURSE_SWEEPS"]:
@@ -405,7 +407,8 @@ def test_a_record_leaves_other_scales_and_sweeps_alone(recorded):
     record.record(recorded, [], "tiny", [1], sweeps=False)
     now = expected(recorded)
     assert now["small"]["recorded"]["seeds"] == [0] and now["tiny"]["recorded"]["seeds"] == [1]
-    assert now["tiny"]["sweeps"] == first["sweeps"]
+    assert now["tiny"]["sweeps"] == first["sweeps"] and now["tiny"]["sweep_claims"] == first["sweep_claims"]
+    assert now["tiny"]["metrics"]["probe"]["std"] is None  # one seed tells nothing of the spread
 
 
 def test_sweeps_are_recorded_beside_the_results(recorded):
@@ -414,7 +417,10 @@ def test_sweeps_are_recorded_beside_the_results(recorded):
     assert record.record(recorded, [], "tiny", [0, 1, 2], sweeps=True) == 0
     after = expected(recorded)["tiny"]
     sweep = after.pop("sweeps")["temperature"]
-    assert after == before
+    (claim,) = after.pop("sweep_claims")
+    assert claim["value"] == pytest.approx(statistics.mean(SPREAD), rel=1e-5) and claim["values"] == SPREAD
+    assert after == before and before["recorded"]["threads"] == 1
+    assert sweep["values"] == [SPREAD, [0, 0, 0]]
     assert sweep["points"] == [0.1, 0.5] and sweep["recorded"]["seeds"] == [0, 1, 2]
     assert sweep["mean"] == pytest.approx([statistics.mean(SPREAD), 0], rel=1e-5)
     assert sweep["std"] == pytest.approx([statistics.stdev(SPREAD), 0], rel=1e-5)
@@ -443,6 +449,15 @@ def test_a_claim_that_fails_is_written_as_it_is_and_told(recorded, monkeypatch, 
     assert record.record(recorded, [], "tiny", [0, 1, 2], sweeps=False) == 1
     assert expected(recorded)["tiny"]["must_show"][0]["value"] == pytest.approx(0.1)
     assert "'probe over random' came out as 0.1 in the mean, below 0.25" in capsys.readouterr().out
+
+
+def test_a_claim_of_a_sweep_that_fails_is_told_when_the_sweep_is_recorded(recorded, monkeypatch, capsys):
+    monkeypatch.setitem(globals(), "SPREAD", [1.0, 1.0, 1.0])
+    assert record.record(recorded, [], "tiny", [0, 1, 2], sweeps=False) == 0
+    assert record.record(recorded, [], "tiny", [0, 1, 8], sweeps=True) == 1
+    assert "'tau' came out as 1 in the mean, below 1.5" in capsys.readouterr().out
+    sweep = expected(recorded)["tiny"]["sweeps"]["temperature"]
+    assert sweep["recorded"]["threads"] is None  # the seeds had different numbers
 
 
 def test_a_seed_that_fails_costs_only_itself(recorded, capsys):
@@ -481,7 +496,8 @@ def test_a_notebook_without_report_is_named(recorded, monkeypatch, capsys):
 
 
 def test_a_real_notebook_is_told_to_record_with_its_seed(tmp_path):
-    line = "{'kind': 'report', 'metrics': {'seed': {'value': int(os.environ['SSLCOURSE_SEED'])}}, 'claims': []}"
+    metrics = "{'seed': {'value': int(os.environ['SSLCOURSE_SEED'])}}"
+    line = f"{{'kind': 'report', 'metrics': {metrics}, 'claims': [], 'swept': [], 'threads': 1}}"
     code = f"import json, os\nwith open(os.environ['SSLCOURSE_RECORD'], 'a') as file:\n    json.dump({line}, file)\n"
     write_notebook(tmp_path, f"# %% [markdown]\n# # Week 98\n\n# %%\n{code}")
     assert record.record(tmp_path, [], "tiny", [3, 5], sweeps=False) == 0

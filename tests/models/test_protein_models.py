@@ -47,7 +47,7 @@ def test_log_probabilities(model):
     torch.testing.assert_close(masked[1], plain[0])
     other = model.log_probs(["MKWAY"], masked=[2])  # what is masked cannot matter
     torch.testing.assert_close(masked[0], other[0])
-    with pytest.raises(IndexError, match="outside a sequence of 5"):
+    with pytest.raises(ValueError, match="whole number from 0 to 4"):
         model.log_probs(["MKTAY"], masked=[5])
     with pytest.raises(ValueError, match="one length"):
         model.log_probs(["MKTAY", "MK"])

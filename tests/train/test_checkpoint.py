@@ -22,8 +22,9 @@ X = torch.randn(40, 4, generator=torch.Generator().manual_seed(1))
 class Method:
     """A student, a teacher that follows it, dropout and noise: everything that could go astray."""
 
-    def __init__(self, seed=0, width=6):
+    def __init__(self, drawn=0, width=6, seed=0):
         torch.manual_seed(seed)
+        torch.rand(drawn)  # other weights, other random numbers, the same seed
         self.student = nn.Sequential(nn.Linear(4, width), nn.BatchNorm1d(width), nn.Dropout(0.2), nn.Linear(width, 3))
         self.teacher = nn.Sequential(nn.Linear(4, width), nn.BatchNorm1d(width), nn.Dropout(0.2), nn.Linear(width, 3))
         self.teacher.requires_grad_(False)
@@ -71,7 +72,7 @@ def test_a_resumed_training_is_bitwise_the_uninterrupted_one(tmp_path, cut, own_
     assert Method().run(file, cut, generator=order()).stopped == "interrupted"
     assert file.exists() == (cut > 5)  # one epoch is five steps
     # A fresh start of Python has other weights and other random numbers, until the file is read.
-    later, generator_after = Method(seed=99 if cut > 5 else 0), order()
+    later, generator_after = Method(drawn=99 if cut > 5 else 0), order()
     history = later.run(file, generator=generator_after)
     for a, b in zip(expected_state, later.state(), strict=True):
         assert torch.equal(a, b)
@@ -85,7 +86,7 @@ def test_a_resumed_training_is_bitwise_the_uninterrupted_one(tmp_path, cut, own_
 def test_a_finished_training_is_only_read(tmp_path):
     first = Method()
     expected, after = first.run(tmp_path / "run.pt"), first.state()
-    again = Method(seed=5)
+    again = Method(drawn=5)
     history = again.run(tmp_path / "run.pt")
     assert again.calls == 0 and history.loss == expected.loss and history.seconds > 0
     assert all(torch.equal(a, b) for a, b in zip(after, again.state(), strict=True))
@@ -114,7 +115,7 @@ def test_a_time_budget_in_the_middle_of_an_epoch_goes_on_from_the_epoch_before(t
 def test_a_checkpoint_of_another_training_is_refused_and_nothing_changes(tmp_path, settings, width, sentence):
     Method().run(tmp_path / "run.pt")
     content = (tmp_path / "run.pt").read_bytes()
-    other, twin = Method(seed=3, width=width), Method(seed=3, width=width)
+    other, twin = Method(drawn=3, width=width), Method(drawn=3, width=width)
     with pytest.raises(ValueError, match=sentence + ".*delete it or name another file"):
         other.run(tmp_path / "run.pt", **settings)
     assert all(torch.equal(a, b) for a, b in zip(other.student.parameters(), twin.student.parameters(), strict=True))
@@ -157,7 +158,7 @@ OPTIMIZERS = {
 def test_another_optimizer_is_refused_with_both_values(tmp_path, what):
     Method().run(tmp_path / "run.pt")
     make, sentence = OPTIMIZERS[what]
-    method = Method(seed=3)
+    method = Method(drawn=3)
     optimizer = make(list(method.student.parameters()))
     refused(tmp_path / "run.pt", method, sentence, optimizer=optimizer)
     assert not optimizer.state
@@ -174,12 +175,12 @@ def test_another_optimizer_is_refused_with_both_values(tmp_path, what):
 )
 def test_other_settings_are_refused_with_both_values(tmp_path, settings, sentence):
     Method().run(tmp_path / "run.pt")
-    refused(tmp_path / "run.pt", Method(seed=3), sentence, **settings)
+    refused(tmp_path / "run.pt", Method(drawn=3), sentence, **settings)
 
 
 def test_a_layer_that_was_frozen_since_is_named(tmp_path):
     Method().run(tmp_path / "run.pt")
-    method = Method(seed=3)
+    method = Method(drawn=3)
     method.student[0].requires_grad_(False)
     refused(tmp_path / "run.pt", method, "trained parameters: 0.0.weight, 0.0.bias only there")
 
@@ -189,7 +190,7 @@ def test_other_data_of_equal_length_are_refused(tmp_path, monkeypatch):
     other = X.clone()
     other[-1, -1] += 1e-6
     monkeypatch.setitem(globals(), "X", other)
-    refused(tmp_path / "run.pt", Method(seed=3), r"data float32 \(40, 4\) \w+ there, float32 \(40, 4\) \w+ here")
+    refused(tmp_path / "run.pt", Method(drawn=3), r"data float32 \(40, 4\) \w+ there, float32 \(40, 4\) \w+ here")
 
 
 def test_another_loss_is_refused_and_an_earlier_result_not_taken_for_its_own(tmp_path):
@@ -198,12 +199,12 @@ def test_another_loss_is_refused_and_an_earlier_result_not_taken_for_its_own(tmp
             return 2 * super().loss_fn(x)
 
     Method().run(tmp_path / "run.pt")
-    refused(tmp_path / "run.pt", Other(seed=3), r"loss code \w+ there, code \w+ here")
+    refused(tmp_path / "run.pt", Other(drawn=3), r"loss code \w+ there, code \w+ here")
 
 
 def test_a_network_of_other_layers_without_weights_is_refused(tmp_path):
     Method().run(tmp_path / "run.pt")
-    method = Method(seed=3)
+    method = Method(drawn=3)
     method.student[2].p = 0.5
     refused(tmp_path / "run.pt", method, r"module 0 Sequential \w+ there, Sequential \w+ here")
 
@@ -219,7 +220,8 @@ class Stubborn(nn.Linear):
 
 def test_a_state_that_does_not_go_in_leaves_nothing_half(tmp_path):
     def run(bias):
-        torch.manual_seed(bias)
+        torch.manual_seed(0)
+        torch.rand(bias)
         modules = [nn.Linear(4, 2), Stubborn(4, 2).requires_grad_(False)]
         nn.init.constant_(modules[1].bias, bias)
         before = [tensor.clone() for module in modules for tensor in module.state_dict().values()]
@@ -275,7 +277,7 @@ def test_what_killed_runs_left_is_removed_and_what_others_write_is_not(tmp_path)
 def test_a_file_of_the_first_format_is_refused_by_name(tmp_path):
     state = {"format": "sslcourse training 1", "plan": {"epochs": 4}, "modules": [], "optimizer": {}}
     torch.save(state, tmp_path / "run.pt")
-    refused(tmp_path / "run.pt", Method(seed=3), "run.pt is a checkpoint of the first format")
+    refused(tmp_path / "run.pt", Method(drawn=3), "run.pt is a checkpoint of the first format")
 
 
 def test_the_file_is_readable_without_pickled_code(tmp_path):
@@ -300,7 +302,7 @@ def test_a_forged_file_with_a_right_hash_is_refused(tmp_path):
         torch.save(content, memory)
         digest = hashlib.sha256(memory.getvalue()).hexdigest()
         (tmp_path / "run.pt").write_bytes(memory.getvalue() + f"\nsslcourse training 2 sha256 {digest}\n".encode())
-        refused(tmp_path / "run.pt", Method(seed=3), "is damaged or no checkpoint")
+        refused(tmp_path / "run.pt", Method(drawn=3), "is damaged or no checkpoint")
 
 
 def test_a_folder_or_a_pipe_is_no_checkpoint(tmp_path):

@@ -71,7 +71,8 @@ def _info_nce(
     """info_nce with something wrong; right with the defaults.
 
     lengths: of q, k, queue; anchor: who is compared with the queue; batch: which other keys of the batch are candidates
-    too ("k", or "k only" in place of the queue); answer: "first" or the row's own number as the right column.
+    too ("k", or "k only" in place of the queue; "all of k" and "all of k only" count the own key twice); answer:
+    "first", the row's own number ("own"), or another column that is the same for all.
     """
     q, k, queue = (f(x) for f, x in zip(lengths, (q, k, queue), strict=True))
     temperature = fixed or temperature
@@ -81,11 +82,19 @@ def _info_nce(
     if kind == "one positive":
         positive = positive.roll(1, dims=0)
     others = (q @ k.T * scale).fill_diagonal_(-torch.inf)  # (N, N)
-    candidates = {"none": [negatives], "k": [negatives, others], "k only": [others]}[batch]
+    everybody = q @ k.T * scale
+    candidates = {
+        "none": [negatives],
+        "k": [negatives, others],
+        "k only": [others],
+        "all of k": [negatives, everybody],
+        "all of k only": [everybody],
+    }[batch]
     logits = torch.cat([positive, *candidates], dim=1)
     if kind in _OTHER_LOSSES:
         return factor(len(q)) * _OTHER_LOSSES[kind](logits)
-    right = logits[:, 0] if answer == "first" else logits[torch.arange(len(q)), torch.arange(len(q))]
+    columns = {"first": 0, "own": torch.arange(len(q)), "second": 1, "last": -1}[answer]
+    right = logits[torch.arange(len(q)), columns]
     loss = (logits if positive_in else logits[:, 1:]).logsumexp(dim=1) - right
     return factor(len(q)) * loss.mean()
 
@@ -127,11 +136,16 @@ INFO_NCE_MISTAKES = (
     ),
     Mistake(
         "the other keys of the batch are candidates too: the negatives are those of the queue only.",
-        (_wrong(batch="k"), _wrong(batch="k only")),
+        (_wrong(batch="k"), _wrong(batch="k only"), _wrong(batch="all of k"), _wrong(batch="all of k only")),
     ),
     Mistake(
         "the right column is taken to be the row's own number: the positive comes first in every row, at column 0.",
         (_wrong(answer="own"),),
+    ),
+    Mistake(
+        "a key of the queue is taken for the right one: cross-entropy's target is the column of the positive, 0 where "
+        "it comes first.",
+        (_wrong(answer="second"), _wrong(answer="last")),
     ),
     Mistake("the losses are summed: take the mean over the queries.", (_wrong(factor=lambda n: n),)),
     Mistake("the similarities are multiplied by the temperature: divide by it.", (_wrong(invert=True),)),

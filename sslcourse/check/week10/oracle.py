@@ -72,13 +72,20 @@ def two_nn_mle(x: Tensor) -> float:
 
 
 def _ratios(
-    x: Tensor, first: int = 0, power: float = 1, inverted: bool = False, metric: str = "euclidean", parts=None
+    x: Tensor,
+    first: int = 0,
+    power: float = 1,
+    inverted: bool = False,
+    metric: str = "euclidean",
+    parts=None,
+    ordered: bool = True,
 ) -> Tensor:
     """log mu, rising, with something wrong; right with the defaults."""
     rows = distances(x, metric=metric, parts=parts)
     pairs = torch.tensor([row[first : first + 2] for row in rows if row[0] > 0], dtype=torch.float64)
     logs = power * (pairs[:, 1] / pairs[:, 0]).log()
-    return (-logs if inverted else logs).sort().values
+    logs = -logs if inverted else logs
+    return logs.sort().values if ordered else logs
 
 
 def _two_nn(
@@ -152,6 +159,7 @@ TWO_NN_MISTAKES = (
     Mistake(SQUARED, (_slope(power=2),)),
     Mistake(INVERTED, (_slope(inverted=True), _slope(inverted=True, factor=-1))),
     Mistake(FURTHER, (_slope(first=1),)),
+    Mistake("the ratios are not sorted: F_i = i / N belongs to the i-th smallest.", (_slope(ordered=False),)),
     Mistake(L1, (_slope(metric="L1"),)),
     Mistake(COSINE, (_slope(metric="cosine"),)),
     Mistake(PARTS, tuple(_slope(parts=size) for size in SIZES)),

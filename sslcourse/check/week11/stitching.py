@@ -40,7 +40,7 @@ class Head(nn.Sequential):
 
 def examine_stitch(student: Student) -> str:
     """Heads in train and in eval mode; 300 samples, the last ones answered less well; classes of unequal size."""
-    cases = []
+    cases, left_in_eval = [], False
     for n, width, training in ((80, ANCHORS, True), (60, ANCHORS, False), (300, 9, True)):
         x, anchors = student.normal(n, width) * 2 + 1, student.normal(ANCHORS, width) + 0.5
         head = Head(student)
@@ -51,16 +51,25 @@ def examine_stitch(student: Student) -> str:
         labels[labels == 2] = 3  # a gap in the numbers, and one class larger than the others
 
         state, weight = copy.deepcopy(head.state_dict()), head.weight()
+        learns = [parameter.requires_grad for parameter in head.parameters()]
         head.train(training)
         Head.asked.clear()
         given = student(head, x, anchors, labels)
         value, asked = number(given), list(Head.asked)
         _head_as_it_was(head, state, asked, weight)
+        if [parameter.requires_grad for parameter in head.parameters()] != learns:
+            raise Wrong(
+                "The head's weights are frozen afterwards (requires_grad is False), so that it could not be trained "
+                "any more: use `with torch.no_grad():` instead."
+            )
+        left_in_eval |= head.training != training
         if isinstance(given, Tensor) and given.requires_grad:
             raise Wrong("The accuracy carries a gradient: return a number.")
         cases.append((own, x.double(), anchors.double(), labels, value, asked))
     _as_defined(cases)
-    return "The trained head, unchanged and in eval mode, on the relative space; a share in [0, 1]."
+    praise = "The trained head, unchanged and in eval mode, on the relative space; a share in [0, 1]."
+    left = " Mind that it leaves a head that came in train mode in eval mode; head.train(mode) puts it back."
+    return praise + left * left_in_eval
 
 
 def _answers(head: nn.Module, space: Tensor) -> Tensor:

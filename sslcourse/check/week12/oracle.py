@@ -101,6 +101,8 @@ APC_MISTAKES = (
         (
             partial(_apc, total="mean"),
             lambda x: x - x.mean(-1, keepdim=True) * x.mean(-2, keepdim=True) / x.sum((-1, -2), keepdim=True),
+            lambda x: x - x.mean(-1, keepdim=True) * x.sum(-2, keepdim=True) / x.sum((-1, -2), keepdim=True),
+            lambda x: x - x.mean(-1, keepdim=True) * x.sum(-2, keepdim=True) / x.mean((-1, -2), keepdim=True),
         ),
     ),
     Mistake(

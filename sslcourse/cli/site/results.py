@@ -12,8 +12,9 @@ HOW = """# Recorded results
 
 What a notebook is compared with comes from recorded runs: `sslcourse run week04 --record --seeds 0 1 2`
 executes the solved notebook once a seed and writes what its reports and sweeps say to `sslcourse/expected/`. Mean and
-standard deviation are over these seeds; *chance* is what guessing gives, *baseline* what an untrained or collapsed
-network gives. A claim is asserted whenever the notebook runs strictly, as CI does. A scale that nobody has run has no
+sample deviation are over these seeds; *chance* is what guessing gives, *baseline* what an untrained or collapsed
+network gives. A claim of a run is asserted whenever the notebook runs strictly, as CI does; a
+claim of a sweep is checked when the sweep is recorded. A scale that nobody has run has no
 numbers here.
 """
 
@@ -37,27 +38,38 @@ def write(pages: Path, links: Links) -> None:
 
 def _run(run: dict) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in run["packages"].items())
-    seeds = ", ".join(map(str, run["seeds"]))
+    seeds = f"seed{'s' * (len(run['seeds']) > 1)} {', '.join(map(str, run['seeds']))}"
     return (
-        f"Recorded {run['date']} on {run['hardware']}; seed{'s' * (len(run['seeds']) > 1)} {seeds}; "
+        f"Recorded {run['date']} on {run['hardware']}, {_threads(run.get('threads'))}; {seeds}; "
         f"{run['seconds']:.0f} s and {run['peak_memory_mb']:,} MB a run; {packages}."
     )
 
 
+def _threads(threads: int | None) -> str:
+    return f"{threads} thread{'s' * (threads != 1)}" if threads else "threads unknown"
+
+
 def _tables(once: dict) -> list[str]:
+    seeds = len(once["recorded"]["seeds"])
     rows = [
-        (name, shown(m["mean"]), shown(m["std"]), shown(m.get("chance")), shown(m.get("baseline")))
+        (name, shown(m["mean"]), _spread(m["std"], seeds), shown(m.get("chance")), shown(m.get("baseline")))
         for name, m in once["metrics"].items()
     ]
-    tables = [_table(("metric", "mean", "std", "chance", "baseline"), rows)]
-    claims = [(claim["claim"], shown(claim["value"]), shown(claim["at_least"])) for claim in once.get("must_show", ())]
-    if claims:
-        tables.append(_table(("claim", "recorded", "at least"), claims))
+    tables = [_table(("metric", "mean", "+-", "chance", "baseline"), rows)]
+    for kind, head in (("must_show", "claim"), ("sweep_claims", "claim of a sweep")):
+        if claims := [(one["claim"], shown(one["value"]), shown(one["at_least"])) for one in once.get(kind, ())]:
+            tables.append(_table((head, "recorded", "at least"), claims))
     for name, sweep in (once.get("sweeps") or {}).items():
         points = zip(sweep["points"], sweep["mean"], sweep["std"], strict=True)
-        rows = [(str(point), shown(mean), shown(std)) for point, mean, std in points]
-        tables.append(_table((name, "mean", "std"), rows))
+        seeds = len(sweep["recorded"]["seeds"])
+        rows = [(str(point), shown(mean), _spread(std, seeds)) for point, mean, std in points]
+        tables.append(_table((name, "mean", "+-"), rows))
     return tables
+
+
+def _spread(std: float | None, seeds: int) -> str:
+    """The sample deviation; one seed has none, whatever an older record says."""
+    return shown(std) if seeds > 1 else "1 seed"
 
 
 def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

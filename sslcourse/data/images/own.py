@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from sslcourse import arguments
 from sslcourse.data.images.picture import Picture, read
 from sslcourse.data.images.sets import ImageSet, whole
 from sslcourse.data.items import existing
@@ -47,7 +48,8 @@ def own_images(folder: str | Path, size: int = 32, white: float | None = None) -
     whole("size", size, 1)
     number = isinstance(white, numbers.Real) and not isinstance(white, bool)
     if white is not None and not (number and 0 < white < float("inf")):
-        raise ValueError(f"white is {white!r}; it should be the value that becomes white, a number above 0.")
+        found = arguments.shown(white)
+        raise ValueError(f"white is {found}; it should be the value that becomes white, a number above 0.")
     folder = existing(folder, "folder")
     passed: list[Path] = []
     flat = _pictures(folder, passed)

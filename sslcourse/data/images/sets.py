@@ -123,8 +123,15 @@ def positions(index, n: int, what: str = "image") -> slice | Tensor:
         return index if (index.step or 1) > 0 else torch.tensor(range(n)[index], dtype=torch.int64)
     if isinstance(index, int):
         return torch.tensor([range(n)[index]])  # range raises IndexError outside, which ends a `for` loop
-    index = torch.as_tensor(index).cpu()
-    if index.dim() != 1 or index.numel() and index.dtype.is_floating_point:
+    try:
+        index = torch.tensor([]) if isinstance(index, list | tuple) and not index else arguments.tensor("index", index)
+    except TypeError:
+        raise TypeError(
+            f"A set of {what}s is indexed by a slice, a bool mask or a list of positions, not by "
+            f"{arguments.shown(index)}."
+        ) from None
+    index = index.cpu()
+    if index.dim() != 1 or index.numel() and (index.dtype.is_floating_point or index.is_complex()):
         raise TypeError(
             f"A set of {what}s is indexed by a slice, a bool mask or a list of positions, not by {index.dtype} "
             f"of shape {tuple(index.shape)}."

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sslcourse import arguments
 from sslcourse.data import expect
 
 _COMMON = 50  # a word of more sequences than this is a repeat, not kinship
@@ -27,8 +28,7 @@ def cluster(sequences: Sequence[str], k: int = 5, shared: float = 0.1) -> Tensor
     ValueError for a word length below 1 or a part outside (0, 1], TypeError for a single string.
     """
     sequences = expect.strings(sequences, "sequences")
-    if k < 1 or not 0 < shared <= 1:
-        raise ValueError(f"k should be at least 1 and shared lie in (0, 1], but they are {k} and {shared}.")
+    k, shared = arguments.whole("k", k, 1), arguments.number("shared", shared, above=0, most=1)
     words = [{sequence[n : n + k] for n in range(len(sequence) - k + 1)} for sequence in sequences]
     holders = defaultdict(list)
     for n, own in enumerate(words):

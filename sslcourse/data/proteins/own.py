@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from sslcourse import arguments
 from sslcourse.data.items import OwnSet, clipped, existing, named
 from sslcourse.data.proteins.alphabet import EITHER, capitals, is_dna, may_be_dna, without_either, wrong_letters
 from sslcourse.data.proteins.records import blocks
@@ -23,7 +24,8 @@ def own_proteins(path: str | Path, classes: bool = False) -> OwnSet:
     may be peptides: a printed line points them out.
     """
     if not isinstance(classes, bool):
-        raise TypeError(f"classes is {classes!r}; True takes the last word of each header as the class, False none.")
+        found = arguments.shown(classes)
+        raise TypeError(f"classes is {found}; True takes the last word of each header as the class, False none.")
     path = existing(path, "file")
     content = path.read_bytes()
     try:

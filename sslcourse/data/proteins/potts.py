@@ -26,6 +26,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sslcourse import arguments
+
 VERSION = 1  # raise it with any change of the sequences: checkpoints name the version that they were trained on
 LETTERS = 20
 LENGTH = 32
@@ -58,6 +60,7 @@ class Potts:
 
     def energy(self, numbers: Tensor) -> Tensor:
         """float64 (N,) for sequences given as numbers (N, L) into AMINO_ACIDS; lower is more probable."""
+        self._check(numbers, 2)
         places = torch.arange(self.contacts.shape[0])
         i, j = self.contacts.triu(1).nonzero(as_tuple=True)
         return -self.fields[places, numbers].sum(dim=1) - self.potential[numbers[:, i], numbers[:, j]].sum(dim=1)
@@ -67,9 +70,22 @@ class Potts:
 
         That is ln p(mutant) - ln p(sequence), negative where the mutation harms; 0 for the sequence's own letter.
         """
+        self._check(numbers, 1)
         given = self.contacts.double() @ self.potential[numbers]  # (L, 20): what the neighbours say
         logits = self.fields + given
         return logits - logits.gather(1, numbers[:, None])
+
+    def _check(self, numbers: Tensor, dimensions: int) -> None:
+        residues, letters = self.fields.shape
+        wanted = f"int64 {'(N, ' if dimensions == 2 else '('}{residues}{',' * (dimensions == 1)})"
+        if not isinstance(numbers, Tensor) or numbers.dtype != torch.int64 or numbers.is_meta:
+            raise TypeError(f"numbers is {arguments.shown(numbers)}; it should be {wanted}, places in AMINO_ACIDS.")
+        if numbers.dim() != dimensions or numbers.shape[-1] != residues:
+            raise ValueError(f"numbers has shape {tuple(numbers.shape)}; it should be {wanted}.")
+        if numbers.numel() and not 0 <= numbers.min() <= numbers.max() < letters:
+            raise ValueError(
+                f"numbers run from {numbers.min()} to {numbers.max()}; amino acids have those from 0 to {letters - 1}."
+            )
 
 
 @lru_cache

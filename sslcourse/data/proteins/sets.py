@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sslcourse import arguments
 from sslcourse.data import expect
-from sslcourse.data.images.sets import balanced
+from sslcourse.data.images.sets import balanced, positions
 from sslcourse.data.proteins.alphabet import AMINO_ACIDS, UNKNOWN, without_either, wrong_letters
 from sslcourse.data.proteins.potts import Potts
 
@@ -88,13 +88,8 @@ class ProteinSet:
 
     def __getitem__(self, index) -> "ProteinSet":
         """The proteins at `index`: a slice, a bool mask (N,), a list or tensor of positions, or one position."""
-        everywhere = torch.arange(len(self))
-        if isinstance(index, int):
-            chosen = [range(len(self))[index]]  # range raises IndexError outside, which ends a `for` loop
-        elif isinstance(index, slice):
-            chosen = list(range(len(self))[index])
-        else:
-            chosen = everywhere[torch.as_tensor(index)].tolist()
+        index = positions(index, len(self), "protein")
+        chosen = list(range(len(self))[index]) if isinstance(index, slice) else index.tolist()
 
         def some(values):
             return None if values is None else tuple(values[n] for n in chosen)

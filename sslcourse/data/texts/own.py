@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from sslcourse import arguments
 from sslcourse.data.items import OwnSet, clipped, existing, named
 
 _SHOWN = 8  # columns that a message lists
@@ -30,10 +31,10 @@ def own_texts(path: str | Path, text: str = "text", label: str | None = None, gr
     """
     path = existing(path, "file")
     wanted = {"text": text, "label": label, "group": group}
-    wanted = {what: column for what, column in wanted.items() if column is not None}
+    wanted = {what: column for what, column in wanted.items() if what == "text" or column is not None}
     for what, column in wanted.items():
         if not isinstance(column, str):
-            raise TypeError(f"{what} is {column!r}; it should be the name of a column, a text.")
+            raise TypeError(f"{what} is {arguments.shown(column)}; it should be the name of a column, a text.")
     if repeated := [column for column, n in Counter(wanted.values()).items() if n > 1]:
         raise ValueError(f"The column {repeated[0]!r} is asked for twice; texts, classes and groups are columns apart.")
 
