@@ -14,8 +14,9 @@ class NotFinite(ArithmeticError):
 class History:
     """What happened in a training, epoch by epoch.
 
-    loss: the mean of each epoch (of the steps made, where it was cut short); metrics: {name: list of numbers}, what the
-    loss function logged (means as well) and what `on_epoch` returned; steps: updates made; seconds: wall-clock, earlier
+    loss: the mean of each epoch (of the steps made, where it was cut short; of the untrained model on one batch, where no
+    step was); metrics: {name: list of numbers}, what the loss function logged (means as well) and what `on_epoch`
+    returned, also of an epoch that was cut short (NaN where the evaluation was interrupted too); steps: updates made; seconds: wall-clock, earlier
     parts of a resumed training included; stopped: None when all was done, else "interrupted" or "time budget".
     """
 
@@ -37,6 +38,11 @@ class History:
     def close_epoch(self, losses: list[float], means: "Means") -> None:
         self.loss.append(math.fsum(losses) / len(losses))
         self.log(means.read())
+
+    def fill(self, epochs: int) -> None:
+        """NaN for what is missing at the end: as many numbers of each name as there are epochs."""
+        for values in self.metrics.values():
+            values += [math.nan] * (epochs - len(values))
 
     def log(self, numbers: dict) -> None:
         for name, value in numbers.items():
