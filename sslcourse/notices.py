@@ -15,8 +15,8 @@ def remember(name: str) -> None:
 def remember_cut(label: str, reason: str | None) -> None:
     """Note why the training `label` ended early; None: it ran to its end.
 
-    That strikes out what was noted when the same cell ran before. Of several trainings of one name in one cell, one that
-    was cut stays noted when the next is not.
+    That strikes out what was noted when the same cell ran before. Of several trainings of one name in one cell, one
+    that was cut stays noted when the next is not.
     """
     cell, run = _where()
     if reason:

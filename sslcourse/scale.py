@@ -109,7 +109,7 @@ def _minutes(text: str) -> float | None:
     if not text:
         return None
     if not re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII) or not 0 < float(text) < 1e5:
-        raise ValueError(f"SSLCOURSE_MINUTES is {text!r}; it should be the minutes that a notebook may take, such as 30.")
+        raise ValueError(f"SSLCOURSE_MINUTES is {text!r}; it should be the minutes of a notebook, such as 30.")
     return float(text)
 
 

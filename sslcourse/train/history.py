@@ -14,10 +14,11 @@ class NotFinite(ArithmeticError):
 class History:
     """What happened in a training, epoch by epoch.
 
-    loss: the mean of each epoch (of the steps made, where it was cut short; of the untrained model on one batch, where no
-    step was); metrics: {name: list of numbers}, what the loss function logged (means as well) and what `on_epoch`
-    returned, also of an epoch that was cut short (NaN where the evaluation was interrupted too); steps: updates made; seconds: wall-clock, earlier
-    parts of a resumed training included; stopped: None when all was done, else "interrupted" or "time budget".
+    loss: the mean of each epoch (of the steps made, where it was cut short; of one batch and the untrained model, where
+    there was no step); metrics: {name: list of numbers}, what the loss function logged (means as well) and what
+    `on_epoch` returned, also for an epoch that was cut short (NaN where the evaluation was interrupted as well); steps:
+    updates made; seconds: wall-clock, earlier parts of a resumed training included; stopped: None when all was done,
+    else "interrupted" or "time budget".
     """
 
     loss: list[float] = field(default_factory=list)

@@ -81,7 +81,7 @@ def test_begin_sets_the_minutes_and_takes_them_away(capsys, monkeypatch):
 @pytest.mark.parametrize("text", ["0", "-1", "five", "1e3", "nan", "5 minutes", "9" * 9])
 def test_minutes_that_are_none_get_one_sentence(text, monkeypatch):
     monkeypatch.setenv("SSLCOURSE_MINUTES", text)
-    with pytest.raises(ValueError, match=r"SSLCOURSE_MINUTES is '.+'; it should be the minutes"):
+    with pytest.raises(ValueError, match=r"SSLCOURSE_MINUTES is '.+'; it should be the minutes of"):
         sslcourse.begin(4)
 
 
