@@ -5,11 +5,13 @@
 Every training has three steps here, and the signal comes in the second. The last line says how many were interrupted.
 """
 
+import functools
 import importlib
 import runpy
 import signal
 import sys
 
+from sslcourse import train
 from sslcourse.scale import Scale
 
 STEPS = 3
@@ -18,17 +20,23 @@ STEPS = 3
 def arm() -> list[str]:
     """From now on every training is interrupted; the list that is given fills with the places where that happened."""
     Scale.max_steps = property(lambda scale: STEPS)
-    step, places = importlib.import_module("sslcourse.train.fit")._Step, []
-    make = step.__call__
+    modules = [importlib.import_module(f"sslcourse.train.{name}") for name in ("fit", "classifier", "student")]
+    places = []
 
-    def interrupted(self, index, place):
-        self.made = getattr(self, "made", 0) + 1
-        if self.made == STEPS - 1:
+    def interrupted(step, index, place):
+        step.made = getattr(step, "made", 0) + 1
+        if step.made == STEPS - 1:
             places.append(place)
             signal.raise_signal(signal.SIGINT)
-        return make(self, index, place)
+        return make(step, index, place)
 
-    step.__call__ = interrupted
+    def longer(*arguments, epochs, max_steps=None, **settings):
+        return fit(*arguments, epochs=max(epochs, STEPS), max_steps=max(max_steps or STEPS, STEPS), **settings)
+
+    fit, make = train.fit, modules[0]._Step.__call__
+    modules[0]._Step.__call__ = interrupted
+    for module in (train, *modules[1:]):
+        module.fit = functools.wraps(fit)(longer)
     return places
 
 
