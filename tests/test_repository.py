@@ -99,3 +99,23 @@ def test_a_python_that_will_not_do_gets_one_sentence(script, sentence, tmp_path)
     assert result.returncode != 0
     said = [line for line in result.stderr.splitlines() if not line.startswith("make")]
     assert len(said) == 1 and sentence in said[0] and "make PYTHON=" in said[0]
+
+
+PAGE = (ROOT / "docs" / "teaching_weeks.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("week", [week for week in sslcourse.WEEKS.values() if week.id != "project"], ids=lambda w: w.id)
+def test_the_teacher_has_a_page_for_every_week_that_says_what_is_so(week):
+    """Its minutes are the notebook's, its mistakes are named as the checks name them."""
+    head = "## Bonus" if week.id == "bonus" else f"## Week {int(week.id[4:])}:"
+    page = " ".join(PAGE.partition(head)[2].partition("\n## ")[0].split())
+    source = " ".join((ROOT / "notebooks" / "source" / f"{week.notebook}.py").read_text(encoding="utf-8").split())
+    stated = re.search(r"theory (\d+) minutes, core exercises about (\d+) minutes.*?questions about (\d+)", source)
+    assert re.search(r"theory (\d+), exercises (\d+), questions (\d+)", page).groups() == stated.groups()
+    checks = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "sslcourse" / "check" / week.id).glob("*.py"))
+    checks = re.sub(r"\s+", " ", re.sub(r'"\s*\n\s*f?"', "", checks))
+    mistakes = re.findall(r'"([^"]+)"', re.search(r"\*\*Mistakes\*\*:(.*?)- \*\*Skip", page)[1])
+    assert len(mistakes) == 3
+    for mistake in mistakes:
+        assert mistake in checks, mistake
+    assert "**While it" in page
