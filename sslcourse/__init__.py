@@ -6,12 +6,16 @@ transformers and the like where it uses them, so that a part of the course also 
 """
 
 import importlib
+import warnings
 
 from sslcourse import references, wording
 from sslcourse.weeks import WEEKS
 
 __all__ = ["WEEKS", "Scale", "begin", "solution"]
 __version__ = "0.1.0"
+
+# Libraries that draw progress as a widget warn, on stderr, where ipywidgets is missing, which the course does not need.
+warnings.filterwarnings("ignore", message="IProgress not found")
 
 _OF_SCALE = ("Scale", "begin")
 

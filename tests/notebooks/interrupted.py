@@ -33,7 +33,15 @@ def arm() -> list[str]:
     def longer(*arguments, epochs, max_steps=None, **settings):
         return fit(*arguments, epochs=max(epochs, STEPS), max_steps=max(max_steps or STEPS, STEPS), **settings)
 
-    fit, make = train.fit, modules[0]._Step.__call__
+    def written_out(epochs, **settings):
+        for epoch in passes(max(epochs, STEPS), **settings):
+            if epoch == STEPS - 2:
+                places.append(f"epoch {epoch}")
+                signal.raise_signal(signal.SIGINT)
+            yield epoch
+
+    fit, make, passes = train.fit, modules[0]._Step.__call__, train.passes
+    train.passes = written_out
     modules[0]._Step.__call__ = interrupted
     for module in (train, *modules[1:]):
         module.fit = functools.wraps(fit)(longer)

@@ -70,7 +70,7 @@ def as_html(notebook: NotebookNode, to: str, code: bool = False) -> str:
         exclude_output_prompt=True,
     )
     notebook = shown(notebook)
-    words = "".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    words = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     formulas = assets.formulas(words)
     if to == "report":
         body, _ = exporter.from_notebook_node(notebook, {"sslcourse_formulas": formulas})
