@@ -14,17 +14,25 @@ import threading
 class Interrupt:
     """with Interrupt() as interrupt: ...; interrupt.asked is True once somebody has interrupted.
 
-    Outside the main thread, and where somebody else handles interrupts, nothing is changed and asked stays False.
+    Outside the main thread, and where somebody else handles interrupts, nothing is changed and asked stays False. A
+    training inside another one, such as a probe after every epoch, ends with it.
     """
 
     def __init__(self) -> None:
-        self.asked, self._holds = False, False
+        self._asked, self._holds, self._outer = False, False, None
+
+    @property
+    def asked(self) -> bool:
+        return self._asked or (self._outer is not None and self._outer.asked)
 
     def __enter__(self) -> "Interrupt":
-        main = threading.current_thread() is threading.main_thread()
-        if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._note)
-            self._holds = True
+        handler = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is threading.main_thread():
+            if handler is signal.default_int_handler:
+                signal.signal(signal.SIGINT, self._note)
+                self._holds = True
+            elif isinstance(getattr(handler, "__self__", None), Interrupt):
+                self._outer = handler.__self__
         return self
 
     def __exit__(self, *error) -> None:
@@ -35,6 +43,6 @@ class Interrupt:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _note(self, number, frame) -> None:
-        if self.asked:
+        if self._asked:
             raise KeyboardInterrupt
-        self.asked = True
+        self._asked = True

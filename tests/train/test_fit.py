@@ -324,6 +324,24 @@ def test_a_signal_while_evaluating_lets_the_evaluation_finish(at):
     assert history.stopped == "interrupted"
 
 
+def test_a_training_inside_another_ends_with_it():
+    outer, inner, steps = network(), network(), []
+
+    def on_epoch(epoch):
+        def loss_fn(x, y):
+            if not steps:
+                signal.raise_signal(signal.SIGINT)
+            steps.append(1)
+            return F.mse_loss(inner(x), y)
+
+        return {"probe": quiet(loss_fn, inner, epochs=50).steps}
+
+    history = quiet(squared(outer), outer, epochs=3, on_epoch=on_epoch)
+    assert len(steps) == 1 and history.metrics["probe"] == [1]
+    assert history.stopped == "interrupted" and history.steps == 6
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_an_interrupt_while_evaluating_counts_no_epoch_twice():
     model, asked = network(), []
 
