@@ -201,18 +201,10 @@ def test_a_wrong_answer_is_named_and_a_right_one_accepted(lab):
     assert faults(lab.cells()) == []
 
 
-def test_after_a_restart_it_goes_on_with_what_was_written(lab):
-    lab.tab.evaluate("async () => { await jupyterapp.shell.currentWidget.context.save(); }")
-    lab.restart()
-    lab.run_all()
-    lab.wait()
-    cells = lab.cells()
-    assert faults(cells) == [] and text(cells[lab.find(CHECK)]).startswith("nt_xent: right.")
-    assert "not attempted" in text(cells[lab.find("two_views = check.")])
-
-
-def test_an_interrupted_training_draws_its_figures_and_progress_is_one_line(lab):
+def test_after_a_restart_it_goes_on_and_an_interrupted_training_draws_its_figures(lab):
+    """What was written is still right; progress is one line of text; the stop button leaves a notebook that goes on."""
     lab.write("scale = sslcourse.begin", 'scale = sslcourse.begin(week=4, scale="tiny", minutes=30)')
+    lab.tab.evaluate("async () => { await jupyterapp.shell.currentWidget.context.save(); }")
     lab.restart()
     training = next(n for n, c in enumerate(lab.cells()) if "history = pretrain(train_set.images" in c["source"])
     figure = training + 1
@@ -236,6 +228,8 @@ def test_an_interrupted_training_draws_its_figures_and_progress_is_one_line(lab)
         lab.tab.wait_for_timeout(300)
     cells = lab.cells()
     assert faults(cells) == []
+    assert text(cells[lab.find(CHECK)]).startswith("nt_xent: right.")
+    assert "not attempted" in text(cells[lab.find("two_views = check.")])
     assert re.search(r"SimCLR: loss .*stopped early: interrupted", text(cells[training]))
     assert any("image/png" in output.get("data", {}) for output in cells[figure]["outputs"])
     lab.show(figure, "interrupted")

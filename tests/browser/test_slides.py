@@ -32,6 +32,8 @@ def pixel_wall() -> nbformat.NotebookNode:
         v4.new_markdown_cell("## One paragraph\n\n" + "endless " * 1500),
         v4.new_markdown_cell("## Lists\n\n" + "\n".join(f"{n}. item {n} {'of many ' * 12}" for n in range(1, 50))),
         v4.new_markdown_cell("## A formula\n\n$$" + " + ".join(f"x_{{{n}}}^{{{n}}}" for n in range(70)) + "$$"),
+        v4.new_markdown_cell("## One item\n\n- " + "the only one " * 600),
+        v4.new_markdown_cell("## Loose\n\n<div>loose " + "<b>bold</b> words " * 900 + "end of the loose</div>"),
         v4.new_markdown_cell("## A word\n\n" + "unbroken" * 80),
         v4.new_markdown_cell(
             "## A hint\n\n<details><summary>open</summary>" + "<p>hidden text</p>" * 60 + "</details>"
@@ -105,9 +107,20 @@ def test_what_is_hard_to_show_is_divided_or_made_smaller_and_nothing_is_lost(pag
     opened(page, tmp_path, pixel_wall(), "slides")
     assert too_far(page) == []
     words = page.evaluate(WORDS)
-    for text in ("Paragraph 8.", "item 49", "line 0 ", "line 119 ", "row 0", "row 59", "column 59", "The last words."):
+    for text in (
+        "Paragraph 8.",
+        "item 49",
+        "line 0 ",
+        "line 119 ",
+        "row 0",
+        "row 59",
+        "column 59",
+        "end of the loose",
+        "The last words.",
+    ):
         assert text in words, text
-    assert words.count("endless") == 1500 and "Lists (continued)" in words
+    assert words.count("endless") == 1500 and words.count("the only one") == 600 and "Lists (continued)" in words
+    assert words.count("bold") == 900 and all(words.count(f"row {n}wide") == 1 for n in range(60))
     order = [words.index(f"line {n} ") for n in range(120)]
     assert order == sorted(order)
     titles = page.evaluate("Reveal.getSlides().map((slide) => slide.textContent)")

@@ -27,26 +27,28 @@
 
   const fits = (box) => box.offsetHeight <= DOWN && box.scrollWidth <= ACROSS + 1;
 
-  /* The parts that an element can be divided into, each wrapped as the whole was; [] where it cannot. */
-  function parts(element) {
-    if (element.matches("ul, ol")) return [...element.children].map((item, n) => {
+  /* The parts that an element can be divided into, each wrapped as the whole was; [] where it cannot, and then it is as it
+     was. alone: it has the slide to itself, so that tables and output are divided row by row. */
+  function parts(element, alone) {
+    if (element.matches("ul, ol")) return element.children.length < 2 ? [] : [...element.children].map((item, n) => {
       const list = element.cloneNode(false);
       if (list.matches("ol")) list.start = (element.start || 1) + n;
       list.append(item); return list; });
     if (element.matches("table")) {
-      const head = element.tHead, rows = [...element.querySelectorAll("tbody > tr")];
-      return rows.length < 2 ? [] : group(rows, 6).map((some) => { const table = element.cloneNode(false);
+      const head = element.tHead, rows = [...element.querySelectorAll(":scope > tbody > tr")], size = alone ? 1 : 6;
+      return rows.length <= size ? [] : group(rows, size).map((some) => { const table = element.cloneNode(false);
         if (head) table.append(head.cloneNode(true));
         const body = make("tbody"); body.append(...some); table.append(body); return table; });
     }
     if (element.matches("pre") && !element.children.length) {
-      const lines = element.textContent.replace(/\n+$/, "").split("\n");
-      return lines.length < 2 ? [] : group(lines, 8).map((some) => { const pre = element.cloneNode(false);
+      const lines = element.textContent.replace(/\n+$/, "").split("\n"), size = alone ? 1 : 8;
+      return lines.length <= size ? [] : group(lines, size).map((some) => { const pre = element.cloneNode(false);
         pre.textContent = some.join("\n"); return pre; });
     }
-    if (element.matches("div, blockquote, section, article") && element.children.length) {
+    const loose = [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.textContent.trim());
+    if (element.matches("div, blockquote, section, article") && element.children.length && !loose) {
       const kids = [...element.children];
-      if (kids.length === 1) return parts(kids[0]);
+      if (kids.length === 1) return parts(kids[0], alone);
       return kids.map((kid) => { const shell = element.cloneNode(false); shell.append(kid); return shell; });
     }
     return [];
@@ -80,7 +82,7 @@
       const element = queue.shift();
       box.append(element);
       if (fits(box)) { filled += element.matches("h1, h2, h3") ? 0 : 1; continue; }
-      const divided = parts(element);
+      const divided = parts(element, !filled);
       if (divided.length > 1) { element.remove(); queue.unshift(...divided); continue; }
       if (filled) {                                     /* it gets a slide of its own, which the next ones share */
         element.remove();
