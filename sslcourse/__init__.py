@@ -6,12 +6,16 @@ transformers and the like where it uses them, so that a part of the course also 
 """
 
 import importlib
+import warnings
 
-from sslcourse import wording
+from sslcourse import references, wording
 from sslcourse.weeks import WEEKS
 
 __all__ = ["WEEKS", "Scale", "begin", "solution"]
 __version__ = "0.1.0"
+
+# Libraries that draw progress as a widget warn, on stderr, where ipywidgets is missing, which the course does not need.
+warnings.filterwarnings("ignore", message="IProgress not found")
 
 _OF_SCALE = ("Scale", "begin")
 
@@ -32,7 +36,8 @@ def __dir__() -> list[str]:
 
 
 def solution(week: str, name: str) -> object:
-    """The solved exercise `name` of a week, from the generated module `sslcourse.solutions.weekNN`.
+    """The solved exercise `name` of a week, from the generated module `sslcourse.solutions.weekNN`, or from the
+    packed references of a hand-out.
 
     Raises ValueError where the week has no such exercise, ImportError where this copy was handed out without solutions.
     """
@@ -44,7 +49,9 @@ def solution(week: str, name: str) -> object:
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("sslcourse.solutions"):
             raise    # another package is missing, which is another story
-        raise ImportError(f"This copy of the course was handed out without the solutions of {week}.") from error
+        module = references.load(week)
+        if module is None:
+            raise ImportError(f"This copy of the course was handed out without the solutions of {week}.") from error
     if not hasattr(module, name):
         exercises = [one for one in vars(module) if not one.startswith("_")]
         raise ValueError(f"{week} has no exercise named {name!r}{wording.meant(name, exercises)}.")

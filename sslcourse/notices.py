@@ -1,7 +1,9 @@
 """What later results of this notebook have to say: which references stood in, and which trainings were cut short."""
 
+import sys
+
 _used: list[str] = []
-_cut: dict[str, str] = {}
+_cut: dict[tuple[str, str], tuple[str, int]] = {}  # (label, cell): (why, the run of the cell)
 
 
 def remember(name: str) -> None:
@@ -11,11 +13,26 @@ def remember(name: str) -> None:
 
 
 def remember_cut(label: str, reason: str | None) -> None:
-    """Note why the training `label` ended early; None: it was run again, to its end."""
+    """Note why the training `label` ended early; None: it ran to its end.
+
+    That strikes out what was noted when the same cell ran before. Of several trainings of one name in one cell, one
+    that was cut stays noted when the next is not.
+    """
+    cell, run = _where()
     if reason:
-        _cut[label] = reason
-    else:
-        _cut.pop(label, None)
+        _cut[label, cell] = reason, run
+    elif _cut.get((label, cell), ("", None))[1] != run or not run:
+        _cut.pop((label, cell), None)
+
+
+def _where() -> tuple[str, int]:
+    """The cell that runs now and its execution count; ("", 0) outside IPython."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
+    if shell is None:
+        return "", 0
+    parent = getattr(shell, "get_parent", dict)() or {}
+    return str(parent.get("metadata", {}).get("cellId", "")), shell.execution_count
 
 
 def forget(name: str | None = None) -> None:
@@ -33,5 +50,5 @@ def references_used() -> tuple[str, ...]:
 def notice() -> str:
     """One sentence for a figure or a table, "" when everything was the student's own and trained to its end."""
     parts = [f"computed with the reference {', '.join(_used)}"] if _used else []
-    parts += [f"{label} stopped early ({reason})" for label, reason in _cut.items()]
+    parts += list(dict.fromkeys(f"{label} stopped early ({reason})" for (label, _), (reason, _) in _cut.items()))
     return "; ".join(parts)

@@ -9,13 +9,14 @@ full  the data sets and models of the literature, one GPU
 import numbers
 import os
 import random
+import re
 import sys
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from sslcourse import arguments, missing, notices, weeks
+from sslcourse import arguments, clock, missing, notices, weeks
 
 NAMES = weeks.SCALES
 _ABSENT = object()
@@ -46,13 +47,17 @@ class Scale:
         return torch.Generator(device).manual_seed(arguments.whole("seed + offset", self.seed + offset))
 
 
-def begin(week: int | str, scale: str | None = None, seed: int | None = None) -> Scale:
+def begin(
+    week: int | str, scale: str | None = None, seed: int | None = None, minutes: float | None = None
+) -> Scale:
     """Start a notebook: seed everything, forget which references an earlier run fell back on, print one line.
 
     Exercises of the week that the notebook has not defined yet are bound to something that says so (missing.py).
     week: 4, "week04" or "week04_simclr". scale: dry, tiny, small or full; else SSLCOURSE_SCALE, else tiny.
-    seed: a whole number from 0 on, else SSLCOURSE_SEED, else 0. Raises ValueError for an unknown week or scale, or
-    another seed.
+    seed: a whole number from 0 on, else SSLCOURSE_SEED, else 0. minutes: for the whole notebook from here on, else
+    SSLCOURSE_MINUTES, else as long as it takes; trainings share what is left (clock.py), and what was cut says so. A
+    recorded run takes no notice of SSLCOURSE_MINUTES. Raises ValueError for an unknown week or scale, another seed, or
+    minutes that are not greater than 0.
     """
     row = weeks.find(week)
     name = (os.environ.get("SSLCOURSE_SCALE") or "tiny") if scale is None else scale
@@ -60,6 +65,10 @@ def begin(week: int | str, scale: str | None = None, seed: int | None = None) ->
     if seed is None:
         seed = _number(os.environ.get("SSLCOURSE_SEED") or "0")
     seed = _whole(seed)
+    if minutes is None and not os.environ.get("SSLCOURSE_RECORD"):
+        minutes = _minutes(os.environ.get("SSLCOURSE_MINUTES", "").strip())
+    elif minutes is not None:
+        minutes = arguments.number("minutes", minutes, above=0)
 
     # NumPy's legacy generator takes 32 bits; scikit-learn falls back on it where no random_state is given.
     random.seed(seed)
@@ -67,11 +76,13 @@ def begin(week: int | str, scale: str | None = None, seed: int | None = None) ->
     torch.manual_seed(seed)
 
     notices.forget()
+    clock.start(minutes)
     missing.bind(sys._getframe(1).f_globals, row.id)
     chosen = Scale(name, row.id, seed, _device(name))
     data = ", ".join(row.data.get(name, ())) or "generated data"
     where, long = _describe(chosen.device), _duration(row.minutes.get(name))
-    print(f"{row.id} at scale {name} on {where}, {data}, seed {seed}: {long}.")
+    limit = "" if minutes is None else f", limited to {minutes:g} minute{'s' * (minutes != 1)}"
+    print(f"{row.id} at scale {name} on {where}, {data}, seed {seed}: {long}{limit}.")
     return chosen
 
 
@@ -91,6 +102,15 @@ def _number(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) < 2**63):
         raise ValueError(f"SSLCOURSE_SEED is {text!r}; it should be a whole number from 0 on (below 2**63).")
     return int(text)
+
+
+def _minutes(text: str) -> float | None:
+    """The minutes that the environment gives."""
+    if not text:
+        return None
+    if not re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII) or not 0 < float(text) < 1e5:
+        raise ValueError(f"SSLCOURSE_MINUTES is {text!r}; it should be the minutes of a notebook, such as 30.")
+    return float(text)
 
 
 def _device(name: str) -> torch.device:

@@ -1,12 +1,14 @@
 """Tests run offline, on the CPU and without a screen; those that need real data say so where it is missing."""
 
 import os
+import shutil
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("SSLCOURSE_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-for variable in ("SSLCOURSE_SCALE", "SSLCOURSE_SEED", "SSLCOURSE_STRICT", "SSLCOURSE_RECORD", "NBGRADER_EXECUTION"):
+for variable in ("SSLCOURSE_SCALE", "SSLCOURSE_SEED", "SSLCOURSE_STRICT", "SSLCOURSE_RECORD", "SSLCOURSE_MINUTES"):
     os.environ.pop(variable, None)
+os.environ.pop("NBGRADER_EXECUTION", None)
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
@@ -26,3 +28,17 @@ def pytest_collection_modifyitems(items):
 def seeded():
     """Every test starts from the same random state, whatever ran before it."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A real one, without a window: Debian's Chromium, or another named by CHROMIUM."""
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("needs a browser: apt install chromium, or name one with CHROMIUM=/path/to/it")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield running
+        running.close()

@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "sslcourse"
 FLOORS = [  # from the ground up; "" is sslcourse/__init__.py, which offers begin and WEEKS
-    {"arguments", "files", "missing", "notices", "weeks", "wording"},
+    {"arguments", "clock", "files", "missing", "notices", "references", "weeks", "wording"},
     {"scale"},
     {""},
     {"data"},

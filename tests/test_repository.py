@@ -64,7 +64,10 @@ def test_every_dependency_has_its_reason_beside_it():
             assert re.search(r",\s+# \S+", line), f"no reason: {line}"
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "data/README.md", "docs/architecture.md"])
+LINKED = ["README.md", "CONTRIBUTING.md", "data/README.md", "docs/architecture.md", "docs/teaching.md"]
+
+
+@pytest.mark.parametrize("page", LINKED)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8")):
         # Where the site of a repository, or of a fork of it, is deployed: no file, but a page of the hosting.
@@ -99,3 +102,23 @@ def test_a_python_that_will_not_do_gets_one_sentence(script, sentence, tmp_path)
     assert result.returncode != 0
     said = [line for line in result.stderr.splitlines() if not line.startswith("make")]
     assert len(said) == 1 and sentence in said[0] and "make PYTHON=" in said[0]
+
+
+PAGE = (ROOT / "docs" / "teaching_weeks.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("week", [w for w in sslcourse.WEEKS.values() if w.id != "project"], ids=lambda week: week.id)
+def test_the_teacher_has_a_page_for_every_week_that_says_what_is_so(week):
+    """Its minutes are the notebook's, its mistakes are named as the checks name them."""
+    head = "## Bonus" if week.id == "bonus" else f"## Week {int(week.id[4:])}:"
+    page = " ".join(PAGE.partition(head)[2].partition("\n## ")[0].split())
+    source = " ".join((ROOT / "notebooks" / "source" / f"{week.notebook}.py").read_text(encoding="utf-8").split())
+    stated = re.search(r"theory (\d+) minutes, core exercises about (\d+) minutes.*?questions about (\d+)", source)
+    assert re.search(r"theory (\d+), exercises (\d+), questions (\d+)", page).groups() == stated.groups()
+    checks = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "sslcourse" / "check" / week.id).glob("*.py"))
+    checks = re.sub(r"\s+", " ", re.sub(r'"\s*\n\s*f?"', "", checks))
+    mistakes = re.findall(r'"([^"]+)"', re.search(r"\*\*Mistakes\*\*:(.*?)- \*\*Skip", page)[1])
+    assert len(mistakes) == 3
+    for mistake in mistakes:
+        assert mistake in checks, mistake
+    assert "**While it" in page

@@ -1,5 +1,6 @@
 """Scales: what begin prints, seeds and refuses."""
 
+import os
 import subprocess
 import sys
 
@@ -41,6 +42,17 @@ def test_generator_is_that_of_the_seed_plus_offset():
     scale = sslcourse.begin(1, seed=5)
     expected = torch.rand(4, generator=torch.Generator().manual_seed(7))
     assert torch.equal(torch.rand(4, generator=scale.generator(2)), expected)
+
+
+def test_no_widgets_are_no_warning(tmp_path):
+    """As in a kernel of JupyterLab or VS Code without ipywidgets, in which transformers imports tqdm.auto."""
+    (tmp_path / "ipywidgets.py").write_text("raise ImportError('not installed')")
+    kernel = "import sys, types; import IPython; sys.modules['ipykernel.zmqshell'] = types.ModuleType('zmqshell')"
+    for course, words in (("", "IProgress not found"), ("import sslcourse", "")):
+        code = f"{kernel}\n{course}\nfrom tqdm.auto import tqdm\nfor _ in tqdm([1], disable=True): pass"
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+        assert done.returncode == 0 and (words in done.stderr if words else done.stderr == ""), done.stderr
 
 
 def test_begin_forgets_earlier_references():

@@ -33,13 +33,22 @@
 # reference until you write your own.
 
 # %%
-# On Colab this installs the course; anywhere else it does nothing.
+# On Colab and Kaggle this installs the course; anywhere else it does nothing.
+import importlib.util
+import os
+import subprocess
 import sys
 
-if "google.colab" in sys.modules:
-    import subprocess
-
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "sslcourse"], check=True)
+COURSE = ""  # the address that pip installs there; `sslcourse release` writes it
+elsewhere = "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ
+if elsewhere and importlib.util.find_spec("sslcourse") is None:
+    if not COURSE:
+        raise RuntimeError(
+            "This notebook does not know where its course lies: write the address into COURSE above, git+https://... "
+            "of the repository or https://... of a wheel, and run this cell again."
+        )
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", COURSE], check=True)
+    importlib.invalidate_caches()
 
 # %% tags=["setup"]
 import torch
@@ -381,7 +390,8 @@ def pretrain(size: int, seed: int = scale.seed, kind=ConvAutoencoder) -> tuple[n
     model = build(size, seed, kind)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
     generator = torch.Generator().manual_seed(seed)
-    losses = [train_epoch(model, pretrain_x, optimizer, batch_size, generator) for _ in range(epochs)]
+    going = train.passes(epochs, label=f"latent size {size}")    # 0, 1, ..., and it can be interrupted
+    losses = [train_epoch(model, pretrain_x, optimizer, batch_size, generator) for _ in going]
     return model.eval(), losses
 
 
@@ -541,7 +551,7 @@ disc_x, disc_val_x = (discs(n, generator).to(scale.device) for n in (1000, 500))
 torch.manual_seed(scale.seed)
 curved = ConvAutoencoder(1, 16, 2, 8).to(scale.device)
 optimizer = torch.optim.Adam(curved.parameters(), lr=learning_rate)
-for _ in range(scale.pick(dry=1, tiny=15, small=30, full=30)):
+for _ in train.passes(scale.pick(dry=1, tiny=15, small=30, full=30), label="discs"):
     train_epoch(curved, disc_x, optimizer, 32, generator)
 flat = PCA(disc_x, most=2)
 curved_error, flat_error = error(curved, disc_val_x), flat.error(disc_val_x, 2)

@@ -32,13 +32,22 @@
 # reference until you write your own.
 
 # %%
-# On Colab this installs the course; anywhere else it does nothing.
+# On Colab and Kaggle this installs the course; anywhere else it does nothing.
+import importlib.util
+import os
+import subprocess
 import sys
 
-if "google.colab" in sys.modules:
-    import subprocess
-
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "sslcourse"], check=True)
+COURSE = ""  # the address that pip installs there; `sslcourse release` writes it
+elsewhere = "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ
+if elsewhere and importlib.util.find_spec("sslcourse") is None:
+    if not COURSE:
+        raise RuntimeError(
+            "This notebook does not know where its course lies: write the address into COURSE above, git+https://... "
+            "of the repository or https://... of a wheel, and run this cell again."
+        )
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", COURSE], check=True)
+    importlib.invalidate_caches()
 
 # %% tags=["setup"]
 import functools

@@ -126,9 +126,12 @@ def _parser() -> argparse.ArgumentParser:
     prefetch.add_argument("--scale", type=_scale, required=True, help="small or full; dry and tiny need no data")
     prefetch.set_defaults(command=_prefetch)
 
-    release = commands.add_parser("release", help="make a hand-out for students, without solutions")
-    release.add_argument("weeks", nargs="*", type=week_id, metavar="WEEK", help="whose solutions to omit; else all")
-    release.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="a new folder")
+    release = commands.add_parser("release", help="hand weeks out to students, without their solutions")
+    release.add_argument("weeks", nargs="*", type=week_id, metavar="WEEK", help="that join; else those that are there")
+    release.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="new, a git repository, or a .zip")
+    release.add_argument("--with-solutions", action="store_true", help="of the weeks before the named one")
+    release.add_argument("--repository", metavar="ADDRESS", help="of the hand-out, such as https://github.com/OWNER/NAME")
+    release.add_argument("--wheel", metavar="ADDRESS", help="of a wheel that Colab installs instead")
     release.set_defaults(command=_release)
 
     export = commands.add_parser("export", help="write a project as a report, slides or PDF, without its code")
@@ -190,7 +193,8 @@ def _prefetch(options: argparse.Namespace) -> int:
 
 
 def _release(options: argparse.Namespace) -> int:
-    return _module("release").release(checkout(), options.weeks, options.to)
+    stamp = (options.repository, options.wheel)
+    return _module("release").release(checkout(), options.weeks, options.to, options.with_solutions, *stamp)
 
 
 def _export(options: argparse.Namespace) -> int:

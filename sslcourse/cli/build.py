@@ -25,6 +25,7 @@ _ENVIRONMENT = {
     "SSLCOURSE_OFFLINE": "1",
     "HF_HUB_OFFLINE": "1",
     "SSLCOURSE_SEED": None,
+    "SSLCOURSE_MINUTES": None,
     "SSLCOURSE_RECORD": None,
     "SSLCOURSE_SWEEPS": None,
 }

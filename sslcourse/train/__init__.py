@@ -5,6 +5,7 @@ from sslcourse.train.ema import update_ema
 from sslcourse.train.fit import fit
 from sslcourse.train.gather import gather
 from sslcourse.train.history import History, NotFinite
+from sslcourse.train.passes import passes
 from sslcourse.train.residues import mask_residues, masked_residue_loss
 from sslcourse.train.schedule import cosine_schedule
 from sslcourse.train.student import fit_student
@@ -19,5 +20,6 @@ __all__ = [
     "gather",
     "mask_residues",
     "masked_residue_loss",
+    "passes",
     "update_ema",
 ]

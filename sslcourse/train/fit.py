@@ -16,10 +16,11 @@ import torch
 from torch import nn
 
 from sslcourse import arguments as common
-from sslcourse import notices
+from sslcourse import clock, notices
 from sslcourse.train import arguments, fingerprint
 from sslcourse.train.checkpoint import Checkpoint, plan_of
 from sslcourse.train.history import History, Means, NotFinite
+from sslcourse.train.interrupt import Interrupt
 from sslcourse.train.precision import has_bf16, networks_in_bf16
 from sslcourse.train.processes import Processes
 from sslcourse.train.progress import bar
@@ -74,7 +75,9 @@ def fit(
     Under torchrun or `accelerate launch` each process takes its slice of every batch; batch_size counts all of them
     together.
 
-    Interrupting the kernel ends the training and keeps the model. Raises NotFinite before an update with a loss (on the
+    Interrupting the kernel ends the training after its step, measures the epoch with on_epoch and keeps the model; a
+    second interrupt ends it at once. `begin(minutes=5)` gives each training half of what is left of the notebook's
+    time, and time_budget if that is less. Raises NotFinite before an update with a loss (on the
     CPU also a gradient) that is NaN or infinite: the model stays as it was after the step before. Raises ValueError or
     TypeError for arguments that do not fit, OSError for a checkpoint that cannot be written.
     """
@@ -134,13 +137,28 @@ def fit(
             if processes.rank == 0:  # also without progress: who does not know it takes old results for new ones
                 print(f"{label}: {'; '.join([f'{done} ({file.path})', *file.others])}.")
     begin = time.perf_counter() - history.seconds
-    deadline = time.perf_counter() + (time_budget or math.inf)
-    step = _Step(loss_fn, modules, data, optimizer, clip, processes, deadline, own_step)
+    own, shared = time_budget or math.inf, clock.budget()
+    deadline = time.perf_counter() + min(own, shared)
+    interrupt = Interrupt()
+    step = _Step(loss_fn, modules, data, optimizer, clip, processes, deadline, interrupt, own_step)
 
     line = bar(steps, history.steps, label, wanted=progress and processes.rank == 0)
     losses, means = [], Means()
+    unmeasured = None  # the epoch that is in the history and that on_epoch has still to look at
+
+    def close(epoch: int) -> None:
+        nonlocal losses, means, unmeasured
+        history.close_epoch(losses, means)
+        losses, means, unmeasured = [], Means(), epoch
+
+    def measure() -> None:
+        nonlocal unmeasured
+        if on_epoch:
+            history.log(arguments.as_numbers(on_epoch(unmeasured), "on_epoch"))
+        unmeasured = None
+
     try:
-        with networks_in_bf16(modules, device, wanted=has_bf16(device)):
+        with interrupt, networks_in_bf16(modules, device, wanted=has_bf16(device)):
             for epoch in range(len(history.loss), math.ceil(steps / per_epoch)):
                 for module in modules:
                     module.train()
@@ -152,32 +170,40 @@ def fit(
                     loss, numbers, late = step(index, f"step {history.steps}, epoch {epoch}")
                     losses.append(loss)
                     means.add(numbers)
-                    if after_step:
-                        after_step(history.steps)
                     history.steps += 1
+                    if after_step:
+                        after_step(history.steps - 1)
                     line.set_postfix_str(f"loss {loss:.4g}", refresh=False)
                     line.update()
                     if late:
                         break
 
                 full = len(losses) == len(batches)
-                history.close_epoch(losses, means)
-                losses, means = [], Means()
-                if on_epoch:
-                    history.log(arguments.as_numbers(on_epoch(epoch), "on_epoch"))
+                close(epoch)
+                measure()
                 history.seconds = time.perf_counter() - begin
                 if file and full:
                     file.save(history)
                     if code is not None:
                         _tell_what_is_lost(label, code, fingerprint.of_code(functions, modules, watching=(on_epoch,)))
                         code = None
+                late = late or (interrupt.asked and processes.count == 1)  # while it was measured
                 if late and history.steps < steps:
-                    history.stopped = "time budget"
+                    history.stopped = "interrupted" if interrupt.asked else "time budget"
                     break
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # a second one, or one that nobody could put off
         history.stopped = "interrupted"
-        if losses:
-            history.close_epoch(losses, means)
+        try:
+            if not losses and not history.loss:  # the very first step: what is measured is the untrained model
+                loss, numbers = step.look(torch.arange(min(batch_size, samples)))
+                losses.append(loss)
+                means.add(numbers)
+            if losses:
+                close(len(history.loss))
+            if unmeasured is not None:
+                measure()
+        except KeyboardInterrupt:
+            history.fill(len(history.loss))
     finally:
         line.close()
         optimizer.zero_grad()  # nobody's own backward() should add to what was left here
@@ -190,6 +216,8 @@ def fit(
     history.seconds = time.perf_counter() - begin
     if progress and processes.rank == 0:
         print(f"{label}: {history.summary()}")
+    if history.stopped == "time budget" and shared < own and processes.rank == 0:
+        print(f"{label}: {history.steps} of {steps} steps, cut short by {clock.words()}.")
     return history
 
 
@@ -207,9 +235,10 @@ def _tell_what_is_lost(label: str, before: dict[str, str], now: dict[str, str]) 
 class _Step:
     """One update: forward, backward, and a look at loss and gradient before anything is changed."""
 
-    def __init__(self, loss_fn, modules, data, optimizer, clip, processes, deadline, own_step) -> None:
+    def __init__(self, loss_fn, modules, data, optimizer, clip, processes, deadline, interrupt, own_step) -> None:
         self.loss_fn, self.modules, self.data, self.optimizer = loss_fn, modules, data, optimizer
         self.clip, self.processes, self.deadline, self.own_step = clip, processes, deadline, own_step
+        self.interrupt = interrupt
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def __call__(self, index: torch.Tensor, place: str) -> tuple[float, dict, bool]:
@@ -237,12 +266,27 @@ class _Step:
         value, late = made[0]
         return value, numbers, late
 
+    def look(self, index: torch.Tensor) -> tuple[float, dict]:
+        """The loss of these rows and what is logged with it; no update is made, and the modules stay as they are."""
+        before = [{name: value.clone() for name, value in module.state_dict().items()} for module in self.modules]
+        batch, given = [tensor[index] for tensor in self.data], []
+        try:
+            result = self.loss_fn(given.append, *batch) if self.own_step else self.loss_fn(*batch)
+        finally:
+            for module, kept in zip(self.modules, before, strict=True):
+                module.load_state_dict(kept)
+        if self.own_step:
+            loss, _ = arguments.as_loss(given[0], "update was given")
+            return loss.item(), arguments.as_numbers(result[1] if isinstance(result, tuple) else None, "The step")
+        loss, numbers = arguments.as_loss(result)
+        return loss.item(), numbers
+
     def _update(self, loss: torch.Tensor, share: float, buffers: list[dict], place: str) -> tuple[float, bool]:
         reading = _Reading(loss)
         self.optimizer.zero_grad()
         loss.backward()
 
-        late = time.perf_counter() > self.deadline
+        late = time.perf_counter() > self.deadline or self.interrupt.asked
         if self.processes.count > 1:
             loss, late = self.processes.average(loss, self.parameters, share, late)
             reading = _Reading(loss)

@@ -14,9 +14,11 @@ class NotFinite(ArithmeticError):
 class History:
     """What happened in a training, epoch by epoch.
 
-    loss: the mean of each epoch (of the steps made, where it was cut short); metrics: {name: list of numbers}, what the
-    loss function logged (means as well) and what `on_epoch` returned; steps: updates made; seconds: wall-clock, earlier
-    parts of a resumed training included; stopped: None when all was done, else "interrupted" or "time budget".
+    loss: the mean of each epoch (of the steps made, where it was cut short; of one batch and the untrained model, where
+    there was no step); metrics: {name: list of numbers}, what the loss function logged (means as well) and what
+    `on_epoch` returned, also for an epoch that was cut short (NaN where the evaluation was interrupted as well); steps:
+    updates made; seconds: wall-clock, earlier parts of a resumed training included; stopped: None when all was done,
+    else "interrupted" or "time budget".
     """
 
     loss: list[float] = field(default_factory=list)
@@ -37,6 +39,11 @@ class History:
     def close_epoch(self, losses: list[float], means: "Means") -> None:
         self.loss.append(math.fsum(losses) / len(losses))
         self.log(means.read())
+
+    def fill(self, epochs: int) -> None:
+        """NaN for what is missing at the end: as many numbers of each name as there are epochs."""
+        for values in self.metrics.values():
+            values += [math.nan] * (epochs - len(values))
 
     def log(self, numbers: dict) -> None:
         for name, value in numbers.items():

@@ -1,4 +1,4 @@
-"""`sslcourse lab`, `release`, `check-env`, `prefetch`: student work survives, solutions stay behind, plain words."""
+"""`sslcourse lab`, `check-env`, `prefetch`: student work survives, plain words."""
 
 import getpass
 import importlib
@@ -15,7 +15,7 @@ from example_source import write_course
 
 import sslcourse
 from sslcourse import data, files
-from sslcourse.cli import build, check_env, lab, main, release
+from sslcourse.cli import build, check_env, lab, main
 
 NAME = "week98_example"
 
@@ -90,59 +90,6 @@ def test_lab_names_a_copy_that_is_broken(course, capsys):
     (course / "work" / f"{NAME}.ipynb").write_text("{")
     code, _, error = call(capsys, "lab", "98", "--no-open")
     assert code == 2 and error.count("\n") == 1 and "cannot be read" in error
-
-
-# --- release
-
-
-def test_a_release_holds_everything_but_the_solutions(course, tmp_path, capsys):
-    (course / "sslcourse" / "check").mkdir()
-    (course / "sslcourse" / "check" / "week98.py").write_text("")
-    (course / "README.md").write_text("read me")
-    code, out, _ = call(capsys, "release", "--to", str(tmp_path / "hand-out"))
-    assert code == 0 and "without the solutions of week98" in out and "no reference solution" in out
-    there = {
-        str(path.relative_to(tmp_path / "hand-out")) for path in (tmp_path / "hand-out").rglob("*") if path.is_file()
-    }
-    assert there == {
-        "README.md",
-        f"notebooks/{NAME}.ipynb",
-        "sslcourse/__init__.py",
-        "sslcourse/check/week98.py",
-        "sslcourse/solutions/__init__.py",
-    }
-
-
-def test_a_release_can_withhold_some_weeks_only(course, tmp_path, capsys):
-    write_course(course, name="week97_example")
-    build.build(course, execute=False)
-    assert call(capsys, "release", "97", "--to", str(tmp_path / "hand-out"))[0] == 0
-    solutions = {path.name for path in (tmp_path / "hand-out" / "sslcourse" / "solutions").iterdir()}
-    assert solutions == {"__init__.py", "week98.py"}
-
-
-def test_a_release_never_mixes_into_what_is_there(course, tmp_path, capsys):
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "thesis.tex").write_text("years of work")
-    code, _, error = call(capsys, "release", "--to", str(tmp_path / "full"))
-    assert code == 2 and "is not empty" in error
-    assert [path.name for path in (tmp_path / "full").iterdir()] == ["thesis.tex"]
-
-
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root and Windows write everywhere")
-def test_a_release_into_a_folder_that_cannot_be_written_is_refused(course, tmp_path, capsys):
-    (tmp_path / "locked").mkdir(mode=0o500)
-    code, _, error = call(capsys, "release", "--to", str(tmp_path / "locked" / "hand-out"))
-    assert code == 2 and error.count("\n") == 1 and "cannot be written" in error
-
-
-def test_a_release_that_breaks_off_leaves_nothing_behind(course, tmp_path, monkeypatch, capsys):
-    def full(*arguments, **keywords):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(release.shutil, "copytree", full)
-    code, _, error = call(capsys, "release", "--to", str(tmp_path / "hand-out"))
-    assert code == 2 and "No space left on device" in error and not (tmp_path / "hand-out").exists()
 
 
 # --- check-env

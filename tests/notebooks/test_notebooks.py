@@ -14,7 +14,7 @@ import nbformat
 import pytest
 from nbgrader.nbgraderformat import MetadataValidator
 
-from sslcourse.cli import blanks, build, compare, files, kernel, source
+from sslcourse.cli import blanks, build, compare, files, kernel, launch, release, source
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = source.find_scripts(ROOT)
@@ -104,20 +104,37 @@ def test_nbgrader_accepts_both_notebooks(name):
         nbformat.validate(notebook)
 
 
+@pytest.mark.parametrize("path", SCRIPTS, ids=WEEKS)
+def test_the_first_code_cell_is_the_one_that_releases_stamp(path):
+    first = next(cell for cell in source.read(path).cells if cell.kind == "code")
+    assert first.source == launch.CELL
+
+
 # --- as they run
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """The wheel, installed outside the checkout. It is pure Python: installing is unpacking."""
-    folder = tmp_path_factory.mktemp("installed")
+def unpacked_wheel(root, folder):
+    """The wheel of a course, installed in `folder`. It is pure Python: installing is unpacking."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    made = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert made.returncode == 0, made.stderr[-2000:]
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder / "site")
     return folder / "site"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    return unpacked_wheel(ROOT, tmp_path_factory.mktemp("installed"))
+
+
+@pytest.fixture(scope="module")
+def handed_out(tmp_path_factory):
+    """(notebooks, installed library) of a hand-out of all weeks, which has no solutions."""
+    folder = tmp_path_factory.mktemp("students")
+    assert release.release(ROOT, [], folder / "handout") == 0
+    return folder / "handout" / "notebooks", unpacked_wheel(folder / "handout", folder)
 
 
 def test_the_wheel_holds_what_a_notebook_needs_and_no_more(installed):
@@ -131,9 +148,11 @@ def test_the_wheel_holds_what_a_notebook_needs_and_no_more(installed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WEEKS)
-def test_the_untouched_student_notebook_runs_through(name, installed, tmp_path):
-    """As on a student's first day; against the wheel, outside the checkout, of which nothing can then help."""
-    notebook = student(name)
+def test_the_untouched_student_notebook_runs_through(name, handed_out, tmp_path):
+    """As on a student's first day, with packed references; outside the checkout, of which nothing can then help."""
+    notebooks, installed = handed_out
+    assert not list(installed.rglob("solutions/week*.py"))
+    notebook = files.must_read(notebooks / f"{name}.ipynb")
     notebook.cells.insert(0, nbformat.v4.new_code_cell("import sslcourse; print(sslcourse.__file__)", id="where"))
     kernel.execute(notebook, tmp_path, DRY | {"PYTHONPATH": str(installed), "SSLCOURSE_DATA": None})
     assert Path(text_of(notebook.cells[0]).strip()).is_relative_to(installed)
@@ -153,13 +172,17 @@ def test_the_untouched_student_notebook_runs_through(name, installed, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", SCRIPTS, ids=WEEKS)
-def test_the_source_runs_as_a_plain_program(path):
-    command = [sys.executable, "-W", "error::DeprecationWarning:__main__", str(path)]
+def test_the_source_runs_as_a_plain_program_whose_trainings_are_all_interrupted(path):
+    """Nothing rests on a notebook, nor on a training that ran to its end: every figure after it is drawn."""
+    interrupted = Path(__file__).with_name("interrupted.py")
+    command = [sys.executable, "-W", "error::DeprecationWarning:__main__", str(interrupted), str(path)]
     changes = environment(MPLBACKEND="Agg", SSLCOURSE_STRICT="1")
     result = subprocess.run(command, cwd=path.parent, env=changes, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr[-2000:]
     assert result.stderr == ""
     assert ": not " not in "".join(re.findall(r"^\w+: not .*$", result.stdout, re.MULTILINE))
+    count = int(re.fullmatch(r"(\d+) trainings were interrupted\.", result.stdout.splitlines()[-1])[1])
+    assert (count > 0) == bool(re.search(r"train\.fit", path.read_text(encoding="utf-8")))
 
 
 # --- what we rely on in nbval

@@ -1,9 +1,7 @@
-"""The site, built once, and a browser that looks at it."""
+"""The site, built once, and where a browser finds it."""
 
 import functools
 import http.server
-import os
-import shutil
 import threading
 from pathlib import Path
 
@@ -13,7 +11,6 @@ from sslcourse.cli.site import site as build
 
 ROOT = Path(__file__).parents[2]
 REPOSITORY = "https://github.com/OWNER/NAME"
-ARTEFACTS = ROOT / "runs" / "screenshots"
 
 
 @pytest.fixture(scope="session")
@@ -36,16 +33,3 @@ def address(site):
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
-
-
-@pytest.fixture(scope="session")
-def browser():
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("needs a browser: apt install chromium, or name one with CHROMIUM=/path/to/it")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield running
-        running.close()

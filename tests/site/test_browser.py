@@ -11,7 +11,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.browser]
 WIDTHS = (390, 1280)
 ARTEFACTS = Path(__file__).parents[2] / "runs" / "screenshots"
 NAMES = [
-    *("index", "syllabus", "teaching", "glossary", "data", "results", "reference", "reference_sslcourse_evaluate"),
+    *("index", "syllabus", "teaching", "teaching_weeks", "glossary", "data", "results"),
+    *("reference", "reference_sslcourse_evaluate"),
     *(f"{kind}{week.notebook}" for week in WEEKS.values() for kind in ("", "solved_")),
 ]
 

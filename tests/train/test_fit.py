@@ -3,6 +3,7 @@
 import copy
 import math
 import re
+import signal
 import time
 
 import pytest
@@ -238,7 +239,12 @@ def test_a_budget_passed_by_the_very_last_step_stops_nothing():
     assert quiet(squared(model), model, epochs=1, batch_size=50, time_budget=1e-9).stopped is None
 
 
-@pytest.mark.parametrize("at", [0, 1, 7])
+def measured(model):
+    """on_epoch that says how often it was asked."""
+    return lambda epoch: {"knn": float(model[0].weight.detach().sum())}
+
+
+@pytest.mark.parametrize("at", [0, 1, 6, 7])
 def test_an_interrupt_keeps_the_model_and_the_history(at, capsys):
     model, kept = network(), []
     calls = iter(range(100))
@@ -247,23 +253,129 @@ def test_an_interrupt_keeps_the_model_and_the_history(at, capsys):
         if next(calls) == at:
             kept.extend(state(model[0], model[3]))
             raise KeyboardInterrupt
-        return F.mse_loss(model(x), y)
+        loss = F.mse_loss(model(x), y)
+        return loss, {"twice": 2 * loss}
 
-    history = quiet(loss_fn, model, progress=True)
+    history = quiet(loss_fn, model, progress=True, on_epoch=measured(model))
     assert history.stopped == "interrupted" and history.steps == at
-    assert len(history.loss) == math.ceil(at / 6)
+    assert len(history.loss) == max(1, math.ceil(at / 6))  # before the first step: of the untrained model
+    assert history.metrics["twice"] == pytest.approx([2 * loss for loss in history.loss])
+    assert len(history.metrics["knn"]) == len(history.loss) and all(map(math.isfinite, history.loss))
+    assert history.metrics["knn"][-1] == float(kept[0].sum())
     assert equal(kept, state(model[0], model[3]))
     assert "stopped early: interrupted" in capsys.readouterr().out
 
 
-def test_an_interrupt_while_evaluating_counts_no_epoch_twice():
+@pytest.mark.parametrize("own_step", [False, True])
+@pytest.mark.parametrize("at", [0, 3, 6, 11])
+def test_a_signal_waits_for_the_end_of_the_step(own_step, at):
+    """The interrupt of a kernel: the step is finished, the epoch closed and measured; then the handler is Python's."""
+    model, done = network(), []
+
+    def step(update, x, y):
+        if len(done) == at:
+            signal.raise_signal(signal.SIGINT)
+        update(F.mse_loss(model(x), y))
+        done.append(1)  # a queue, a moving average: it is never left out
+
+    def loss_fn(x, y):
+        if len(done) == at:
+            signal.raise_signal(signal.SIGINT)
+        done.append(1)
+        return F.mse_loss(model(x), y)
+
+    function = step if own_step else loss_fn
+    history = quiet(function, model, own_step=own_step, on_epoch=measured(model))
+    assert history.steps == len(done) == at + 1
+    assert history.stopped == (None if at == 11 else "interrupted")  # the last step was the last anyway
+    assert len(history.loss) == len(history.metrics["knn"]) == at // 6 + 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_signal_ends_a_step_that_takes_too_long():
+    model = network()
+    before = state(model)
+
+    def loss_fn(x, y):
+        if not called:
+            called.append(1)
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        return F.mse_loss(model(x), y)
+
+    called = []
+    history = quiet(loss_fn, model, on_epoch=measured(model))
+    assert history.steps == 0 and history.stopped == "interrupted" and equal(before, state(model))
+    assert len(history.loss) == len(history.metrics["knn"]) == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_signal_while_evaluating_lets_the_evaluation_finish(at):
     model = network()
 
     def on_epoch(epoch):
-        raise KeyboardInterrupt
+        if epoch == at:
+            signal.raise_signal(signal.SIGINT)
+        return {"knn": epoch}
 
-    history = quiet(squared(model), model, on_epoch=on_epoch)
-    assert history.steps == 6 and len(history.loss) == 1 and model.training
+    history = quiet(squared(model), model, epochs=3, on_epoch=on_epoch)
+    assert history.steps == 6 * (at + 1) and history.metrics["knn"] == [*range(at + 1)]
+    assert history.stopped == "interrupted"
+
+
+def test_a_training_inside_another_ends_with_it():
+    outer, inner, steps = network(), network(), []
+
+    def on_epoch(epoch):
+        def loss_fn(x, y):
+            if not steps:
+                signal.raise_signal(signal.SIGINT)
+            steps.append(1)
+            return F.mse_loss(inner(x), y)
+
+        return {"probe": quiet(loss_fn, inner, epochs=50).steps}
+
+    history = quiet(squared(outer), outer, epochs=3, on_epoch=on_epoch)
+    assert len(steps) == 1 and history.metrics["probe"] == [1]
+    assert history.stopped == "interrupted" and history.steps == 6
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interrupt_while_evaluating_counts_no_epoch_twice():
+    model, asked = network(), []
+
+    def on_epoch(epoch):
+        asked.append(epoch)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return {"knn": epoch}
+
+    history = quiet(squared(model), model, epochs=3, on_epoch=on_epoch)
+    assert history.steps == 12 and len(history.loss) == 2 and model.training
+    assert asked == [0, 1, 1] and history.metrics["knn"] == [0, 1]
+
+
+def test_an_evaluation_that_is_interrupted_twice_leaves_a_gap():
+    model = network()
+
+    def on_epoch(epoch):
+        if epoch == 1:
+            raise KeyboardInterrupt
+        return {"knn": epoch}
+
+    history = quiet(squared(model), model, epochs=3, on_epoch=on_epoch)
+    assert len(history.loss) == 2 and history.metrics["knn"][0] == 0 and math.isnan(history.metrics["knn"][1])
+
+
+def test_an_interrupt_that_somebody_else_handles_is_theirs():
+    model, heard = network(), []
+    handler = signal.signal(signal.SIGINT, lambda *_: heard.append(1))
+    try:
+        history = quiet(squared(model), model, on_epoch=lambda epoch: signal.raise_signal(signal.SIGINT))
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert heard == [1, 1] and history.stopped is None and history.steps == 12
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])

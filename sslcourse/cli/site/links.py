@@ -8,12 +8,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from sslcourse.cli import Refusal
+from sslcourse.cli import Refusal, launch
 from sslcourse.weeks import WEEKS, Week
 
 BRANCH = "main"
 PROSE = {  # files of the repository that are pages of the site
     "docs/teaching.md": "teaching",
+    "docs/teaching_weeks.md": "teaching_weeks",
     "docs/architecture.md": "architecture",
     "docs/site/syllabus.md": "syllabus",
     "docs/site/glossary.md": "glossary",
@@ -97,12 +98,9 @@ class Links:
         name = f"{'solved_' if solved else ''}{week.notebook}.ipynb"
         links = [f"<a href='_static/notebooks/{name}' download>the notebook</a>"]
         if self.repository:
-            owner = self.repository.removeprefix("https://github.com/")
             links.append(f"<a href='{self.repository}/blob/{BRANCH}/{path}'>in the repository</a>")
             source = f"{self.repository}/blob/{BRANCH}/notebooks/source/{week.notebook}.py"
             links.append(f"<a href='{source}'>its source</a>")
-            if owner != self.repository:
-                colab = f"https://colab.research.google.com/github/{owner}/blob/{BRANCH}/{path}"
-                binder = f"https://mybinder.org/v2/gh/{owner}/{BRANCH}?labpath={path}"
-                links += [f"<a href='{colab}'>Colab</a>", f"<a href='{binder}'>Binder</a>"]
+            opens = launch.links(self.repository, BRANCH, path).items()
+            links += [f"<a href='{address}'>{place}</a>" for place, address in opens]
         return f"<p class='launch'>{' · '.join(links)}</p>"

@@ -53,7 +53,7 @@ def _contents(links: Links) -> str:
     groups = {
         "The weeks": notebooks,
         "Solved": [f"solved_{name}" for name in notebooks] if links.solved else [],
-        "The course": ["syllabus", "teaching", "glossary", "results", *DATASHEETS],
+        "The course": ["syllabus", "teaching", "teaching_weeks", "glossary", "results", *DATASHEETS],
         "The library": ["reference", "architecture", "contributing"],
     }
     parts = []
