@@ -55,9 +55,13 @@ class Nursery:
         self._process.wait()
         self._listener.join()
 
+    def wait(self) -> None:
+        """Until it can fork, or is no more."""
+        self._ready.wait()
+
     def fork(self, arguments: list[str], cwd: str, env: dict[str, str]) -> "Child | None":
         """A kernel's process; None where the nursery is no more."""
-        self._ready.wait()
+        self.wait()
         request = json.dumps({"arguments": arguments, "cwd": cwd, "env": env})
         with self._asking:
             try:

@@ -144,6 +144,8 @@ def execute(
     the kernel dies or is ended, and when the time is over; the cells that ran keep their outputs.
     """
     watch = watch or Watch()
+    if nursery is not None:
+        nursery.wait()  # for its own start, which is not this notebook's time
     replies, seconds = [], {}
     client = NotebookClient(
         notebook,

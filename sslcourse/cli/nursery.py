@@ -10,7 +10,6 @@ libraries that cannot be forked, and start each kernel anew.
 """
 
 import contextlib
-import gc
 import importlib
 import json
 import os
@@ -21,7 +20,7 @@ import sys
 # What most notebooks import sooner or later: optimizers bring _dynamo at their first step, probes scikit-learn.
 HEAVY = (
     *("ipykernel.kernelapp", "IPython.core.completer", "torch", "torch._dynamo", "numpy", "scipy.optimize"),
-    *("matplotlib.pyplot", "matplotlib_inline.backend_inline", "sklearn.linear_model", "sklearn.manifold"),
+    *("matplotlib.pyplot", "sklearn.linear_model", "sklearn.manifold"),
 )
 
 
@@ -29,10 +28,10 @@ def main(replies: int) -> None:
     for name in HEAVY:
         with contextlib.suppress(Exception):  # a machine that lacks one of them; the notebook will say so
             importlib.import_module(name)
-    gc.freeze()  # pages that no collection touches stay shared
     request = _serve(replies)
-    if request is not None:
-        _become_kernel(request)
+    if request is None:
+        os._exit(0)  # nothing is left to do, and taking these libraries down takes a second
+    _become_kernel(request)
 
 
 def _serve(replies: int) -> dict | None:

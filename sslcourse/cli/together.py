@@ -67,7 +67,7 @@ def _fits(task: Task, running: dict, told: set[str], tell: Callable[[str], None]
 
 def _make_room(watches: list[Watch]) -> None:
     """End the largest of several where memory runs short; one alone has all that there is."""
-    largest = max(watches, key=Watch.memory, default=None)
+    largest = max(watches, key=lambda watch: watch.memory(), default=None)
     if len(watches) > 1 and not any(watch.why for watch in watches) and (left := memory.free()) < RESERVE:
         held = largest.memory() >> 20
         largest.end(f"it held {held} MB and {left >> 20} MB of memory were left, so it was ended; {ROOM}")
