@@ -1,4 +1,4 @@
-"""Notebooks side by side: who waits, who is ended, what stays; played, with kernels only where a kernel is the point."""
+"""Notebooks side by side: who waits, who is ended, what stays; played, without kernels wherever that will do."""
 
 import threading
 import time

@@ -11,10 +11,11 @@ import zipfile
 from pathlib import Path
 
 import nbformat
+import plain_program
 import pytest
 from nbgrader.nbgraderformat import MetadataValidator
 
-from sslcourse.cli import blanks, build, compare, files, kernel, source
+from sslcourse.cli import blanks, build, compare, files, forked, kernel, source
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = source.find_scripts(ROOT)
@@ -129,13 +130,24 @@ def test_the_wheel_holds_what_a_notebook_needs_and_no_more(installed):
             assert (installed / "sslcourse" / resource).is_file(), resource
 
 
+@pytest.fixture(scope="module")
+def nursery(installed):
+    """Kernels for which the wheel comes before the checkout, all forked from one start."""
+    if not forked.HERE:
+        yield None
+        return
+    with forked.Nursery(kernel.merged(DRY | {"PYTHONPATH": str(installed)})) as nursery:
+        yield nursery
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WEEKS)
-def test_the_untouched_student_notebook_runs_through(name, installed, tmp_path):
+def test_the_untouched_student_notebook_runs_through(name, installed, nursery, tmp_path):
     """As on a student's first day; against the wheel, outside the checkout, of which nothing can then help."""
     notebook = student(name)
     notebook.cells.insert(0, nbformat.v4.new_code_cell("import sslcourse; print(sslcourse.__file__)", id="where"))
-    kernel.execute(notebook, tmp_path, DRY | {"PYTHONPATH": str(installed), "SSLCOURSE_DATA": None})
+    changes = DRY | {"PYTHONPATH": str(installed), "SSLCOURSE_DATA": None}
+    kernel.execute(notebook, tmp_path, changes, nursery=nursery)
     assert Path(text_of(notebook.cells[0]).strip()).is_relative_to(installed)
 
     blank = 0
@@ -151,15 +163,32 @@ def test_the_untouched_student_notebook_runs_through(name, installed, tmp_path):
     assert "computed with the reference" in "".join(map(text_of, notebook.cells))
 
 
+@pytest.fixture(scope="module")
+def forking():
+    return plain_program.server()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", SCRIPTS, ids=WEEKS)
-def test_the_source_runs_as_a_plain_program(path):
-    command = [sys.executable, "-W", "error::DeprecationWarning:__main__", str(path)]
+def test_the_source_runs_as_a_plain_program(path, forking, tmp_path):
+    """The first from the command line, the others in processes that are forked: the same, without the imports."""
     changes = environment(MPLBACKEND="Agg", SSLCOURSE_STRICT="1")
-    result = subprocess.run(command, cwd=path.parent, env=changes, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr[-2000:]
-    assert result.stderr == ""
-    assert ": not " not in "".join(re.findall(r"^\w+: not .*$", result.stdout, re.MULTILINE))
+    out, err = tmp_path / "out", tmp_path / "err"
+    if path == SCRIPTS[0] or forking is None:
+        command = [sys.executable, "-W", "error::DeprecationWarning:__main__", str(path)]
+        with open(out, "w") as printed, open(err, "w") as told:
+            code = subprocess.run(command, cwd=path.parent, env=changes, stdout=printed, stderr=told, timeout=300)
+        code = code.returncode
+    else:
+        process = forking.Process(target=plain_program.run, args=(path, changes, out, err))
+        process.start()
+        process.join(300)
+        code = process.exitcode
+        process.kill()
+    assert code == 0, err.read_text()[-2000:]
+    assert err.read_text() == ""
+    assert len(out.read_text().splitlines()) > 3
+    assert ": not " not in "".join(re.findall(r"^\w+: not .*$", out.read_text(), re.MULTILINE))
 
 
 # --- what we rely on in nbval
