@@ -15,7 +15,12 @@ import torch  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):
-    """Skip what needs real data where there is none, with the reason and the way to get it."""
+    """Files with slow tests first, so that no worker begins one when the others are done; no real data, no test of it.
+
+    Whole files, since what a file's tests share is made once for all that follow each other.
+    """
+    slow = {item.path for item in items if "slow" in item.keywords}
+    items.sort(key=lambda item: item.path not in slow)
     if os.environ.get("SSLCOURSE_DATA"):
         return
     missing = pytest.mark.skip(reason="needs real data: set SSLCOURSE_DATA to the folder of it (data/README.md)")

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -122,3 +123,64 @@ def test_the_teacher_has_a_page_for_every_week_that_says_what_is_so(week):
     for mistake in mistakes:
         assert mistake in checks, mistake
     assert "**While it" in page
+
+
+PLAYED = r"""#!/bin/sh
+echo "python $*" >> "$LOG"
+case "$*" in "-m venv "*)
+    mkdir -p "$3/bin" && cp "$0" "$3/bin/python"
+    printf '#!/bin/sh\necho ran "$@"; exit "${CODE:-0}"\n' > "$3/bin/sslcourse" && chmod +x "$3/bin/sslcourse";;
+esac
+"""
+
+
+@pytest.fixture
+def played(tmp_path):
+    """make with a python, and perhaps a uv, that only note what they are asked for: (output, notes, code)."""
+
+    def play(*arguments, uv=False, **environment):
+        log, python, folder = tmp_path / "log", tmp_path / "python", tmp_path / "bin"
+        log.write_text("")
+        python.write_text(PLAYED)
+        python.chmod(0o755)
+        folder.mkdir(exist_ok=True)
+        for tool in ("sh", "cat", "cp", "date", "du", "awk", "chmod", "mkdir", "printf", "make"):
+            if not (folder / tool).exists():
+                (folder / tool).symlink_to(shutil.which(tool))
+        (folder / "uv").unlink(missing_ok=True)
+        if uv:
+            (folder / "uv").write_text('#!/bin/sh\necho "uv $*" >> "$LOG"\n')
+            (folder / "uv").chmod(0o755)
+        command = ["make", "-C", str(ROOT), *arguments, f"PYTHON={python}", f"VENV={tmp_path / 'venv'}"]
+        changes = {"PATH": str(folder), "LOG": str(log), **environment}
+        result = subprocess.run(command, capture_output=True, text=True, env=changes)
+        return result.stdout, log.read_text(), result.returncode
+
+    return play
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-ins are shell scripts")
+def test_a_fresh_run_says_what_it_took_and_a_later_one_does_not(played):
+    said, notes, code = played("run")
+    assert code == 0 and notes.count("pip install") == 2 and "ran run --scale tiny" in said
+    assert re.search(r"A fresh make run: \d+ s, \d+ s of them for the set-up, which takes \d+\.\d GB in", said)
+    said, notes, code = played("run")
+    assert code == 0 and notes == "" and "ran run" in said and "fresh" not in said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-ins are shell scripts")
+def test_a_run_that_fails_still_says_what_the_set_up_took(played):
+    said, _, code = played("run", CODE="1")
+    assert code != 0 and "A fresh make run" in said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-ins are shell scripts")
+@pytest.mark.parametrize("uv", [True, False])
+def test_uv_installs_where_it_is_and_torch_comes_from_where_it_is_asked_for(played, uv):
+    _, notes, code = played("setup", "TORCH_INDEX=https://example.org/cpu", uv=uv)
+    assert code == 0
+    lines = [line for line in notes.splitlines() if "pip install" in line]
+    assert len(lines) == 3 and all(line.startswith("uv" if uv else "python -m") for line in lines)
+    # Without its dependencies: an index of torch need not have the versions of these that the constraints name.
+    assert "--no-deps -c constraints.txt --index-url https://example.org/cpu torch torchvision" in lines[0]
+    assert lines[1].endswith("-c constraints.txt -e .[test]") and "index" not in lines[1] + lines[2]

@@ -84,22 +84,26 @@ def claimed(
 
     Where there is exactly one, it may be named. An answer that is only just off the mark is nobody's mistake.
     """
-    failed = [
-        (case, value, wanted)
-        for case, value, wanted in zip(cases, values, right, strict=True)
-        if not close(value, wanted, tolerance)
-    ]
+    # What failed comes first: there most mistakes are told from this one at once.
+    triples = sorted(
+        (
+            (close(value, wanted, tolerance), case, value, wanted)
+            for case, value, wanted in zip(cases, values, right, strict=True)
+        ),
+        key=lambda triple: triple[0],
+    )
+    if all(met for met, *_ in triples):
+        return []
 
     def explains(wrong: Callable) -> bool:
-        """Whether it leaves of the difference at most a quarter wherever there is one."""
-        return all(_off(value, wrong(*doubled(case))) <= _off(value, wanted) / 4 for case, value, wanted in failed)
+        """Whether it gives what was given, and leaves of the difference at most a quarter wherever there is one."""
+        for met, case, value, wanted in triples:
+            came = wrong(*doubled(case))
+            if not close(value, came, tolerance) or not (met or _off(value, came) <= _off(value, wanted) / 4):
+                return False
+        return True
 
-    return [
-        mistake
-        for mistake in mistakes
-        if failed
-        and any(explains(wrong) for wrong in mistake.variants if Mistake("", (wrong,)).fits(cases, values, tolerance))
-    ]
+    return [mistake for mistake in mistakes if any(map(explains, mistake.variants))]
 
 
 def _off(value: float | torch.Tensor, wanted: float | torch.Tensor) -> float:
@@ -165,6 +169,9 @@ def two_parts(result: object, names: str, what: str = "two things") -> tuple:
 
 def close(value: float | torch.Tensor, wanted: float | torch.Tensor, tolerance: float = TOLERANCE) -> bool:
     """Within the tolerance, relative to the largest wanted value where that is above 1; never for NaN."""
+    if isinstance(value, float) and not (isinstance(wanted, torch.Tensor) and wanted.dim()):  # most calls by far
+        wanted = float(wanted)
+        return abs(value - wanted) <= tolerance * max(1.0, abs(wanted))
     value, wanted = torch.as_tensor(value).detach().double(), torch.as_tensor(wanted).detach().double()
     return bool(((value - wanted).abs() <= tolerance * wanted.abs().max().clamp(min=1)).all())
 

@@ -101,6 +101,8 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="execute the solved notebooks; figures and results go to runs/")
     run.add_argument("weeks", nargs="*", type=week_id, metavar="WEEK", help="such as 4 or week04; else all")
     run.add_argument("--scale", type=_scale, default="tiny", help="dry, tiny (default), small or full")
+    run.add_argument("--jobs", type=_jobs, metavar="N", help="notebooks side by side (default: cores; full: 1)")
+    run.add_argument("--profile", action="store_true", help="show the ten slowest cells and their share")
     run.add_argument("--record", action="store_true", help="write what comes out to sslcourse/expected/")
     run.add_argument("--seeds", type=_seed, nargs="+", metavar="N", help="with --record (default 0 1 2)")
     run.add_argument("--sweeps", action="store_true", help="with --record: compute and record the sweeps only")
@@ -160,6 +162,12 @@ def _seed(text: str) -> int:
     return int(text)
 
 
+def _jobs(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 0 < int(text[:9]) and len(text) < 9):
+        raise argparse.ArgumentTypeError(f"notebooks run side by side in a whole number from 1 on, not {text!r}")
+    return int(text)
+
+
 def _module(name: str) -> ModuleType:
     """The module of a command, imported when it is asked for."""
     return importlib.import_module(f"sslcourse.cli.{name}")
@@ -167,11 +175,13 @@ def _module(name: str) -> ModuleType:
 
 def _run(options: argparse.Namespace) -> int:
     if options.record:
+        if options.jobs or options.profile:
+            raise Refusal("--jobs and --profile go without --record, which runs one notebook at a time.")
         seeds = options.seeds or [0, 1, 2]
         return _module("record").record(checkout(), options.weeks, options.scale, seeds, options.sweeps)
     if options.seeds or options.sweeps:
         raise Refusal("--seeds and --sweeps belong to --record; for a run with another seed set SSLCOURSE_SEED.")
-    return _module("run").run(checkout(), options.weeks, options.scale)
+    return _module("run").run(checkout(), options.weeks, options.scale, options.jobs, options.profile)
 
 
 def _lab(options: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 from tqdm.auto import tqdm
 
 from sslcourse.cli import Refusal, cells, files, source
-from sslcourse.cli.kernel import NotebookFailed, execute, minutes
+from sslcourse.cli.kernel import ONE_THREAD, NotebookFailed, execute, minutes
 
 # What the committed outputs are made with, whatever the author's own settings.
 _ENVIRONMENT = {
@@ -28,6 +28,7 @@ _ENVIRONMENT = {
     "SSLCOURSE_MINUTES": None,
     "SSLCOURSE_RECORD": None,
     "SSLCOURSE_SWEEPS": None,
+    **ONE_THREAD,
 }
 
 

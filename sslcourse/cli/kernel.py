@@ -1,17 +1,22 @@
 """Execute a notebook in a kernel of its own, on the interpreter that runs now, and measure it.
 
+Several may run side by side, one in a thread; whoever watches over them holds a `Watch` of each.
+
 References: https://nbclient.readthedocs.io and https://jupyter-client.readthedocs.io
 """
 
+import contextlib
 import logging
 import os
 import re
 import time
+import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import ipykernel.kernelspec
+import psutil
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
@@ -19,9 +24,16 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode, v4
 
 from sslcourse.cli import Refusal
+from sslcourse.cli.forked import Forked, Nursery
 
 # Minutes that a notebook may take, many times what the slowest one does: what hangs should not hang for ever.
 MINUTES = {"dry": 10, "tiny": 20, "small": 120, "full": 24 * 60}
+
+# One thread a notebook: small networks gain little from a second one, a notebook beside it more from the core; and sums
+# in another order are other numbers, so what is recorded, tested and run has the same number of threads.
+ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS")} | {"VECLIB_MAXIMUM_THREADS": "1"}
+
+ROOM = "close other programs, or run fewer notebooks at once (--jobs 1)."
 
 _SILENT = logging.getLogger("sslcourse.kernel")
 _SILENT.setLevel(logging.CRITICAL + 1)
@@ -43,9 +55,40 @@ else:
 class ThisInterpreter(AsyncKernelManager):
     """The kernel of the running interpreter, whatever kernels are installed or are called python3 elsewhere."""
 
+    nursery: Nursery | None = None  # that forks it; else it is started anew
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        if self.nursery is not None:
+            self.kernel_id = str(uuid.uuid4())
+            self.provisioner = Forked(parent=self, kernel_id=self.kernel_id, kernel_spec=self.kernel_spec)
+            self.provisioner.nursery = self.nursery
+
     @property
     def kernel_spec(self) -> KernelSpec:
         return KernelSpec(resource_dir=ipykernel.kernelspec.RESOURCES, **ipykernel.kernelspec.get_kernel_dict())
+
+
+class Watch:
+    """A notebook that runs, seen from another thread."""
+
+    def __init__(self):
+        self.pid: int | None = None  # of the kernel, once it is there
+        self.why = ""  # it was ended
+        self.interrupted = False
+
+    def memory(self) -> int:
+        """Bytes that the kernel holds now."""
+        with contextlib.suppress(psutil.Error):
+            return psutil.Process(self.pid).memory_info().rss if self.pid else 0
+        return 0
+
+    def end(self, why: str) -> None:
+        """Kill the kernel; its notebook then fails with this sentence, or is given up where there is none."""
+        self.why, self.interrupted = why, not why
+        with contextlib.suppress(psutil.Error):
+            if self.pid:
+                psutil.Process(self.pid).kill()
 
 
 class NotebookFailed(Exception):
@@ -58,10 +101,14 @@ class NotebookFailed(Exception):
 
 @dataclass(frozen=True)
 class Usage:
-    """What a run took: seconds of wall clock, kernel start included; the kernel's peak memory in MB (2**20 bytes)."""
+    """What a run took: seconds of wall clock, kernel start included; the kernel's peak memory in MB (2**20 bytes).
+
+    cells: seconds by the id of each code cell.
+    """
 
     seconds: float
     peak_memory_mb: float
+    cells: dict[str, float] = field(default_factory=dict)
 
 
 def minutes(scale: str) -> float:
@@ -74,26 +121,35 @@ def minutes(scale: str) -> float:
     return float(text)
 
 
+def merged(environment: dict[str, str | None]) -> dict[str, str]:
+    """The environment of a kernel: that of this process with changes, of which None takes something away."""
+    # An inherited backend such as Agg would leave a notebook without pictures; without one the kernel chooses inline.
+    changed = {**os.environ, "MPLBACKEND": None, **environment}
+    return {name: value for name, value in changed.items() if value is not None}
+
+
 def execute(
     notebook: NotebookNode,
     folder: Path,
     environment: dict[str, str | None],
     on_cell: Callable[[NotebookNode], None] = lambda cell: None,
     minutes: float = MINUTES["tiny"],
+    watch: Watch | None = None,
+    nursery: Nursery | None = None,
 ) -> Usage:
     """Run every code cell in place, working in `folder`; `environment` changes that of this process, None removes.
 
-    on_cell is called with each cell before it runs. minutes: how long all cells together may take. Raises
-    NotebookFailed at the first error, when a cell ends the kernel or the kernel dies, and when the time is over; the
-    cells that ran keep their outputs.
+    on_cell is called with each cell before it runs. minutes: how long all cells together may take. watch: a handle for
+    another thread. nursery: forks the kernel. Raises NotebookFailed at the first error, when a cell ends the kernel or
+    the kernel dies or is ended, and when the time is over; the cells that ran keep their outputs.
     """
-    # An inherited backend such as Agg would leave a notebook without pictures; without one the kernel chooses inline.
-    merged = {**os.environ, "MPLBACKEND": None, **environment}
-    merged = {name: value for name, value in merged.items() if value is not None}
-    replies = []
+    watch = watch or Watch()
+    if nursery is not None:
+        nursery.wait()  # for its own start, which is not this notebook's time
+    replies, seconds = [], {}
     client = NotebookClient(
         notebook,
-        kernel_manager_class=ThisInterpreter,
+        kernel_manager_class=type("Manager", (ThisInterpreter,), {"nursery": nursery}),
         record_timing=False,
         store_widget_state=False,
         coalesce_streams=True,
@@ -104,24 +160,36 @@ def execute(
     started = time.perf_counter()
     place = "before the first cell"
     try:
-        with client.setup_kernel(cwd=str(folder), env=merged):
+        with client.setup_kernel(cwd=str(folder), env=merged(environment)):
             deadline = time.perf_counter() + 60 * minutes
+            watch.pid = client.km.provisioner.pid
             for index, cell in enumerate(list(notebook.cells)):
                 on_cell(cell)
                 place = f"cell {cell.id}"
                 _give_time(client, deadline)
+                began = time.perf_counter()
+                if watch.why or watch.interrupted:
+                    raise DeadKernelError("ended before it came up")
                 client.execute_cell(cell, index, execution_count=None)
+                if cell.cell_type == "code":
+                    seconds[cell.id] = time.perf_counter() - began
                 if replies and _asks_to_exit(replies.pop()):
                     raise NotebookFailed(f"{place}: exit() or quit() ends the kernel, and the cells below never run.")
-            return Usage(time.perf_counter() - started, _peak_memory(client, notebook))
+            return Usage(time.perf_counter() - started, _peak_memory(client, notebook), seconds)
     except CellExecutionError as error:
-        lines = _plain(error.traceback).strip().splitlines()
-        raise NotebookFailed(f"{place}: {error.ename}: {_plain(error.evalue)}", "\n".join(lines[-20:])) from None
+        trace = "\n".join(_plain(error.traceback).strip().splitlines()[-20:])
+        if error.ename == "MemoryError" or "can't allocate memory" in error.evalue:
+            raise NotebookFailed(f"{place}: there was not enough memory for it; {ROOM}", trace) from None
+        raise NotebookFailed(f"{place}: {error.ename}: {_plain(error.evalue)}", trace) from None
     except (CellTimeoutError, TimeoutError):
         raise NotebookFailed(
             f"{place}: the notebook has had its {minutes:g} minutes; set SSLCOURSE_MINUTES to give it more."
         ) from None
     except (DeadKernelError, RuntimeError) as error:  # RuntimeError: it never came up
+        if watch.interrupted:
+            raise KeyboardInterrupt from None
+        if watch.why:
+            raise NotebookFailed(f"{place}: {watch.why}") from None
         raise NotebookFailed(f"{place}: the kernel died, perhaps for want of memory ({error}).") from None
 
 

@@ -41,18 +41,34 @@ _DROPPED = {"script", "style", "iframe", "object", "noscript", "template", "titl
 _HEADS = ("notebook", "scale", "run", "seconds", "peak memory", "outcome")
 
 
+_known: dict[Path, tuple[tuple, tuple[str, str]]] = {}  # what was shown, as long as the file is as it was
+
+
+def _shown(path: Path) -> tuple[str, str]:
+    """A notebook's row of the table and its section; rendered once, since a run writes the page after each notebook."""
+    try:
+        facts = path.stat()
+        stamp = facts.st_mtime_ns, facts.st_size, facts.st_ino
+    except OSError:
+        stamp = ()
+    if _known.get(path, (None,))[0] != stamp or not stamp:
+        notebook = files.must_read(path)
+        _known[path] = stamp, (_row(path, notebook), _section(path, notebook))
+    return _known[path][1]
+
+
 def write(folder: Path) -> Path:
     """Write folder/index.html from the notebooks in the folder; returns its path."""
-    notebooks = {path: files.must_read(path) for path in sorted(folder.glob("*.ipynb"))}
+    shown = [_shown(path) for path in sorted(folder.glob("*.ipynb"))]
     parts = [
         '<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>Figures and results</title>',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<style>{_STYLE}</style></head>\n<body>\n<h1>Self-supervised learning: figures and results</h1>",
         _to_site(folder),
         "<table><tr>" + "".join(f"<th>{head}</th>" for head in _HEADS) + "</tr>",
-        *(_row(path, notebook) for path, notebook in notebooks.items()),
+        *(row for row, _ in shown),
         "</table>",
-        *(_section(path, notebook) for path, notebook in notebooks.items()),
+        *(section for _, section in shown),
         "</body>\n</html>\n",
     ]
     index = folder / "index.html"

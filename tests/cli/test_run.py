@@ -275,7 +275,7 @@ def test_a_second_run_in_one_checkout_is_refused(tmp_path, monkeypatch, capsys):
             out, error = capsys.readouterr()
             assert out == "" and error.count("\n") == 1 and "Another sslcourse run is writing to" in error
         other.stdin.close()
-    monkeypatch.setattr(run, "run_notebook", lambda *arguments: run.Result(NAME, Usage(1.0, 1.0), ""))
+    monkeypatch.setattr(run, "run_notebook", lambda *arguments, **keywords: run.Result(NAME, Usage(1.0, 1.0), ""))
     (tmp_path / "runs").mkdir()
     assert main(["run"]) == 0
 
@@ -323,7 +323,7 @@ def test_a_full_disk_leaves_no_part_and_the_old_file(tmp_path, monkeypatch):
 
 
 def test_a_refusal_after_an_open_bar_has_a_line_of_its_own(monkeypatch, capsys):
-    def full(root, weeks, scale):
+    def full(*arguments):
         std.tqdm(total=10, mininterval=0).update(3)  # as a library leaves it when the disk is full
         open_bars.append(std.tqdm._instances)
         raise Refusal("the disk is full.")
@@ -489,7 +489,7 @@ def test_a_broken_record_is_named_before_the_work(recorded, monkeypatch):
 
 
 def test_a_notebook_without_report_is_named(recorded, monkeypatch, capsys):
-    monkeypatch.setattr(run, "run_notebook", lambda *arguments: run.Result(NAME, Usage(1.0, 1.0), ""))
+    monkeypatch.setattr(run, "run_notebook", lambda *arguments, **keywords: run.Result(NAME, Usage(1.0, 1.0), ""))
     assert record.record(recorded, [], "tiny", [0], sweeps=False) == 1
     assert "should end with check.report" in capsys.readouterr().out
     assert not (recorded / "sslcourse" / "expected").exists()

@@ -11,10 +11,11 @@ import zipfile
 from pathlib import Path
 
 import nbformat
+import plain_program
 import pytest
 from nbgrader.nbgraderformat import MetadataValidator
 
-from sslcourse.cli import blanks, build, compare, files, kernel, launch, release, source
+from sslcourse.cli import blanks, build, compare, files, forked, kernel, launch, release, source
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = source.find_scripts(ROOT)
@@ -146,15 +147,26 @@ def test_the_wheel_holds_what_a_notebook_needs_and_no_more(installed):
             assert (installed / "sslcourse" / resource).is_file(), resource
 
 
+@pytest.fixture(scope="module")
+def nursery(handed_out):
+    """Kernels for which the library that was handed out comes before the checkout, all forked from one start."""
+    if not forked.HERE:
+        yield None
+        return
+    with forked.Nursery(kernel.merged(DRY | {"PYTHONPATH": str(handed_out[1])})) as nursery:
+        yield nursery
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WEEKS)
-def test_the_untouched_student_notebook_runs_through(name, handed_out, tmp_path):
+def test_the_untouched_student_notebook_runs_through(name, handed_out, nursery, tmp_path):
     """As on a student's first day, with packed references; outside the checkout, of which nothing can then help."""
     notebooks, installed = handed_out
     assert not list(installed.rglob("solutions/week*.py"))
     notebook = files.must_read(notebooks / f"{name}.ipynb")
     notebook.cells.insert(0, nbformat.v4.new_code_cell("import sslcourse; print(sslcourse.__file__)", id="where"))
-    kernel.execute(notebook, tmp_path, DRY | {"PYTHONPATH": str(installed), "SSLCOURSE_DATA": None})
+    changes = DRY | {"PYTHONPATH": str(installed), "SSLCOURSE_DATA": None}
+    kernel.execute(notebook, tmp_path, changes, nursery=nursery)
     assert Path(text_of(notebook.cells[0]).strip()).is_relative_to(installed)
 
     blank = 0
@@ -170,18 +182,37 @@ def test_the_untouched_student_notebook_runs_through(name, handed_out, tmp_path)
     assert "computed with the reference" in "".join(map(text_of, notebook.cells))
 
 
+@pytest.fixture(scope="module")
+def forking():
+    return plain_program.server()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", SCRIPTS, ids=WEEKS)
-def test_the_source_runs_as_a_plain_program_whose_trainings_are_all_interrupted(path):
-    """Nothing rests on a notebook, nor on a training that ran to its end: every figure after it is drawn."""
-    interrupted = Path(__file__).with_name("interrupted.py")
-    command = [sys.executable, "-W", "error::DeprecationWarning:__main__", str(interrupted), str(path)]
+def test_the_source_runs_as_a_plain_program_whose_trainings_are_all_interrupted(path, forking, tmp_path):
+    """Nothing rests on a notebook, nor on a training that ran to its end: every figure after it is drawn.
+
+    The first from the command line, the others in processes that are forked: the same, without the imports.
+    """
     changes = environment(MPLBACKEND="Agg", SSLCOURSE_STRICT="1")
-    result = subprocess.run(command, cwd=path.parent, env=changes, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr[-2000:]
-    assert result.stderr == ""
-    assert ": not " not in "".join(re.findall(r"^\w+: not .*$", result.stdout, re.MULTILINE))
-    count = int(re.fullmatch(r"(\d+) trainings were interrupted\.", result.stdout.splitlines()[-1])[1])
+    program = [str(Path(__file__).with_name("interrupted.py")), str(path)]
+    out, err = tmp_path / "out", tmp_path / "err"
+    if path == SCRIPTS[0] or forking is None:
+        command = [sys.executable, "-W", "error::DeprecationWarning:__main__", *program]
+        with open(out, "w") as printed, open(err, "w") as told:
+            code = subprocess.run(command, cwd=path.parent, env=changes, stdout=printed, stderr=told, timeout=300)
+        code = code.returncode
+    else:
+        process = forking.Process(target=plain_program.run, args=(program, path.parent, changes, out, err))
+        process.start()
+        process.join(300)
+        code = process.exitcode
+        process.kill()
+    assert code == 0, err.read_text()[-2000:]
+    assert err.read_text() == ""
+    said = out.read_text()
+    assert ": not " not in "".join(re.findall(r"^\w+: not .*$", said, re.MULTILINE))
+    count = int(re.fullmatch(r"(\d+) trainings were interrupted\.", said.splitlines()[-1])[1])
     assert (count > 0) == bool(re.search(r"train\.fit", path.read_text(encoding="utf-8")))
 
 

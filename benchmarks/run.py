@@ -1,0 +1,59 @@
+"""`sslcourse run` here against that of commit 1c2d787, on the notebooks of that commit: at most 0.55 of its time.
+
+    python benchmarks/run.py [WEEK ...]
+
+Each executes the same notebooks, strictly, with its own library and in its own way: then one after another with all
+cores, now side by side with one thread each. The two follow each other, so run it where nothing else runs; all weeks
+take about 15 minutes on two cores. Needs git and the commit.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+THEN = "1c2d787"
+COMMAND = "import sys; from sslcourse.cli import main; sys.exit(main())"
+
+
+def timed(course: Path, weeks: list[str]) -> tuple[float, dict[str, float]]:
+    """Seconds of wall clock of one run, and of each notebook in it."""
+    environment = os.environ | {"PYTHONPATH": str(course), "SSLCOURSE_STRICT": "1"}
+    environment.pop("OMP_NUM_THREADS", None)
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-P", "-c", COMMAND, "run", *weeks], cwd=course, env=environment)
+    took = time.perf_counter() - began
+    if done.returncode:
+        sys.exit(f"A notebook failed in {course}; a comparison would mean nothing.")
+    notebooks = (json.loads(path.read_text()) | {"name": path.stem} for path in (course / "runs").glob("*.ipynb"))
+    return took, {one["name"]: one["metadata"]["sslcourse"]["run"]["seconds"] for one in notebooks}
+
+
+def main() -> None:
+    weeks = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as folder:
+        then, now = Path(folder, "then"), Path(folder, "now")
+        then.mkdir()
+        archive = subprocess.run(["git", "archive", THEN], cwd=ROOT, stdout=subprocess.PIPE, check=True)
+        subprocess.run(["tar", "-x", "-C", str(then)], input=archive.stdout, check=True)
+        # The same notebooks and what they compare themselves with; everything else is this checkout's.
+        shutil.copytree(ROOT / "sslcourse", now / "sslcourse", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.rmtree(now / "sslcourse" / "expected")
+        for part in ("notebooks", "sslcourse/expected", "sslcourse/solutions"):
+            shutil.copytree(then / part, now / part, dirs_exist_ok=True)
+
+        took_then, each_then = timed(then, weeks)
+        took_now, each_now = timed(now, weeks)
+
+    for name, seconds in each_now.items():
+        print(f"{name:35} {each_then[name]:6.1f} s then, {seconds:6.1f} s now")
+    print(f"{len(each_now)} notebooks: {took_then:.0f} s then, {took_now:.0f} s now, ratio {took_now / took_then:.2f}")
+
+
+if __name__ == "__main__":
+    main()
