@@ -47,6 +47,9 @@ def report(
         arguments.pair(f"The claim {claim!r}", values, "(0.4, 0.2): value, and at least")
     claims = {claim: (_number(claim, value), _number(claim, least)) for claim, (value, least) in claims.items()}
 
+    if not notices.first():
+        return
+
     # A run that records is what later runs are compared with; it is itself compared with nothing.
     if recorded.recording():
         results = {n: {"value": v, "chance": chance.get(n), "baseline": baseline.get(n)} for n, v in metrics.items()}

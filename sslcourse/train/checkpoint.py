@@ -49,6 +49,7 @@ class Checkpoint:
         except RuntimeError as error:  # ~somebody who is not known here
             raise ValueError(f"The checkpoint {path} is in no home folder ({error}); write the path out.") from None
         self.modules, self.optimizer, self.generator = modules, optimizer, generator
+        self.others: list[torch.Tensor] = []  # random numbers of every process that wrote it, where these were several
         self.plan, self.steps, self.writes = {name: _simple(value) for name, value in plan.items()}, int(steps), writes
 
     def resume(self) -> History | None:
@@ -73,6 +74,7 @@ class Checkpoint:
         before = copy.deepcopy(self._state())
         try:
             self._put(saved)
+            self.others = list(saved["random"].get("processes", []))
             return History(**saved["history"])
         except Exception as error:  # whatever a module's own loading raises: no half of a state stays
             self._put(before)
@@ -80,11 +82,15 @@ class Checkpoint:
                 f"The checkpoint {self.path} does not fit this training ({str(error).splitlines()[0]}); {_ADVICE}"
             ) from error
 
-    def save(self, history: History) -> None:
-        """Write all state; the old file stays until the new one is complete. Raises OSError with what is kept."""
+    def save(self, history: History, processes: list[torch.Tensor]) -> None:
+        """Write all state; the old file stays until the new one is complete. Raises OSError with what is kept.
+
+        processes: the random numbers of all of them, where they are several.
+        """
         if not self.writes:
             return
         state = {"format": _FORMAT, "plan": self.plan, **self._state()}
+        state["random"]["processes"] = processes
         state["history"] = {name: getattr(history, name) for name in ("loss", "metrics", "steps", "seconds")}
         memory = io.BytesIO()  # torch.save on a full disk dies with an error that does not say so
         torch.save(state, memory)

@@ -66,10 +66,10 @@ def fit(
     after_step(step): called after every step. on_epoch(epoch): after every epoch, also one that max_steps or
         time_budget cut short; it may evaluate, and returns numbers to log.
     checkpoint: a file, written after every full epoch and gone on from where it exists, which one line says. A training
-        on the CPU, in one process, then ends in exactly the state of one that was not cut off, if its random numbers
-        come from torch's global generator and from `generator`. A file of a training with other settings, optimizer,
-        trained parameters, networks, data or loss is refused (what of a loss counts: sslcourse/train/fingerprint.py;
-        after_step and on_epoch do not).
+        on the CPU then ends in exactly the state of one that was not cut off, if its random numbers come from torch's
+        global generator and from `generator`, and if as many processes go on as wrote it; else the line says so. A file
+        of a training with other settings, optimizer, trained parameters, networks, data or loss is refused (what of a
+        loss counts: sslcourse/train/fingerprint.py; after_step and on_epoch do not).
     Under torchrun or `accelerate launch` each process takes its slice of every batch; batch_size counts all of them
     together.
 
@@ -111,6 +111,7 @@ def fit(
         plan |= {"warmup": float(warmup), "clip": None if clip is None else float(clip)}
         plan |= plan_of(optimizer, modules, data, {"loss": loss_fn}, watching=(after_step, on_epoch))
         file = Checkpoint(checkpoint, modules, optimizer, generator, plan, steps, writes=processes.rank == 0)
+        fresh = processes.random_state()
         try:
             resumed = file.resume()
         except BaseException:
@@ -118,11 +119,12 @@ def fit(
             raise
         if resumed is not None:
             history = resumed
+            other = processes.go_on(file.others, fresh)
             done = f"resumed from epoch {len(history.loss)} of {epochs}"
             if history.steps >= steps:
                 done = "finished already, nothing was trained"
             if processes.rank == 0:  # also without progress: who does not know it takes old results for new ones
-                print(f"{label}: {done} ({file.path}).")
+                print(f"{label}: {done} ({file.path}){other}.")
     begin = time.perf_counter() - history.seconds
     deadline = time.perf_counter() + (time_budget or math.inf)
     step = _Step(loss_fn, modules, data, optimizer, clip, processes, deadline, own_step)
@@ -157,7 +159,7 @@ def fit(
                     history.log(arguments.as_numbers(on_epoch(epoch), "on_epoch"))
                 history.seconds = time.perf_counter() - begin
                 if file and full:
-                    file.save(history)
+                    file.save(history, processes.random_states())
                 if late and history.steps < steps:
                     history.stopped = "time budget"
                     break
