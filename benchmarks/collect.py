@@ -31,9 +31,9 @@ PACKAGES = (
 HEAD = ("What", "Ours", "Against", "Peer", "Ratio", "Rounds", "Goal", "Remark")
 ABOUT = """# Benchmarks
 
-Written by `make bench` on {date}, commit {commit}; not edited by hand. A ratio is the peer's time over ours, the median of
-rounds that alternate between the two: above 1, ours is faster. Seconds are those of the processor, one thread, unless a
-row says otherwise.
+Written by `make bench` on {date}, commit {commit}; not edited by hand. A ratio is the peer's time over ours, the
+median of rounds that alternate between the two: above 1, ours is faster. Seconds are those of the processor, one
+thread, unless a row says otherwise.
 
 {machine}
 

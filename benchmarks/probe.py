@@ -1,4 +1,4 @@
-"""The linear probe against scikit-learn at the same optimum: standardised features, four Cs, the best one fitted to all.
+"""The linear probe against scikit-learn at the same optimum: standardised features, four Cs, the best fitted to all.
 
     python benchmarks/probe.py
 
