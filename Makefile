@@ -63,9 +63,11 @@ browser: setup
 checkpoints: setup
 	$(OFFLINE) $(BIN)/python -m sslcourse.cli.checkpoints $(NAMES)
 
+# Every comparison with a peer, in one go: docs/benchmarks.md.
 bench: setup
 	$(INSTALL) -c constraints.txt -e ".[bench]"
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	$(INSTALL) --no-deps -r benchmarks/peers.txt
+	$(BIN)/python benchmarks/collect.py
 
 clean:
 	rm -rf $(VENV) runs site build dist

@@ -1,75 +1,139 @@
-"""`fit` against a bare loop over the same steps: at most 5 % over.
+"""`fit` against a bare loop, Lightning and the Hugging Face Trainer over the same steps.
 
     python benchmarks/fit.py
 
-A small convolutional network, where the fixed cost of a step weighs most. The two alternate within one run, so that a
-slower minute of the machine hits both; the ratio of each round is taken. Both end with the same weights, bit by bit.
+A small convolutional network, where the fixed cost of a step weighs most. The bare loop ends with the same weights,
+bit by bit.
 """
 
 import copy
-import statistics
-import time
+import tempfile
 
 import torch
 import torch.nn.functional as F
+from rows import compare, one_thread, peer, show
 
 from sslcourse.models import backbone
 from sslcourse.train import fit
 from sslcourse.train.schedule import learning_rate_share
 
-ROUNDS, N, BATCH, EPOCHS = 9, 2048, 128, 1
+N, BATCH = 2048, 128
+STEPS = N // BATCH
 
 
-def bare(loss_fn, model, data, seed: int) -> None:
+def bare(model, x, y, seed: int = 0) -> None:
     """What one would write in a notebook: shuffle, schedule, forward, backward, update, loss added up."""
-    steps, total = N // BATCH * EPOCHS, 0.0
+    total = 0.0
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0, fused=True)
     generator = torch.Generator().manual_seed(seed)
     model.train()
-    for epoch in range(EPOCHS):
-        for i, index in enumerate(torch.randperm(N, generator=generator).split(BATCH)):
-            step = epoch * (N // BATCH) + i
-            optimizer.param_groups[0]["lr"] = 1e-3 * learning_rate_share(step, steps, round(0.1 * steps))
-            loss = loss_fn(*(tensor[index] for tensor in data))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            total += loss.item()
+    for step, index in enumerate(torch.randperm(N, generator=generator).split(BATCH)):
+        optimizer.param_groups[0]["lr"] = 1e-3 * learning_rate_share(step, STEPS, round(0.1 * STEPS))
+        loss = F.cross_entropy(model(x[index]), y[index])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        total += loss.item()
 
 
-def main() -> None:
-    torch.manual_seed(0)
-    data = torch.randint(0, 256, (N, 3, 32, 32), dtype=torch.uint8), torch.randint(0, 10, (N,))
-    start = torch.nn.Sequential(body := backbone("conv4"), torch.nn.Linear(body.num_features, 10))
-
-    pairs = []
-    for seed in range(ROUNDS + 1):
-        models = copy.deepcopy(start), copy.deepcopy(start)
-        seconds = []
-        for ours, model in enumerate(models):
-            begin = time.perf_counter()
-
-            def loss_fn(x, y, model=model):
-                return F.cross_entropy(model(x), y)
-
-            if ours:
-                generator = torch.Generator().manual_seed(seed)
-                fit(loss_fn, model, data, epochs=EPOCHS, batch_size=BATCH, generator=generator, progress=False)
-            else:
-                bare(loss_fn, model, data, seed)
-            seconds.append(time.perf_counter() - begin)
-        for a, b in zip(*(model.parameters() for model in models), strict=True):
-            torch.testing.assert_close(a, b, rtol=0, atol=0)
-        pairs.append(seconds)
-
-    ratios = sorted(ours / plain for plain, ours in pairs[1:])  # the first round warms up
-    steps = N // BATCH * EPOCHS
-    print(
-        f"{steps} steps: bare {1000 * statistics.median(p[0] for p in pairs[1:]) / steps:.2f} ms a step, fit "
-        f"{1000 * statistics.median(p[1] for p in pairs[1:]) / steps:.2f} ms, ratio {statistics.median(ratios):.3f} "
-        f"({ratios[0]:.3f} to {ratios[-1]:.3f}) on {torch.get_num_threads()} threads"
+def ours(model, x, y, seed: int = 0) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    fit(
+        lambda x, y: F.cross_entropy(model(x), y),
+        model,
+        (x, y),
+        epochs=1,
+        batch_size=BATCH,
+        generator=generator,
+        progress=False,
     )
 
 
+def lightning(model, x, y) -> None:
+    import logging
+    import warnings
+
+    import lightning as L
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")
+
+    class Module(L.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def training_step(self, batch, _):
+            return F.cross_entropy(self.model(batch[0]), batch[1])
+
+        def configure_optimizers(self):
+            optimizer = torch.optim.AdamW(self.parameters(), lr=1e-3, weight_decay=0.0, fused=True)
+            schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=STEPS + 1)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=BATCH, shuffle=True)
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    L.Trainer(max_epochs=1, accelerator="cpu", **quiet).fit(Module(), loader)
+
+
+def hugging_face(model, x, y) -> None:
+    from transformers import Trainer, TrainingArguments
+
+    class Wrapped(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, x, labels):
+            return {"loss": F.cross_entropy(self.model(x), labels)}
+
+    data = [{"x": image, "labels": label} for image, label in zip(x, y, strict=True)]
+    with tempfile.TemporaryDirectory() as folder:
+        steps = {
+            "num_train_epochs": 1,
+            "per_device_train_batch_size": BATCH,
+            "lr_scheduler_type": "cosine",
+            "warmup_steps": 2,
+        }
+        quiet = {"report_to": [], "disable_tqdm": True, "save_strategy": "no", "logging_strategy": "no"}
+        settings = TrainingArguments(
+            output_dir=folder,
+            learning_rate=1e-3,
+            max_grad_norm=0.0,
+            use_cpu=True,
+            remove_unused_columns=False,
+            dataloader_pin_memory=False,
+            **steps,
+            **quiet,
+        )
+        Trainer(Wrapped(), settings, train_dataset=data).train()
+
+
+def rows():
+    one_thread()
+    torch.manual_seed(0)
+    data = torch.randint(0, 256, (N, 3, 32, 32), dtype=torch.uint8), torch.randint(0, 10, (N,))
+    start = torch.nn.Sequential(body := backbone("conv4"), torch.nn.Linear(body.num_features, 10))
+    a, b = copy.deepcopy(start), copy.deepcopy(start)
+    ours(a, *data), bare(b, *data)
+    for one, other in zip(a.parameters(), b.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+    def fresh(train):
+        return lambda: train(copy.deepcopy(start), *data)
+
+    peers = {
+        "bare loop": fresh(bare),
+        "Lightning": peer("lightning") and fresh(lightning),
+        "Hugging Face Trainer": peer("transformers") and fresh(hugging_face),
+    }
+    yield from compare(f"{STEPS} steps of {BATCH}", fresh(ours), peers, {"bare loop": 0.95}, rounds=3)
+
+
 if __name__ == "__main__":
-    main()
+    show(rows())

@@ -1,47 +1,53 @@
-"""Exact neighbours against the bare matrix product that they cannot do without: 10,000 x 512, k = 10.
+"""Exact neighbours, k = 10, against faiss-cpu's flat index and the bare matrix product that two sets cannot do without.
 
     python benchmarks/neighbours.py
 
-The two alternate within one run, so that a slower minute of the machine hits both; the ratio of each round is taken.
+Points among themselves need half the products; of two sets all of them. faiss multiplies with OpenBLAS, torch with
+MKL: on processors where OpenBLAS is the faster one, the product alone can take as long as all of faiss.
 """
 
-import statistics
-import time
-
 import torch
+from rows import compare, one_thread, peer, show
 
 from sslcourse.evaluate import nearest_neighbours
 
-ROUNDS, N, D, CHUNK = 7, 10_000, 512, 1024
+N, D, CHUNK = 10_000, 512, 1024
 
 
 def product(x: torch.Tensor) -> None:
-    """All similarities, chunk by chunk into the same memory: nothing less will do for exact neighbours."""
+    """All similarities, chunk by chunk into the same memory: nothing less will do for exact neighbours of two sets."""
     out = torch.empty(CHUNK, N)
     for start in range(0, N, CHUNK):
         rows = x[start : start + CHUNK]
         torch.mm(rows, x.T, out=out[: len(rows)])
 
 
-def seconds(work) -> float:
-    begin = time.perf_counter()
-    work()
-    return time.perf_counter() - begin
+def index(faiss, bank: torch.Tensor, queries: torch.Tensor, metric: str, k: int) -> None:
+    queries, bank = queries.numpy().copy(), bank.numpy().copy()
+    if metric == "cosine":
+        faiss.normalize_L2(queries), faiss.normalize_L2(bank)
+    flat = (faiss.IndexFlatIP if metric == "cosine" else faiss.IndexFlatL2)(D)
+    flat.add(bank)
+    flat.search(queries, k)
 
 
-def main() -> None:
-    x = torch.randn(N, D, generator=torch.Generator().manual_seed(0))
+def rows():
+    one_thread()
+    if faiss := peer("faiss"):
+        faiss.omp_set_num_threads(1)
+    x, y = torch.randn(2, N, D, generator=torch.Generator().manual_seed(0))
     for metric in ("cosine", "euclidean"):
-        pairs = []
-        for _ in range(ROUNDS + 1):
-            pairs.append((seconds(lambda: product(x)), seconds(lambda m=metric: nearest_neighbours(x, metric=m))))
-        ratios = sorted(ours / bare for bare, ours in pairs[1:])  # the first round warms up
-        print(
-            f"{metric}: product {statistics.median(p[0] for p in pairs[1:]):.2f} s, neighbours "
-            f"{statistics.median(p[1] for p in pairs[1:]):.2f} s, ratio {statistics.median(ratios):.2f} "
-            f"({ratios[0]:.2f} to {ratios[-1]:.2f}) on {torch.get_num_threads()} threads"
-        )
+        for what, bank in (("among themselves", None), ("in another set", y)):
+            there, k = (x, 11) if bank is None else (bank, 10)  # faiss finds the point itself, too
+            peers = {
+                "faiss-cpu": faiss and (lambda m=metric, b=there, k=k: index(faiss, b, x, m, k)),
+                "bare product": lambda: product(x),
+            }
+            ours = lambda m=metric, b=bank: nearest_neighbours(x, b, metric=m)  # noqa: E731
+            goal = {"faiss-cpu": 1}
+            note = "" if bank is None else "bound: the bare product"
+            yield from compare(f"{metric}, {N} x {D} {what}", ours, peers, goal, note, rounds=2)
 
 
 if __name__ == "__main__":
-    main()
+    show(rows())

@@ -1,43 +1,25 @@
-"""TwoNN against the bare matrix product that exact neighbours cannot do without, and against scikit-dimension.
+"""TwoNN against scikit-dimension and the bare matrix product of all points with all.
 
-    python benchmarks/two_nn.py
-
-10,000 x 512. All alternate within one run, so that a slower minute of the machine hits all; the ratio of each round is
-taken. Where scikit-dimension is not installed it is left out.
+python benchmarks/two_nn.py
 """
 
-import statistics
-
 import torch
-from neighbours import D, N, product, seconds
+from neighbours import D, N, product
+from rows import compare, one_thread, peer, show
 
 from sslcourse.evaluate import two_nn
 
-ROUNDS = 5
 
-
-def main() -> None:
+def rows():
+    one_thread()
     x = torch.randn(N, D, generator=torch.Generator().manual_seed(0))
-    work = {
-        "product": lambda: product(x),
-        "two_nn, float32": lambda: two_nn(x),
-        "two_nn, float64": lambda: two_nn(x.double()),
+    skdim, given = peer("skdim"), x.numpy()
+    peers = {
+        "scikit-dimension": skdim and (lambda: skdim.id.TwoNN().fit(given)),
+        "bare product": lambda: product(x),
     }
-    try:
-        import skdim
-
-        for kind, given in (("float32", x.numpy()), ("float64", x.double().numpy())):
-            work[f"scikit-dimension, {kind}"] = lambda given=given: skdim.id.TwoNN().fit(given)
-    except ImportError:
-        print('scikit-dimension is not installed (pip install -e ".[bench]"): compared with the product alone')
-    for one in work.values():  # the first calls warm up
-        one()
-    rounds = [{name: seconds(one) for name, one in work.items()} for _ in range(ROUNDS)]
-    for name in work:
-        ratio = statistics.median(r[name] / r["two_nn, float32"] for r in rounds)
-        print(f"{name}: {statistics.median(r[name] for r in rounds):.2f} s, {ratio:.2f} times two_nn in float32")
-    print(f"on {torch.get_num_threads()} threads")
+    yield from compare(f"TwoNN, {N} x {D}", lambda: two_nn(x), peers, rounds=1)
 
 
 if __name__ == "__main__":
-    main()
+    show(rows())

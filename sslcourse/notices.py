@@ -1,9 +1,18 @@
-"""What later results of this notebook have to say: which references stood in, and which trainings were cut short."""
+"""What later results of this notebook have to say: which references stood in, and which trainings were cut short.
 
+And who says it: of several processes the first one alone.
+"""
+
+import os
 import sys
 
 _used: list[str] = []
 _cut: dict[tuple[str, str], tuple[str, int]] = {}  # (label, cell): (why, the run of the cell)
+
+
+def first() -> bool:
+    """Whether this process writes, plots, checks and reports: the only one, or the first of those of torchrun."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def remember(name: str) -> None:

@@ -118,7 +118,7 @@ def _device(name: str) -> torch.device:
     if name in ("dry", "tiny"):
         return torch.device("cpu")
     if wanted := os.environ.get("SSLCOURSE_DEVICE"):
-        return torch.device(wanted)
+        return arguments.device("SSLCOURSE_DEVICE", wanted)
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

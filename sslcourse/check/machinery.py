@@ -72,6 +72,8 @@ def exercise(week: str) -> Callable:
 
         @functools.wraps(examine)
         def check(submission, strict: bool | None = None):
+            if not notices.first() and is_strict(strict):
+                return submission  # the first of several processes checks it, and ends all where it is not right
             notebook = sys._getframe(1).f_globals
             student = Student(name, submission)
             heard: list[str] = []

@@ -64,6 +64,9 @@ def report(
     if both := claims.keys() & from_sweeps.keys():
         raise ValueError(f"The claim {min(both)!r} is of this run or of a recorded sweep, not of both.")
 
+    if not notices.first():
+        return
+
     # A run that records is what later runs are compared with; it is itself compared with nothing.
     if recorded.recording():
         results = {n: {"value": v, "chance": chance.get(n), "baseline": baseline.get(n)} for n, v in metrics.items()}

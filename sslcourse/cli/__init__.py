@@ -106,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--record", action="store_true", help="write what comes out to sslcourse/expected/")
     run.add_argument("--seeds", type=_seed, nargs="+", metavar="N", help="with --record (default 0 1 2)")
     run.add_argument("--sweeps", action="store_true", help="with --record: compute and record the sweeps only")
+    run.add_argument("--processes", type=_count, metavar="N", help="one week as a program, on N GPUs (or of a CPU)")
     run.set_defaults(command=_run)
 
     lab = commands.add_parser("lab", help="open a notebook in a copy of your own")
@@ -168,12 +169,22 @@ def _jobs(text: str) -> int:
     return int(text)
 
 
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 10_000):
+        raise argparse.ArgumentTypeError(f"a number of processes is a whole number from 1 on, not {text!r}")
+    return int(text)
+
+
 def _module(name: str) -> ModuleType:
     """The module of a command, imported when it is asked for."""
     return importlib.import_module(f"sslcourse.cli.{name}")
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.processes:
+        if options.record or options.seeds or options.sweeps:
+            raise Refusal("--processes runs a program and records nothing; leave out --record, --seeds and --sweeps.")
+        return _module("processes").run(checkout(), options.weeks, options.scale, options.processes)
     if options.record:
         if options.jobs or options.profile:
             raise Refusal("--jobs and --profile go without --record, which runs one notebook at a time.")

@@ -23,7 +23,7 @@ def features(x, name: str, at_least: int = 1) -> torch.Tensor:
     if len(x) < at_least:
         raise ValueError(f"{name} has {len(x)} rows; at least {at_least} are needed.")
     x = floating(x, name)
-    if not x.isfinite().all():
+    if len(x) and not torch.stack(x.aminmax()).isfinite().all():  # one pass; NaN shows in both
         rows = int((~x.isfinite()).any(dim=1).sum())
         raise ValueError(f"{name} holds NaN or infinite values in {rows} of {len(x)} rows: has the training diverged?")
     return x
@@ -64,14 +64,21 @@ def within_range(x: torch.Tensor) -> torch.Tensor:
 
 def unit(x: torch.Tensor, name: str) -> torch.Tensor:
     """The rows of x, as `features` returns it, at length 1, whatever their length; a row of zeros has no direction."""
-    largest = torch.linalg.vector_norm(x, float("inf"), dim=1, keepdim=True)  # (N, 1)
-    if zero := int((largest == 0).sum()):
+    lengths = torch.linalg.vector_norm(x, dim=1, keepdim=True)  # (N, 1)
+    if not (lengths.min() > 1e-15 and lengths.max() < 1e15):
+        x = x / power(torch.linalg.vector_norm(must_point(x, name), float("inf"), dim=1, keepdim=True))
+        lengths = torch.linalg.vector_norm(x, dim=1, keepdim=True)  # whose squares neither overflow nor vanish
+    return x / lengths
+
+
+def must_point(x: torch.Tensor, name: str) -> torch.Tensor:
+    """x, where no row of it is zero."""
+    if zero := int((~x.any(dim=1)).sum()):
         raise ValueError(
             f"{name} holds a zero vector in {zero} of {len(x)} rows; it has no direction, so its cosine to anything is "
             "not defined: a network that answers with zeros is dead."
         )
-    x = x / power(largest)  # the squares of the rest neither overflow nor vanish
-    return x / torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    return x
 
 
 def one_direction(x: torch.Tensor) -> bool:

@@ -5,11 +5,16 @@ weighted vote; Caron et al. 2021, "Emerging properties in self-supervised vision
 temperature 0.07.
 """
 
+import copy
+import functools
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from sslcourse import arguments
 from sslcourse.evaluate import inputs
+from sslcourse.evaluate.largest import largest, largest_among
 
 SPARE = 2  # Euclidean candidates beyond k that are measured again
 NEAR = 1e-3  # below 1: cosines that float32, which has seven digits, cannot order
@@ -58,8 +63,8 @@ def nearest_neighbours(
     queries (N, D); bank None: the queries among themselves. metric: "cosine": scores are similarities, falling, of
     float32 rows from float32 products where these can tell candidates apart; "euclidean": distances, rising, of the
     rows as given, summed in float64. exclude_self: row i of the bank is no neighbour of query i; by default just when
-    bank is None. Equally near ones come in any order. Memory grows with chunk * M, not with N * M; scores have the
-    dtype of the queries, float32 for whole numbers if these fit.
+    bank is None. Equally near ones come in any order. chunk queries are compared with 4,096 rows at a time: memory does
+    not grow with N * M. Scores have the dtype of the queries, float32 for whole numbers if these fit.
     Raises ValueError for more neighbours than there are candidates, an unknown metric, unfit input, cosines of a row of
     zeros and distances that the dtype cannot hold.
     """
@@ -96,70 +101,60 @@ def _search(
     if chunk < 1:
         raise ValueError(f"chunk is {chunk}; it should be at least 1.")
     bank = bank.to(queries.device)
-    search = _Euclidean(queries, bank) if metric == "euclidean" else _Cosine(queries, bank, names)
-    found = [search.nearest(rows, k, alone) for rows in torch.arange(len(queries), device=queries.device).split(chunk)]
-    scores, indices = (torch.cat(part) for part in zip(*found, strict=True))
+    search = _Euclidean(queries, bank, chunk=chunk) if metric == "euclidean" else _Cosine(queries, bank, names, chunk)
+    scores, indices = search.nearest(torch.arange(len(queries), device=queries.device), k, alone)
     return scores * search.size if metric == "euclidean" else scores, indices
 
 
 def two_nearest(x: Tensor, chunk: int = 1024) -> Tensor:
     """Euclidean distances (N, 2), float64, of every row of x (N, D) to its two nearest others, the nearer one first.
 
-    As nearest_neighbours(x, k=2, metric="euclidean") does, but of the products of i with j and of j with i only one is
-    computed: half the work where nobody asks who the neighbours are. Memory grows with chunk * N. Raises ValueError for
+    As nearest_neighbours(x, k=2, metric="euclidean") does, whose distances have the dtype of x. Raises ValueError for
     fewer than three rows and for NaN.
     """
-    x = inputs.features(x, "x", at_least=3)
-    search = _Euclidean(x, x)
-    n, k = len(x), min(2 + SPARE, len(x) - 1)
-    best, where = search.bank.new_full((n, k), float("-inf")), torch.zeros(n, k, dtype=torch.int64, device=x.device)
-
-    def keep(rows: slice, scores: Tensor, first: int) -> None:
-        """The k best of what was found before and of new scores (rows, M) of candidates first, first + 1, ..."""
-        scores, found = scores.topk(min(k, scores.shape[1]), dim=1)
-        best[rows], order = torch.cat([best[rows], scores], dim=1).topk(k, dim=1)
-        where[rows] = torch.cat([where[rows], found + first], dim=1).gather(1, order)
-
-    for start in range(0, n, chunk):
-        end = min(start + chunk, n)
-        products = search.bank[start:end] @ search.bank[start:].T  # (m, n - start): with itself and all that follow
-        products.fill_diagonal_(float("-inf"))
-        if end < n:
-            keep(slice(end, n), products[:, end - start :].T - search.half[start:end], start)
-        keep(slice(start, end), products.sub_(search.half[start:]), start)
-
-    rows = torch.arange(n, device=x.device)
-    distances, _, unsure = search.measure(rows, best, where, 2)
-    distances = distances * search.size
-    if unsure.any():  # of three nearest one is the row itself
-        distances[unsure] = _search(x[unsure], x, 3, "euclidean", chunk=chunk)[0][:, 1:]
+    distances, _ = _search(x := inputs.features(x, "x", at_least=3), x, 2, "euclidean", alone=True, chunk=chunk)
     if not distances.isfinite().all():
         raise ValueError("Some distances are beyond the range of float64, 1.8e308; divide the features by a number.")
     return distances
+
+
+def _best(
+    left: Callable[[Tensor], Tensor],
+    right: Callable[[Tensor], Tensor],
+    sides: tuple[Tensor, Tensor],
+    rows: Tensor,
+    k: int,
+    alone: bool,
+    chunk: int,
+) -> tuple[Tensor, Tensor]:
+    """The k largest products (n, k) of rows of the queries with the bank and where they are; sides: (queries, bank).
+
+    left, right: what is multiplied, made of rows of the queries and of the bank, some at a time.
+    """
+    queries, bank = sides
+    if bank is queries and len(rows) == len(bank):
+        best = largest_among(lambda s: left(bank[s]), lambda s: right(bank[s]), len(bank), k, chunk, alone)
+    else:
+        own = rows if alone else None
+        some = (lambda s: queries[s]) if len(rows) == len(queries) else (lambda s: queries[rows[s]])
+        best = largest(lambda s: left(some(s)), lambda s: right(bank[s]), len(rows), len(bank), k, chunk, own)
+    return best.scores, best.where
 
 
 class _Cosine:
     """Float32 products; where they cannot order the neighbours, since all of these point nearly the same way, and for
     float64 rows the distances between the directions, for 1 - d^2 / 2 loses nothing."""
 
-    def __init__(self, queries: Tensor, bank: Tensor, names: tuple[str, str]) -> None:
-        self.raw_queries, self.raw_bank, self.names, self.exact = queries, bank, names, None
-        self.in_float32 = queries.dtype == bank.dtype == torch.float32
-        if not self.in_float32:
-            return
-        self.queries = inputs.unit(queries, names[0])
-        self.bank = self.queries if bank is queries else inputs.unit(bank, names[1])
-        self.scores = self.bank.new_empty(0)
+    def __init__(self, queries: Tensor, bank: Tensor, names: tuple[str, str], chunk: int) -> None:
+        self.queries, self.bank, self.names, self.chunk, self.exact = queries, bank, names, chunk, None
+        for x, name in {id(x): (x, name) for x, name in zip((queries, bank), names, strict=True)}.values():
+            inputs.must_point(x, name)  # of all rows, before some at a time are taken
 
     def nearest(self, rows: Tensor, k: int, alone: bool) -> tuple[Tensor, Tensor]:
-        if not self.in_float32:
+        if not self.queries.dtype == self.bank.dtype == torch.float32:
             return self._exactly(rows, k, alone)
-        # Every chunk's scores go to the same memory: asking the system for new pages costs as much as finding the best.
-        self.scores = self.scores.resize_(len(rows), len(self.bank))
-        torch.mm(self.queries[rows], self.bank.T, out=self.scores)  # (n, M)
-        if alone:
-            self.scores.scatter_(1, rows[:, None], float("-inf"))
-        scores, indices = self.scores.topk(k, dim=1)
+        left, right = (functools.partial(inputs.unit, name=name) for name in self.names)
+        scores, indices = _best(left, right, (self.queries, self.bank), rows, k, alone, self.chunk)
         near = scores[:, -1] > 1 - NEAR
         if near.any():
             finer, indices[near] = self._exactly(rows[near], k, alone)
@@ -168,10 +163,10 @@ class _Cosine:
 
     def _exactly(self, rows: Tensor, k: int, alone: bool) -> tuple[Tensor, Tensor]:
         if self.exact is None:
-            queries = inputs.unit(self.raw_queries.double(), self.names[0])
-            same = self.raw_bank is self.raw_queries
-            bank = queries if same else inputs.unit(self.raw_bank.double(), self.names[1])
-            self.exact = _Euclidean(queries, bank, equal=1e-15)
+            queries = inputs.unit(self.queries.double(), self.names[0])
+            same = self.bank is self.queries
+            bank = queries if same else inputs.unit(self.bank.double(), self.names[1])
+            self.exact = _Euclidean(queries, bank, equal=1e-15, chunk=self.chunk)
         distances, indices = self.exact.nearest(rows, k, alone)
         return 1 - distances.square() / 2, indices
 
@@ -179,66 +174,86 @@ class _Cosine:
 class _Euclidean:
     """Float32 products choose k + SPARE candidates, their differences to the query rank them.
 
-    The nearest of a query q has the largest q.b - |b|^2 / 2. Without the mean taken off, both terms would be large and
-    nearly equal and float32 would lose the neighbours. Where its rounding could still have lost one, the row is
-    searched again more finely: so the result does not depend on luck. equal: a distance up to which nobody is nearer.
-    Distances are in units of `size`.
+    The nearest of a query q has the largest q.b - |b|^2 / 2, one product of (q, 1) with (b, -|b|^2 / 2). Without the
+    mean taken off, both terms would be large and nearly equal and float32 would lose the neighbours. Where its rounding
+    could still have lost one, the row is searched again more finely: so the result does not depend on luck. equal: a
+    distance up to which nobody is nearer. Distances are in units of `size`.
     """
 
-    def __init__(self, queries: Tensor, bank: Tensor, dtype: torch.dtype = torch.float32, equal: float = 0.0) -> None:
-        self.size, self.equal = 1.0, equal
-        same = bank is queries
-        queries, bank = self._within_range(queries, bank)
-        queries = bank if same else queries
-        self.raw_queries, self.raw_bank, self.finer = queries, bank, None
-        b = bank.double()
-        centre = b.mean(dim=0)
-        b = b - centre
-        q = b if bank is queries else queries.double() - centre
+    def __init__(self, queries: Tensor, bank: Tensor, dtype=torch.float32, equal: float = 0.0, chunk: int = 1024):
+        self.size, self.equal, self.chunk, self.finer = 1.0, equal, chunk, None
+        self.same = bank is queries
+        queries, self.bank, self.plain = self._within_range(queries, bank)
+        self.queries = self.bank if self.same else queries
+        # Any point may be the centre, so that a rounded mean will do; and float32 differences to one of float32 are as
+        # good as float64 ones that are rounded to float32 afterwards.
+        self.centre = self.bank.mean(dim=0, dtype=None if self.plain else torch.float64).to(self.bank.dtype)
         # One scale for all, so that squares neither overflow nor vanish in float32.
-        lengths, self.norms = b.norm(dim=1), q.norm(dim=1)  # (M,), (N,)
-        self.scale = 1 / lengths.max().clamp_min(1e-300)
-        self.norms, self.half = self.norms * self.scale, ((lengths * self.scale).square() / 2).to(dtype)
-        self.bank = b.mul_(self.scale).to(dtype)
-        self.queries = self.bank if q is b else q.mul_(self.scale).to(dtype)
-        # Errors that scores of length 1 can have: of a product of D terms, and of taking a far mean off.
-        self.rounding = (b.shape[1] + 8) * torch.finfo(dtype).eps / 2 + 1e-15 * centre.norm() * self.scale
-        self.scores = self.bank.new_empty(0)
+        lengths = self._lengths(self.bank)  # (M,)
+        self.scale = (1 / lengths.max().clamp_min(1e-300)).item()
+        self.norms = (lengths if self.same else self._lengths(self.queries)) * self.scale  # (N,)
+        self._multiply_in(dtype)
 
-    def _within_range(self, queries: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
-        """Differences and their squares in float64 must neither overflow nor vanish; mostly there is nothing to do."""
+    def _multiply_in(self, dtype: torch.dtype) -> None:
+        """Errors that scores of length 1 can have: of a product of D terms and squares, of taking a far mean off."""
+        self.dtype, self.narrow = dtype, self.plain and dtype == torch.float32
+        self.rounding = 1.5 * (self.bank.shape[1] + 12) * torch.finfo(dtype).eps / 2
+        self.rounding += 1e-15 * self.centre.double().norm().item() * self.scale
+
+    def _within_range(self, queries: Tensor, bank: Tensor) -> tuple[Tensor, Tensor, bool]:
+        """Differences and their squares in float64 must neither overflow nor vanish; mostly there is nothing to do.
+
+        And whether they may be taken in float32.
+        """
         if queries.dtype != bank.dtype:
             queries, bank = queries.double(), bank.double()
-        largest = torch.stack([torch.linalg.vector_norm(x, float("inf")) for x in (queries, bank)]).max()
+        largest = torch.stack([end for x in (queries, bank) for end in x.aminmax()]).abs().max()
         if bank.dtype == torch.float32:
-            return (queries, bank) if largest < 1e38 else (queries.double(), bank.double())
+            if largest < 1e38:
+                return queries, bank, bool(largest > 1e-30) and bool(largest < 1e30)
+            return queries.double(), bank.double(), False
         if largest == 0 or 1e-100 < largest < 1e100:
-            return queries, bank
+            return queries, bank, False
         self.size = inputs.power(largest).item()
-        return queries / self.size, bank / self.size
+        return queries / self.size, bank / self.size, False
+
+    def _lengths(self, x: Tensor) -> Tensor:
+        """Distances of all rows to the centre, float64 (n,)."""
+        return torch.cat([(part.double() - self.centre).norm(dim=1) for part in x.split(64)])
+
+    def _factor(self, x: Tensor, query: bool) -> Tensor:
+        """What is multiplied: x from the centre, in units of the scale, and its square beside it, (n, D + 1 or 2).
+
+        Of points among themselves both squares are in the product, -d^2 / 2 then, which is the same in both directions.
+        """
+        width = x.shape[1]
+        factor = torch.empty(len(x), width + 1 + self.same, dtype=self.dtype, device=x.device)
+        moved, factor[:, width:] = factor[:, :width], 1
+        if self.narrow:
+            torch.sub(x, self.centre, out=moved)
+            moved.mul_(self.scale)
+        else:
+            moved.copy_((x.double() - self.centre).mul_(self.scale))
+        if self.same or not query:
+            factor[:, width + query] = torch.linalg.vector_norm(moved, dim=1).square_().div_(-2)
+        return factor
 
     def nearest(self, rows: Tensor, k: int, alone: bool) -> tuple[Tensor, Tensor]:
-        others = len(self.bank) - alone
-        self.scores = self.scores.resize_(len(rows), len(self.bank))
-        torch.addmm(self.half, self.queries[rows], self.bank.T, beta=-1, out=self.scores)  # (n, M)
-        if alone:
-            self.scores.scatter_(1, rows[:, None], float("-inf"))
-        scores, candidates = self.scores.topk(min(k + SPARE, others), dim=1)  # falling
-        distances, indices, unsure = self.measure(rows, scores, candidates, k)
+        left, right = (functools.partial(self._factor, query=query) for query in (True, False))
+        most = min(k + SPARE, len(self.bank) - alone)
+        scores, candidates = _best(left, right, (self.queries, self.bank), rows, most, alone, self.chunk)
+        distances, indices, unsure = self._measure(rows, scores, candidates, k)
         if unsure.any():
             distances[unsure], indices[unsure] = self._more_finely(rows[unsure], k, alone)
         return distances, indices
 
-    def measure(self, rows: Tensor, scores: Tensor, candidates: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _measure(self, rows: Tensor, scores: Tensor, candidates: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
         """Distances (n, k) and indices (n, k) of the k nearest of some candidates (n, k + SPARE), whose scores fall.
 
         And whether rounding could have kept a nearer one from being a candidate: bool (n,).
         """
-        # By number first, for the order of equally far ones. A few rows at a time stay in the processor's cache: eight
-        # times as fast as all at once.
-        candidates = candidates.sort(dim=1).values
-        parts = zip(rows.split(16), candidates.split(16), strict=True)
-        distances = torch.cat([self._distances(some, few) for some, few in parts])  # (n, k + SPARE)
+        candidates = candidates.sort(dim=1).values  # by number first, for the order of equally far ones
+        distances = self._distances(rows, candidates)  # (n, k + SPARE)
         distances, order = distances.sort(dim=1, stable=True)
         distances, indices = distances[:, :k], candidates.gather(1, order[:, :k])
         if scores.shape[1] < k + SPARE:  # these were all that there are
@@ -247,21 +262,39 @@ class _Euclidean:
         # Nobody else can score more than the last candidate does, but for the rounding of both.
         norm, farthest = self.norms[rows], distances[:, -1] * self.scale
         error = self.rounding * (norm + 1) + 1e-15 * farthest.square()
-        unsure = (norm.square() - farthest.square()) / 2 < scores[:, -1] + error
+        squares = (0 if self.same else norm.square()) - farthest.square()
+        unsure = squares / 2 < scores[:, -1] + error
         return distances, indices, unsure & (distances[:, -1] > self.equal)
 
     def _distances(self, rows: Tensor, candidates: Tensor) -> Tensor:
-        difference = self.raw_bank[candidates].double().sub_(self.raw_queries[rows][:, None])  # (n, k + SPARE, D)
-        return difference.mul_(difference).sum(dim=2).sqrt_()  # (n, k + SPARE)
+        """Of queries to their candidates (n, c), from differences in float64: (n, c).
+
+        A few at a time, always in the same memory, which stays in the processor's cache: several times as fast.
+        """
+        count, width = candidates.shape[1], self.bank.shape[1]
+        step = max(1, min(len(rows), 2**17 // (count * width)))
+        found = self.bank.new_empty(step * count, width)
+        difference = torch.empty(step, count, width, dtype=torch.float64, device=found.device)
+        distances = torch.empty(candidates.shape, dtype=torch.float64, device=found.device)
+        for some, few, out in zip(*(x.split(step) for x in (rows, candidates, distances)), strict=True):
+            near = torch.index_select(self.bank, 0, few.flatten(), out=found[: few.numel()]).view(*few.shape, width)
+            apart = difference[: len(few)].copy_(near).sub_(self.queries[some].double()[:, None])  # (some, c, D)
+            torch.linalg.vector_norm(apart, dim=2, out=out)
+        return distances
 
     def _more_finely(self, rows: Tensor, k: int, alone: bool) -> tuple[Tensor, Tensor]:
         """By float64 products, and where these are not enough either, by the differences to all."""
-        if self.bank.dtype == torch.float32:
-            self.finer = self.finer or _Euclidean(self.raw_queries, self.raw_bank, torch.float64, self.equal)
+        if self.dtype == torch.float32:
+            if self.finer is None:
+                self.finer = copy.copy(self)
+                self.finer._multiply_in(torch.float64)
             return self.finer.nearest(rows, k, alone)
-        exactly = "donot_use_mm_for_euclid_dist"
-        distances = torch.cdist(self.raw_queries[rows].double(), self.raw_bank.double(), compute_mode=exactly)  # (n, M)
-        if alone:
-            distances.scatter_(1, rows[:, None], float("inf"))
-        distances, indices = distances.sort(dim=1, stable=True)
-        return distances[:, :k], indices[:, :k]
+        bank, found = self.bank.double(), []
+        for some in rows.split(min(self.chunk, 256)):
+            distances = torch.cdist(self.queries[some].double(), bank, compute_mode="donot_use_mm_for_euclid_dist")
+            if alone:
+                distances.scatter_(1, some[:, None], float("inf"))
+            distances, indices = distances.sort(dim=1, stable=True)
+            found.append((distances[:, :k].clone(), indices[:, :k].clone()))
+        distances, indices = (torch.cat(part) for part in zip(*found, strict=True))
+        return distances, indices

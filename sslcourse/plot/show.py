@@ -6,14 +6,16 @@ it into the page; its `lab` template (7.17) and JupyterLab (4.6) do not look the
 
 import base64
 import io
+import os
 import sys
+from pathlib import Path
 
-from sslcourse import notices
+from sslcourse import files, notices
 from sslcourse.plot.style import DPI, GREY
 
 
 def show(figure, alt: str) -> None:
-    """Display a figure in a notebook and close it; in a plain program only close it.
+    """Display a figure in a notebook and close it; in a plain program only close it, or keep it in SSLCOURSE_FIGURES.
 
     figure: a matplotlib Figure. alt: what it shows, for those who cannot see it; one or two sentences.
     Where results rest on a reference solution, a line under the figure names it.
@@ -30,7 +32,17 @@ def show(figure, alt: str) -> None:
         figure.text(0.5, -0.01, notice, ha="center", va="top", fontsize=10, style="italic", color=GREY)
     if _in_notebook():
         _display(figure, alt.strip())
+    elif notices.first() and (folder := os.environ.get("SSLCOURSE_FIGURES")):
+        _keep(figure, Path(folder))
     _close(figure)
+
+
+def _keep(figure, folder: Path) -> None:
+    """The next figure of a program that several processes run: 01.png, 02.png, ..."""
+    memory = io.BytesIO()
+    figure.savefig(memory, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.1)
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write(folder / f"{len(list(folder.glob('*.png'))) + 1:02d}.png", memory.getvalue())
 
 
 def _in_notebook() -> bool:

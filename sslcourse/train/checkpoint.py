@@ -54,7 +54,8 @@ class Checkpoint:
             raise ValueError(f"The checkpoint {path} is in no home folder ({error}); write the path out.") from None
         self.modules, self.optimizer, self.generator = modules, optimizer, generator
         self.attributes = [Attributes(module) for module in modules]
-        self.told, self.others = dict(told or {}), []
+        self.told, self.differs = dict(told or {}), []
+        self.others: list[torch.Tensor] = []  # random numbers of every process that wrote it, where these were several
         self.plan, self.steps, self.writes = {name: _simple(value) for name, value in plan.items()}, int(steps), writes
 
     def resume(self) -> History | None:
@@ -80,8 +81,9 @@ class Checkpoint:
         try:
             self._put(saved)
             before_it = saved.get("told", {})
-            self.others = [sentence for sentence, value in self.told.items() if before_it.get(sentence) != value]
+            self.differs = [sentence for sentence, value in self.told.items() if before_it.get(sentence) != value]
             self.told = before_it or self.told
+            self.others = list(saved["random"].get("processes", []))
             return History(**saved["history"])
         except Exception as error:  # whatever a module's own loading raises: no half of a state stays
             self._put(before)
@@ -89,11 +91,15 @@ class Checkpoint:
                 f"The checkpoint {self.path} does not fit this training ({str(error).splitlines()[0]}); {_ADVICE}"
             ) from error
 
-    def save(self, history: History) -> None:
-        """Write all state; the old file stays until the new one is complete. Raises OSError with what is kept."""
+    def save(self, history: History, processes: list[torch.Tensor]) -> None:
+        """Write all state; the old file stays until the new one is complete. Raises OSError with what is kept.
+
+        processes: the random numbers of all of them, where they are several.
+        """
         if not self.writes:
             return
         state = {"format": _FORMAT, "plan": self.plan, "told": self.told, **self._state()}
+        state["random"]["processes"] = processes
         state["history"] = {name: getattr(history, name) for name in ("loss", "metrics", "steps", "seconds")}
         memory = io.BytesIO()  # torch.save on a full disk dies with an error that does not say so
         torch.save(state, memory)

@@ -67,11 +67,12 @@ def fit(
     after_step(step): called after every step. on_epoch(epoch): after every epoch, also one that max_steps or
         time_budget cut short; it may evaluate, and returns numbers to log.
     checkpoint: a file, written after every full epoch and gone on from where it exists, which one line says. A training
-        on the CPU, in one process, then ends in exactly the state of one that was not cut off, if its random numbers
-        come from torch's global generator and from `generator`. Plain attributes of modules, such as a counter, are
-        kept too; what else changes and cannot be kept is told. A file of a training with other settings, seed,
-        optimizer, trained parameters, networks, data, loss or after_step is refused (what of the two functions counts:
-        sslcourse/train/fingerprint.py); other weights to begin with and another on_epoch are told.
+        on the CPU then ends in exactly the state of one that was not cut off, if its random numbers come from torch's
+        global generator and from `generator`, and if as many processes go on as wrote it; else the line says so.
+        Plain attributes of modules, such as a counter, are kept too; what else changes and cannot be kept is told. A
+        file of a training with other settings, seed, optimizer, trained parameters, networks, data, loss or after_step
+        is refused (what of the two functions counts: sslcourse/train/fingerprint.py); other weights to begin with and
+        another on_epoch are told.
     Under torchrun or `accelerate launch` each process takes its slice of every batch; batch_size counts all of them
     together.
 
@@ -97,9 +98,9 @@ def fit(
     data = tuple(tensor.to(device) for tensor in data)
     optimizer = arguments.as_optimizer(optimizer, modules, lr, weight_decay)
     before = torch.get_rng_state()
-    # Each process may have a seed of its own, and none of them is compared then.
-    alone = processes.count == 1
-    seeds = torch.initial_seed() * alone, generator.initial_seed() if generator is not None and alone else "not given"
+    seeds = [processes.of_the_first(torch.initial_seed()), "not given"]
+    if generator is not None:
+        seeds[1] = processes.of_the_first(generator.initial_seed())
     generator = generator or torch.Generator().manual_seed(int(torch.randint(2**62, ())))
     processes.start_alike(modules, generator)
 
@@ -124,6 +125,7 @@ def fit(
         told = {"it began with other weights": fingerprint.of_weights(modules)}
         told["its on_epoch was another"] = repr(sorted(logging.items()))
         file = Checkpoint(checkpoint, modules, optimizer, generator, plan, steps, processes.rank == 0, told)
+        fresh = processes.random_state()
         try:
             resumed = file.resume()
         except BaseException:
@@ -131,11 +133,12 @@ def fit(
             raise
         if resumed is not None:
             history = resumed
+            other = processes.go_on(file.others, fresh)
             done = f"resumed from epoch {len(history.loss)} of {epochs}"
             if history.steps >= steps:
                 done = "finished already, nothing was trained"
             if processes.rank == 0:  # also without progress: who does not know it takes old results for new ones
-                print(f"{label}: {'; '.join([f'{done} ({file.path})', *file.others])}.")
+                print(f"{label}: {'; '.join([f'{done} ({file.path}){other}', *file.differs])}.")
     begin = time.perf_counter() - history.seconds
     own, shared = time_budget or math.inf, clock.budget()
     deadline = time.perf_counter() + min(own, shared)
@@ -183,7 +186,7 @@ def fit(
                 measure()
                 history.seconds = time.perf_counter() - begin
                 if file and full:
-                    file.save(history)
+                    file.save(history, processes.random_states())
                     if code is not None:
                         _tell_what_is_lost(label, code, fingerprint.of_code(functions, modules, watching=(on_epoch,)))
                         code = None

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from oracles import evaluation as slow
 
-from sslcourse.evaluate import knn_accuracy, nearest_neighbours, neighbours
+from sslcourse.evaluate import knn_accuracy, largest, nearest_neighbours, neighbours
 
 
 def random(n, d, seed=0):
@@ -23,6 +23,50 @@ def test_neighbours_are_those_of_sorting_all(metric, dtype, chunk):
         torch.testing.assert_close(scores.double(), expected, rtol=1e-6, atol=1e-6)
         assert torch.equal(indices, where)
         assert scores.dtype == dtype and indices.dtype == torch.int64
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("order", ["any", "nearest last", "nearest first"])
+@pytest.mark.parametrize("chunk", [64, 1000])
+def test_neighbours_in_many_tiles_are_those_of_sorting_all(metric, order, chunk, monkeypatch):
+    monkeypatch.setattr(largest, "WIDE", 200)
+    x = random(501, 5)
+    if order != "any":  # along a line of directions and lengths, so that later tiles hold better ones, or none
+        angle = torch.linspace(0, 2, 501, dtype=torch.float64) ** 2
+        x = torch.stack([angle.cos(), angle.sin(), angle], dim=1).float() * (1 + angle[:, None].float())
+        x = x.flip(0) if order == "nearest first" else x
+    kept = x.clone()
+    for queries, bank in ((x, None), (x[:90], x[100:])):
+        scores, indices = nearest_neighbours(queries, bank, 4, metric, chunk=chunk)
+        q, b = queries.double(), (queries if bank is None else bank).double()
+        every = -F.normalize(q) @ F.normalize(b).T if metric == "cosine" else (q[:, None] - b).norm(dim=2)
+        if bank is None:
+            every.fill_diagonal_(float("inf"))
+        expected, where = every.sort(dim=1)
+        expected, where = expected[:, :4], where[:, :4]
+        torch.testing.assert_close(scores.double().abs(), expected.abs(), rtol=1e-6, atol=1e-6)
+        if metric == "euclidean" or order == "any":  # float32 cosines near 1 cannot tell neighbours apart
+            assert torch.equal(indices, where)
+    assert torch.equal(x, kept)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_input_stays_as_it_was(dtype):
+    x = random(40, 4).to(dtype) + 100
+    kept = x.clone()
+    for metric in ("cosine", "euclidean"):
+        nearest_neighbours(x, k=2, metric=metric), nearest_neighbours(x, x.clone(), k=2, metric=metric)
+    neighbours.two_nearest(x)
+    assert torch.equal(x, kept)
+
+
+@pytest.mark.parametrize("name", ["queries", "bank"])
+def test_a_row_of_zeros_is_counted_among_all_rows(name, monkeypatch):
+    monkeypatch.setattr(largest, "WIDE", 8)
+    sets = {"queries": random(30, 4), "bank": random(30, 4, seed=1)}
+    sets[name][[3, 29]] = 0
+    with pytest.raises(ValueError, match=f"{name} holds a zero vector in 2 of 30 rows"):
+        nearest_neighbours(**sets, k=2, chunk=8)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])

@@ -15,7 +15,7 @@ METHODS = ("simclr", "moco", "vicreg", "barlow", "dino", "own rows")
 # Plain SGD without warm-up, so that a wrong gradient shows in the weights and not only in its direction. 22 rows and
 # batches of 11 divide by neither two nor three processes.
 TRAINING = """
-import copy, os, sys, torch
+import contextlib, copy, io, os, pathlib, shutil, sys, torch
 from torch import nn
 import sslcourse
 from sslcourse import train
@@ -60,6 +60,35 @@ def training(method):
 
 seen = {method: training(method) for method in methods}
 count = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+rank = os.environ.get("RANK", "0")
+
+def going_on(file, cut=False, noise=0.0):
+    torch.manual_seed(1)
+    net, said = nn.Linear(6, 4), io.StringIO()
+    def loss_fn(a):
+        z = train.gather(net(a + noise * torch.rand_like(a)))
+        return z.square().mean() + (z @ z.T).logsumexp(1).mean()
+    def on_epoch(epoch):
+        if cut and epoch == 1:
+            raise KeyboardInterrupt
+    with contextlib.redirect_stdout(said):
+        train.fit(loss_fn, net, x, epochs=3, batch_size=11, generator=torch.Generator().manual_seed(3), checkpoint=file,
+                  on_epoch=on_epoch, progress=False)
+    return [net.weight.detach().clone(), torch.rand(1), said.getvalue()]
+
+folder = pathlib.Path(sys.argv[3])
+seen["whole"], seen["noisy"] = going_on(None), going_on(None, noise=1.0)
+going_on(folder / f"half-{count}", cut=True, noise=1.0)
+seen["noisy again"] = going_on(folder / f"half-{count}", noise=1.0)
+going_on(folder / f"plain-{count}", cut=True)
+there = folder / f"plain-{count - 1}"  # what one process fewer has left, or none
+if there.exists():
+    shutil.copy(there, folder / f"copy-{count}-{rank}")
+    seen["others"] = going_on(folder / f"copy-{count}-{rank}")
+if count == 2:  # and back
+    shutil.copy(folder / "plain-2", folder / "back")
+if rank == "0":
+    seen["files"] = sorted(path.name for path in folder.iterdir())
 torch.save({"count": count, "random": torch.rand(1), **seen}, target + os.environ.get("RANK", ""))
 """
 
@@ -70,8 +99,8 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def run(folder, count: int) -> list[dict]:
-    """What each of `count` processes saw."""
+def run(folder, shared, count: int) -> list[dict]:
+    """What each of `count` processes saw; shared: where their checkpoints lie."""
     script, target = folder / "training.py", folder / f"{count}-"
     script.write_text(TRAINING)
     base = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
@@ -80,17 +109,18 @@ def run(folder, count: int) -> list[dict]:
     several = []
     for rank in range(count):
         own = {"WORLD_SIZE": str(count), "RANK": str(rank), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(count)}
-        command = [sys.executable, str(script), ",".join(METHODS), str(target)]
+        command = [sys.executable, str(script), ",".join(METHODS), str(target), str(shared)]
         environment = base | (own if count > 1 else {})
         several.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
-    errors = [process.communicate(timeout=300)[1] for process in several]
+    errors = [process.communicate(timeout=600)[1] for process in several]
     assert [process.returncode for process in several] == [0] * count, errors
     return [torch.load(f"{target}{rank if count > 1 else ''}") for rank in range(count)]
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    return {count: run(tmp_path_factory.mktemp("gather"), count) for count in (1, 2, 3)}
+    shared = tmp_path_factory.mktemp("checkpoints")
+    return {count: run(tmp_path_factory.mktemp("gather"), shared, count) for count in (1, 2, 3)}
 
 
 @pytest.mark.slow
@@ -111,6 +141,31 @@ def test_losses_and_gradients_equal_those_of_one_process(method, count, runs):
 @pytest.mark.slow
 def test_random_numbers_differ_by_process(runs):
     assert len({process["random"].item() for process in runs[3]}) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_as_many_processes_as_wrote_a_checkpoint_go_on_bit_for_bit(count, runs):
+    assert [process["count"] for process in runs[count]] == [count] * count
+    for process in runs[count]:
+        (weight, random, _), (again, random_again, said) = process["noisy"], process["noisy again"]
+        assert torch.equal(weight, again)
+        assert "random numbers" not in said
+        assert torch.equal(random, random_again), "each has its own random numbers back"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 3])
+def test_another_number_of_processes_goes_on_and_says_so(count, runs):
+    assert [process["count"] for process in runs[count]] == [count] * count
+    ((expected, _, _),) = (process["whole"] for process in runs[1])
+    for process in runs[count]:
+        torch.testing.assert_close(process["others"][0], expected, rtol=1e-5, atol=1e-6)
+    first, *rest = (process["others"] for process in runs[count])
+    wrote = "1 process wrote it" if count == 2 else "2 processes wrote it"
+    assert f"{wrote}, {count} go on with other random numbers" in first[2]
+    assert not any(said for _, _, said in rest)  # one alone speaks
+    assert len({random.item() for _, random, _ in (first, *rest)}) == count
 
 
 def test_on_one_process_it_is_the_identity():
