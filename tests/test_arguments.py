@@ -520,8 +520,9 @@ CALLS = {
     "report": (
         lambda **a: report(SCALE, **a),
         {"claims": ("mapping?", {"better": (0.5, 0.4)}), "chance": ("mapping?", {}), "baseline": ("mapping?", {})}
-        | {"accuracy": ("number of a report", 0.5)},
+        | {"tested": ("mapping?", {}), "from_sweeps": ("mapping?", {}), "accuracy": ("number of a report", 0.5)},
     ),
+    "Sweep.gap": (lambda **a: SWEEP.gap(**a).mean, {"better": ("point", 2.0), "worse": ("point", 1.0)}),
     "check.sweep": (
         lambda **a: sweep(SCALE, **a).points,
         {"name": ("text", "anything"), "run": ("function", lambda point, seed: 0.5), "points": ("list", [1.0, 2.0])}
@@ -617,6 +618,7 @@ BAD |= {
     ],
     "list": [*NOTHING, "text", 3, 2.5, True, [None], ["a", Odd()], FEW, {"a": 1.0}, np.ones((2, 2))],
     "names": [*NOTHING, "abc", 3, 2.5, True, [], ["a"], torch.tensor(3)],
+    "point": [*NOTHING, *MANY, 7.0, "x", NAN, [1.0]],
     "number of a report": [*NOTHING, "text", [0.5], FEW],
 }
 

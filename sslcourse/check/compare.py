@@ -25,10 +25,12 @@ class Mistake:
     variants: tuple[Callable, ...]
 
     def fits(self, cases: Sequence[tuple], values: Sequence[float], tolerance: float) -> bool:
-        return any(
-            all(close(value, wrong(*doubled(case)), tolerance) for case, value in zip(cases, values, strict=True))
-            for wrong in self.variants
-        )
+        # No student code runs here, so that the modes of machinery.py, which slow every operation, can rest.
+        with torch._C.DisableTorchFunction():
+            return any(
+                all(close(value, wrong(*doubled(case)), tolerance) for case, value in zip(cases, values, strict=True))
+                for wrong in self.variants
+            )
 
 
 def agree(

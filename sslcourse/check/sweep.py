@@ -43,10 +43,9 @@ class Sweep:
         NaN where the sweep was never recorded. Raises ValueError for a point that it has not.
         """
         for point in (better, worse):
-            if point not in self.points:
-                raise ValueError(
-                    f"{self.name} has no point {point!r}; choose among {', '.join(map(str, self.points))}."
-                )
+            if not isinstance(point, Point) or point not in self.points:
+                shown, known = arguments.shown(point), ", ".join(map(str, self.points))
+                raise ValueError(f"{self.name} has no point {shown}; choose among {known}.")
         one, other = self.points.index(better), self.points.index(worse)
         pairs = zip(self.values[one], self.values[other], strict=True) if self.values else ()
         return Gap(self.name, self.label, self.mean[one] - self.mean[other], tuple(a - b for a, b in pairs))
