@@ -136,7 +136,10 @@ FLAT = nn.Flatten()
 
 # {name: (function, {argument: (kind, good value)})}; kinds with "?" may be None as well.
 CALLS = {
-    "begin": (sslcourse.begin, {"week": ("name", 4), "scale": ("name?", "tiny"), "seed": ("count?", 3)}),
+    "begin": (
+        sslcourse.begin,
+        {"week": ("name", 4), "scale": ("name?", "tiny"), "seed": ("count?", 3), "minutes": ("positive?", 5.0)},
+    ),
     "solution": (sslcourse.solution, {"week": ("name", "week04"), "name": ("name", "nt_xent")}),
     "find": (sslcourse.weeks.find, {"week": ("name", "week04")}),
     "Scale.generator": (SCALE.generator, {"offset": ("whole", 2), "device": ("device", "cpu")}),
@@ -340,6 +343,7 @@ CALLS = {
         train.masked_residue_loss,
         {"model": ("function", nn.Embedding(33, 33)), "ids": ("tokens", ids()), "shares": ("pair", (0.8, 0.1))},
     ),
+    "passes": (lambda **settings: list(train.passes(**settings)), {"epochs": ("count", 2), "label": ("text", "mine")}),
     "cosine_schedule": (
         train.cosine_schedule,
         {"start": ("number", 1.0), "end": ("number", 0.1), "steps": ("count", 5), "warmup": ("count", 1)},

@@ -72,10 +72,10 @@ def links(repository: str | None, branch: str, path: str) -> dict[str, str]:
     if host == "github.com" and project.count("/") == 1:
         return {
             "Colab": f"https://colab.research.google.com/github/{project}/blob/{branch}/{path}",
-            "Binder": f"https://mybinder.org/v2/gh/{project}/{quote(branch, safe='')}?labpath={quote(path, safe='')}",
+            "Binder": f"https://mybinder.org/v2/gh/{project}/{quote(branch, safe='')}?labpath={path}",
             "Kaggle": f"https://kaggle.com/kernels/welcome?src={repository}/blob/{branch}/{path}",
         }
     if host == "gitlab.com":
         ref = f"{quote(project, safe='')}/{quote(branch, safe='')}"
-        return {"Binder": f"https://mybinder.org/v2/gl/{ref}?labpath={quote(path, safe='')}"}
+        return {"Binder": f"https://mybinder.org/v2/gl/{ref}?labpath={path}"}
     return {}

@@ -60,6 +60,8 @@ def curves(
         _powers(ax, across)
     elif all(float(place).is_integer() for place in across):  # epochs, layers: no ticks between them
         ax.xaxis.get_major_locator().set_params(integer=True)
+        if len(across) == 1:  # a training that was cut in its first epoch
+            ax.set_xlim(across[0] - 1, across[0] + 1)
     return _finish(figure, ax, levels, xlabel, ylabel, title, legend=len(series) > 1)
 
 

@@ -88,7 +88,7 @@ def test_links_for_public_hosts_and_for_no_other():
     there = launch.links("https://github.com/OWNER/NAME", "spring/26", "notebooks/week04_simclr.ipynb")
     assert there == {
         "Colab": "https://colab.research.google.com/github/OWNER/NAME/blob/spring/26/notebooks/week04_simclr.ipynb",
-        "Binder": "https://mybinder.org/v2/gh/OWNER/NAME/spring%2F26?labpath=notebooks%2Fweek04_simclr.ipynb",
+        "Binder": "https://mybinder.org/v2/gh/OWNER/NAME/spring%2F26?labpath=notebooks/week04_simclr.ipynb",
         "Kaggle": "https://kaggle.com/kernels/welcome?src="
         "https://github.com/OWNER/NAME/blob/spring/26/notebooks/week04_simclr.ipynb",
     }

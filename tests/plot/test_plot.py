@@ -326,3 +326,8 @@ def test_matplotlib_is_imported_only_when_something_is_drawn():
     heavy = "('matplotlib', 'sklearn', 'IPython')"
     code = f"import sys; from sslcourse import plot; sys.exit(any(m in sys.modules for m in {heavy}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_one_epoch_is_a_point_between_whole_numbers():
+    (axes,) = plot.curves({"loss": [2.5]}).axes
+    assert axes.get_xlim() == (0, 2) and all(float(tick).is_integer() for tick in axes.get_xticks())

@@ -74,6 +74,11 @@ def test_weeks_refer_to_each_other_and_to_their_notebooks(pages, site):
     targets = {link["href"] for link in soup.find("article").find_all("a", href=True)}
     assert "week04_simclr.html" in targets and "_static/notebooks/week07_dino.ipynb" in targets
     assert "https://colab.research.google.com/github/OWNER/NAME/blob/main/notebooks/week07_dino.ipynb" in targets
+    kaggle = "https://kaggle.com/kernels/welcome?src=https://github.com/OWNER/NAME/blob/main/notebooks/week07_dino.ipynb"
+    assert kaggle in targets
+    assert 'COURSE = \\"git+https://github.com/OWNER/NAME\\"' in (
+        site / "_static" / "notebooks" / "week07_dino.ipynb"
+    ).read_text(encoding="utf-8")
     assert "https://mybinder.org/v2/gh/OWNER/NAME/main?labpath=notebooks/week07_dino.ipynb" in targets
     assert "https://github.com/OWNER/NAME/blob/main/notebooks/source/week07_dino.py" in targets
 

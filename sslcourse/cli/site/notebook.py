@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from sslcourse.cli import Refusal, files
+from sslcourse.cli import Refusal, files, launch
 from sslcourse.cli.site.links import Links
 from sslcourse.weeks import WEEKS, Week
 
@@ -26,11 +26,11 @@ def write_all(pages: Path, links: Links) -> None:
     for week in WEEKS.values():
         student, solved = notebooks(links.root, week)
         _write(pages / f"{week.notebook}.md", page(week, _as_seen(student, solved), pages, links, solved=False))
-        _copy(links.root / "notebooks" / f"{week.notebook}.ipynb", pages, f"{week.notebook}.ipynb")
+        _copy(links.root / "notebooks" / f"{week.notebook}.ipynb", pages, f"{week.notebook}.ipynb", links)
         if links.solved:
             _write(pages / f"solved_{week.notebook}.md", page(week, solved, pages, links, solved=True))
             path = links.root / "notebooks" / "solutions" / f"{week.notebook}.ipynb"
-            _copy(path, pages, f"solved_{week.notebook}.ipynb")
+            _copy(path, pages, f"solved_{week.notebook}.ipynb", links)
 
 
 def notebooks(root: Path, week: Week) -> tuple[NotebookNode, NotebookNode]:
@@ -119,5 +119,11 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _copy(path: Path, pages: Path, name: str) -> None:
-    shutil.copyfile(path, pages / "_static" / "notebooks" / name)
+def _copy(path: Path, pages: Path, name: str, links: Links) -> None:
+    """What a reader downloads; with the address of the repository in its first cell, where there is one."""
+    target = pages / "_static" / "notebooks" / name
+    notebook = files.must_read(path)
+    if links.repository and launch.stamp(notebook, f"git+{launch.repository(links.repository)}"):
+        target.write_text(files.as_text(notebook), encoding="utf-8")
+    else:
+        shutil.copyfile(path, target)
