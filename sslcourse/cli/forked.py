@@ -18,6 +18,15 @@ from jupyter_client.provisioning import LocalProvisioner
 
 NURSERY = Path(__file__).with_name("nursery.py")
 INLINE = "module://matplotlib_inline.backend_inline"  # what a kernel chooses by itself
+# Neither this folder, whose modules have names of others', nor the working directory is searched for modules; a kernel
+# adds its own. With -P, which would do the same, it does not.
+_PROGRAM = """import sys
+if sys.path[:1] == [""]:
+    del sys.path[0]
+with open(sys.argv[1]) as file:
+    program = compile(file.read(), sys.argv[1], "exec")
+exec(program)
+"""
 HERE = sys.platform == "linux"  # where forking with these libraries is safe
 
 
@@ -31,7 +40,7 @@ class Nursery:
         replies, answering = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", str(NURSERY), str(answering)],
+                [sys.executable, "-c", _PROGRAM, str(NURSERY), str(answering)],
                 stdin=subprocess.PIPE,
                 pass_fds=[answering],
                 env=environment | {"MPLBACKEND": INLINE},  # which matplotlib reads when it is imported

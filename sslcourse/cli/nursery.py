@@ -1,7 +1,7 @@
 """A process that has the heavy libraries in memory and forks kernels, whose notebooks then import them for nothing.
 
-`python -P nursery.py REPLIES` runs this file alone, without the library, which a kernel imports for itself. Each line
-on stdin asks for a kernel: {"arguments": [...], "cwd": ..., "env": {...}}. On the file descriptor REPLIES come
+forked.py runs this file alone, without the library, which a kernel imports for itself. Each line on stdin asks for a
+kernel: {"arguments": [...], "cwd": ..., "env": {...}}. On the file descriptor REPLIES come
 {"ready": true}, {"pid": ...} for each request in its turn, and {"pid": ..., "code": ...} when a kernel has ended, as
 subprocess counts codes. At the end of stdin, which comes also where the asking process was killed, all are ended.
 
@@ -11,6 +11,7 @@ libraries that cannot be forked, and start each kernel anew.
 
 import contextlib
 import importlib
+import importlib.util
 import json
 import os
 import select
@@ -78,11 +79,10 @@ def _become_kernel(request: dict) -> None:
     os.environ.clear()
     os.environ.update(request["env"])
     # It ends with this process, which ends with the one that asked.
-    sys.argv[:] = ["ipykernel_launcher", *request["arguments"], f"--IPKernelApp.parent_handle={os.getppid()}"]
-    from ipykernel import kernelapp
-
-    kernelapp.launch_new_instance()
+    launcher = importlib.util.find_spec("ipykernel_launcher").origin
+    sys.argv[:] = [launcher, *request["arguments"], f"--IPKernelApp.parent_handle={os.getppid()}"]
+    importlib.import_module("ipykernel.kernelapp").launch_new_instance()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[2]))

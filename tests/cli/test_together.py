@@ -4,8 +4,9 @@ import threading
 import time
 
 import pytest
+from nbformat import v4
 
-from sslcourse.cli import kernel, memory, slowest, together
+from sslcourse.cli import forked, kernel, memory, slowest, together
 from sslcourse.cli.kernel import Usage, Watch
 from sslcourse.cli.together import Task, side_by_side
 
@@ -138,8 +139,6 @@ def test_an_error_of_who_takes_the_results_ends_all(machine):
 
 
 def test_a_notebook_that_is_ended_before_its_kernel_is_there_never_runs(tmp_path):
-    from nbformat import v4
-
     watch = Watch()
     watch.end("it was ended.")
     notebook = v4.new_notebook(cells=[v4.new_code_cell("open('ran', 'w')", id="c0")])
@@ -180,3 +179,29 @@ def test_the_profile_shows_ten_cells_and_what_the_kernels_cost():
     assert lines[1] == "     8.0 s   8.0%  week01_a, cell c8" and lines[-2].endswith("week02_b, cell d2")
     assert lines[-1] == "    46.0 s  46.0%  starts and ends of 2 kernels" and len(lines) == 12
     assert slowest.table({}) == "No notebook went through, so there is nothing to profile."
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not forked.HERE, reason="kernels are forked on Linux only")
+def test_a_forked_kernel_is_as_a_fresh_one(tmp_path):
+    """What a notebook sees of its process, a picture, and a kernel that is killed; without nursery it starts anew."""
+    seen = "import os, sys; print(os.getcwd(), os.environ['MINE'], __name__, sys.argv[0], sys.path, sys.stdin.closed)"
+    codes = [seen, "import matplotlib.pyplot as plt; plt.plot([1, 2]); plt.show()", "print('sslcourse' in sys.modules)"]
+    begun = "print('torch._dynamo' in sys.modules)"
+
+    def outputs(nursery):
+        notebook = v4.new_notebook(cells=[v4.new_code_cell(code, id=f"c{n}") for n, code in enumerate([*codes, begun])])
+        usage = kernel.execute(notebook, tmp_path, {"MINE": "here"}, nursery=nursery)
+        assert usage.cells.keys() == {"c0", "c1", "c2", "c3"} and 0 < sum(usage.cells.values()) < usage.seconds
+        *shown, heavy = [[out.get("text") or sorted(out.data) for out in cell.outputs] for cell in notebook.cells]
+        return shown, heavy
+
+    with forked.Nursery(kernel.merged({})) as nursery:
+        shown, heavy = outputs(nursery)
+        assert heavy == ["True\n"]
+        killed = v4.new_notebook(cells=[v4.new_code_cell("import os; os.kill(os.getpid(), 9)", id="c0")])
+        with pytest.raises(kernel.NotebookFailed, match="^cell c0: the kernel died"):
+            kernel.execute(killed, tmp_path, {}, nursery=nursery)
+    fresh, heavy = outputs(nursery)  # it is no more
+    assert shown == fresh and ["image/png", "text/plain"] in shown[1]
+    assert heavy == ["False\n"]
