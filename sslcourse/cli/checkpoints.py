@@ -3,13 +3,16 @@
     python -m sslcourse.cli.checkpoints [NAME ...]
 
 All of them where none is named. A file holds its weights in half precision and says in its header how it was made and
-what it reached; what is measured is the network as it comes out of the file, not as it was before rounding.
+what it reached; what is measured is the network as it comes out of the file, not as it was before rounding. Trainings
+of an hour keep their state in runs/checkpoints/ and go on there after an interruption.
 """
 
 import argparse
+import hashlib
 import importlib
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from torch import nn
 from sslcourse import files
 from sslcourse.models import pretrained
 
-LARGEST = 5_000_000  # bytes, all files together: they travel with every installation
+LARGEST = 15_000_000  # bytes, all files together: they travel with every installation
 
 
 def make(name: str) -> Path:
@@ -27,10 +30,31 @@ def make(name: str) -> Path:
     row = pretrained.SHIPPED[name]
     path = pretrained.FOLDER / f"{name}.safetensors"
     said = {"name": name, "seed": row.seed, "toy": row.toy, "version": row.version}
-    write(path, function(row.recipe)(row.seed), said)
+    state = unfinished(name) if row.resumes else None
+    trained, said["seconds"] = _train(row, state)
+    write(path, trained, said | {"quality": {}})
     network = pretrained.load_pretrained(name)
-    write(path, network, said | {"quality": function(row.measure)(network)})
+    measures = {"quality": row.measure} | ({"again": row.again} if row.again else {})
+    write(path, network, said | {kind: function(place)(network) for kind, place in measures.items()})
+    if state:
+        state.unlink()
     return path
+
+
+def unfinished(name: str) -> Path:
+    """Where a training keeps its state. A recipe that was edited meanwhile starts anew: its hash is in the name."""
+    module = importlib.import_module(pretrained.SHIPPED[name].recipe.split(":")[0])
+    digest = hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest()[:8]
+    return pretrained.FOLDER.parents[1] / "runs" / "checkpoints" / f"{name}-{digest}.pt"
+
+
+def _train(row: pretrained.Shipped, state: Path | None) -> tuple[nn.Module, float]:
+    """The network and the seconds of all sittings together."""
+    if state:
+        network = function(row.recipe)(row.seed, state)
+        return network, torch.load(state, weights_only=True)["history"]["seconds"]
+    begin = time.perf_counter()
+    return function(row.recipe)(row.seed), time.perf_counter() - begin
 
 
 def function(place: str) -> Callable:
@@ -59,15 +83,19 @@ def table() -> str:
         "# Shipped checkpoints",
         "",
         "Written by `make checkpoints`; loaded by `sslcourse.models.load_pretrained(name)`. Float16 safetensors.",
+        "Seconds are those of the clock while the training ran, on one core that others may have shared.",
         "",
-        "| name | trained | seed | world | parameters | measured |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| name | trained | seed | world | parameters | seconds | measured | bytes | SHA-256 |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, row in pretrained.SHIPPED.items():
-        said = pretrained.notes(pretrained.FOLDER / f"{name}.safetensors")
+        path = pretrained.FOLDER / f"{name}.safetensors"
+        said, content = pretrained.notes(path), path.read_bytes()
         measured = ", ".join(f"{measure} {value:.3f}" for measure, value in said["quality"].items())
-        world = f"{row.toy}, version {row.version}"
-        lines.append(f"| `{name}` | {row.trained} | {row.seed} | {world} | {said['parameters']:,} | {measured} |")
+        seconds = f"{said['seconds']:,.0f}" if "seconds" in said else "not noted"
+        cells = (f"`{name}`", row.trained, row.seed, pretrained.world(row.toy, row.version), f"{said['parameters']:,}")
+        digest = hashlib.sha256(content).hexdigest()[:16]  # enough to tell one file from another
+        lines.append(f"| {' | '.join(map(str, (*cells, seconds, measured, f'{len(content):,}', f'`{digest}`')))} |")
     return "\n".join(lines) + "\n"
 
 

@@ -34,7 +34,11 @@ class Shipped:
     build() gives the empty network; trained is the recipe in words, recipe(seed) the function that follows it and
     measure(network) the one that says what it reached, {measure: value}, both as "module:function"; seed is the one of
     weights and images; toy names the world that it was trained on (a key of WORLDS), version the VERSION that it had
-    then: images of another would look different to it.
+    then: images of another would look different to it. A real data set stands in the place of a toy with version None:
+    its files are known by their hash.
+
+    resumes: recipe(seed, file) goes on from a file where a training was cut off. again: like measure, on a small part
+    of the data, which is what tests measure again where `measure` itself takes minutes; "" where it takes seconds.
     """
 
     build: Callable[[], nn.Module]
@@ -43,7 +47,9 @@ class Shipped:
     measure: str
     seed: int
     toy: str
-    version: int
+    version: int | None
+    resumes: bool = False
+    again: str = ""
 
 
 SHIPPED = {
@@ -123,7 +129,11 @@ def load_pretrained(name: str) -> nn.Module:
 
 
 def notes(path: Path) -> dict:
-    """What a checkpoint file says about itself: name, seed, toy, version, parameters, quality {measure: value}."""
+    """What a checkpoint file says about itself: name, seed, toy, version, parameters, quality {measure: value}.
+
+    Those made since it is noted also have the seconds of their training; and again {measure: value} where their row has
+    such a measure.
+    """
     from safetensors import SafetensorError, safe_open
 
     if not path.exists():
@@ -152,14 +162,21 @@ def _weights(name: str, path: Path) -> dict[str, torch.Tensor]:
         raise ValueError(f"The file {path} holds the checkpoint {said['name']}, not {name}; run `make checkpoints`.")
     if (said["toy"], said["version"]) != (row.toy, row.version):
         raise ValueError(
-            f"The file {path} was trained on {said['toy']} version {said['version']}, {name} should be on {row.toy} "
-            f"version {row.version}; run `make checkpoints`."
+            f"The file {path} was trained on {world(said['toy'], said['version'])}, {name} should be on "
+            f"{world(row.toy, row.version)}; run `make checkpoints`."
         )
     return load_file(path)
 
 
+def world(toy: str, version: int | None) -> str:
+    """What a network was trained on, in words."""
+    return toy if version is None else f"{toy} version {version}"
+
+
 def _same_world(name: str, row: Shipped) -> None:
     """The toy world as it is now is the one that the checkpoint has seen."""
+    if row.version is None:
+        return
     now = WORLDS[row.toy].VERSION
     if now != row.version:
         raise ValueError(
