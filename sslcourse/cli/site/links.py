@@ -14,6 +14,7 @@ from sslcourse.weeks import WEEKS, Week
 BRANCH = "main"
 PROSE = {  # files of the repository that are pages of the site
     "docs/teaching.md": "teaching",
+    "docs/board.md": "board",
     "docs/architecture.md": "architecture",
     "docs/site/syllabus.md": "syllabus",
     "docs/site/glossary.md": "glossary",
