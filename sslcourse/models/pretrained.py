@@ -100,6 +100,63 @@ SHIPPED = {
     ),
 }
 
+
+def _cifar(build: Callable[[], nn.Module], recipe: str, trained: str, seed: int) -> Shipped:
+    place = "sslcourse.cli.recipes.cifar:"
+    return Shipped(
+        build=build,
+        trained=trained,
+        recipe=place + recipe,
+        measure=f"{place}probe_of_cifar10",
+        again=f"{place}probe_of_part",
+        seed=seed,
+        toy="cifar10",
+        version=None,
+        resumes=True,
+    )
+
+
+# Rows whose training was not run, or not to its end: nothing loads them, and no result stands on them. To train one:
+# `make checkpoints NAMES=...`; its row then moves into SHIPPED.
+PLANNED = {
+    "simclr_cifar10_wide": _cifar(
+        lambda: backbone("conv4_wide"),
+        "simclr_cifar10_wide",
+        "SimCLR as in week 4 (conv4_wide, temperature 0.2): 12 epochs of all 45,000 training images",
+        seed=504,
+    ),
+    "supervised_cifar10_conv4": _cifar(
+        lambda: backbone("conv4"),
+        "supervised_cifar10_conv4",
+        "by labels (conv4, crops and flips): 12 epochs of all 45,000 training images",
+        seed=501,
+    ),
+    "rotation_cifar10_conv4": _cifar(
+        lambda: backbone("conv4"),
+        "rotation_cifar10_conv4",
+        "rotation as in week 2 (conv4, crops and flips): 4 epochs of all 45,000 training images in four angles",
+        seed=502,
+    ),
+    "mae_cifar10_vit4": _cifar(
+        lambda: ViT(32, 4, dim=96, depth=3, num_heads=3),
+        "mae_cifar10_vit4",
+        "MAE as in week 8 (patches of 4, 96 features, 3 blocks, three quarters masked): 8 epochs of 45,000 images",
+        seed=508,
+    ),
+    "moco_cifar10_conv4": _cifar(
+        lambda: backbone("conv4_gn"),
+        "moco_cifar10_conv4",
+        "MoCo as in week 5 (conv4 with group norm, queue of 6,400): 8 epochs of all 45,000 training images",
+        seed=505,
+    ),
+    "vicreg_cifar10_conv4": _cifar(
+        lambda: backbone("conv4"),
+        "vicreg_cifar10_conv4",
+        "VICReg as in week 4 (conv4, 512 dimensions): 8 epochs of all 45,000 training images",
+        seed=506,
+    ),
+}
+
 PUBLISHED = {"moco_v2_resnet50": moco_v2_resnet50}
 
 
@@ -120,9 +177,13 @@ def load_pretrained(name: str) -> nn.Module:
         near = arguments.near(name, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(names)}."
         raise ValueError(f"There is no checkpoint {name!r}; {hint}")
-    row = SHIPPED[name]
+    return from_file(name, SHIPPED[name])
+
+
+def from_file(name: str, row: Shipped) -> nn.Module:
+    """The network of a row, with the weights of its file, in eval mode. Raises as `load_pretrained`."""
     _same_world(name, row)
-    weights = _weights(name, FOLDER / f"{name}.safetensors")
+    weights = _weights(name, row, FOLDER / f"{name}.safetensors")
     model = row.build()
     _put_into(model, weights, name)
     return model.eval()
@@ -153,11 +214,10 @@ def notes(path: Path) -> dict:
     return json.loads(text)
 
 
-def _weights(name: str, path: Path) -> dict[str, torch.Tensor]:
+def _weights(name: str, row: Shipped, path: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
     said = notes(path)
-    row = SHIPPED[name]
     if said["name"] != name:
         raise ValueError(f"The file {path} holds the checkpoint {said['name']}, not {name}; run `make checkpoints`.")
     if (said["toy"], said["version"]) != (row.toy, row.version):
