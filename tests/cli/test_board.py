@@ -2,7 +2,9 @@
 
 import json
 import math
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -163,6 +165,12 @@ def test_a_file_that_is_no_board(root, content):
     assert path.read_text() == content
 
 
+def test_a_hand_out_without_solutions(root, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sslcourse.solutions.week04", None)
+    with pytest.raises(Refusal, match="trains with the solved exercises: .* without the solutions of week04"):
+        board.board(root, [], ["SimCLR"], None)
+
+
 def test_unknown_names(root):
     with pytest.raises(Refusal, match="no world 'Scenes'.*choose among scenes"):
         board.board(root, ["Scenes"], [], None)
@@ -199,8 +207,11 @@ def test_as_many_classes_as_the_terms_say(world):
     assert len(data.load_images(world, "test", n=20).class_names) == terms.WORLDS[world].classes
 
 
-def test_the_shipped_board_has_all_methods_and_fits_its_page():
-    there = shipped.recorded()["worlds"]
-    for world, entry in there.items():
+def test_the_shipped_board_is_of_this_code_and_on_its_page():
+    there = shipped.recorded()
+    for world, entry in there["worlds"].items():
         assert entry["terms"] == terms.WORLDS[world].noted()
         assert list(entry["methods"]) == [name for name, row in methods.METHODS.items() if world in row.worlds]
+        for name, row in entry["methods"].items():
+            assert row["code"] == methods.METHODS[name].code(), f"{name} has changed: call sslcourse board"
+    assert page.text(there) == (Path(__file__).parents[2] / page.PAGE).read_text(encoding="utf-8")

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 import sslcourse
 from sslcourse import augment, data, models, train
+from sslcourse.cli import Refusal
 from sslcourse.cli.board.terms import Terms
 
 Encoder = Callable[[torch.Tensor], torch.Tensor]  # images (N, C, H, W) to features (N, D)
@@ -61,7 +62,11 @@ class Job:
 
 
 def part_of(week: str, *names: str) -> list:
-    return [sslcourse.solution(week, name) for name in names]
+    """Solved exercises of a week. Raises Refusal in a copy without them."""
+    try:
+        return [sslcourse.solution(week, name) for name in names]
+    except ImportError as error:
+        raise Refusal(f"The board trains with the solved exercises: {error}") from error
 
 
 # ---- nothing is trained

@@ -27,15 +27,26 @@ NOT_RUN, DIVERGED = "not yet run", "diverged at every rate"
 
 def write(root: Path, board: dict) -> None:
     """Write the page, and a figure for every world with results."""
+    files.write(root / PAGE, text(board).encode())
+    for world, entry in board["worlds"].items():
+        there = rows(world, board)
+        if any(there.values()):
+            files.write(root / "docs" / _picture(world), _png(_figure(world, _chance(entry), there)))
+
+
+def text(board: dict) -> str:
+    """The page."""
     parts = [HEAD]
     for world, entry in board["worlds"].items():
         there = rows(world, board)
-        parts.append(f"## {world}\n\n{_terms(entry)}\n\n{_table(entry, there)}")
+        parts += [f"## {world}", _terms(entry), _table(entry, there)]
         if any(there.values()):
-            name = f"images/board_{world}.png"
-            files.write(root / "docs" / name, _png(_figure(world, _chance(entry), there)))
-            parts.append(f"![Test accuracies on {world}, as in the table]({name})")
-    files.write(root / PAGE, ("\n\n".join(part.strip() for part in parts) + "\n").encode())
+            parts.append(f"![Test accuracies on {world}, as in the table]({_picture(world)})")
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _picture(world: str) -> str:
+    return f"images/board_{world}.png"
 
 
 def _chance(entry: dict) -> float:
