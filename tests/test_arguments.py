@@ -17,6 +17,7 @@ from torch import nn
 
 import sslcourse
 from sslcourse import augment, data, evaluate, models, plot, train
+from sslcourse.check import board
 from sslcourse.check.report import report
 from sslcourse.check.sweep import Sweep, sweep
 
@@ -273,6 +274,7 @@ CALLS = {
         models.projection_head,
         {"in_dim": ("count", 3), "hidden_dim": ("count", 4), "out_dim": ("count", 2)},
     ),
+    "rows": (board.rows, {"world": ("name", "scenes")}),
     "load_pretrained": (models.load_pretrained, {"name": ("name", "moco_scenes_conv4")}),
     "load_esm": (models.load_esm, {"name": ("name", None)}),
     "load_sentence_encoder": (models.load_sentence_encoder, {"source": ("name", None)}),

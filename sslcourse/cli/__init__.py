@@ -1,4 +1,4 @@
-"""The command line: `sslcourse run | lab | build | check-env | prefetch | release | export | site`.
+"""The command line: `sslcourse run | lab | build | check-env | prefetch | release | export | site | board`.
 
 Each command is one module, imported when it is called, so that a machine which lacks what one of them needs can use the
 others; this file needs Python alone, and check-env starts where torch does not. What a user can mend is a Refusal: one
@@ -148,6 +148,12 @@ def _parser() -> argparse.ArgumentParser:
     site.add_argument("--students", action="store_true", help="without the solved pages")
     site.add_argument("--repository", metavar="ADDRESS", help="such as https://github.com/OWNER/NAME, for links")
     site.set_defaults(command=_site)
+
+    board = commands.add_parser("board", help="train all methods under equal terms; goes on where it was cut off")
+    board.add_argument("--worlds", nargs="+", default=[], metavar="WORLD", help="scenes, tissue, cifar10; else all")
+    board.add_argument("--methods", nargs="+", default=[], metavar="METHOD", help="such as SimCLR; else all")
+    board.add_argument("--minutes", type=_minutes, metavar="N", help="begin no further training after so many")
+    board.set_defaults(command=_board)
     return parser
 
 
@@ -173,6 +179,15 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and 0 < int(text) < 10_000):
         raise argparse.ArgumentTypeError(f"a number of processes is a whole number from 1 on, not {text!r}")
     return int(text)
+
+
+def _minutes(text: str) -> float:
+    try:
+        if 0 < (minutes := float(text)) < float("inf"):
+            return minutes
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"minutes are a number above 0, not {text!r}")
 
 
 def _module(name: str) -> ModuleType:
@@ -225,3 +240,7 @@ def _export(options: argparse.Namespace) -> int:
 def _site(options: argparse.Namespace) -> int:
     root = checkout()
     return _module("site").site(root, options.to or root / "site", not options.students, options.repository)
+
+
+def _board(options: argparse.Namespace) -> int:
+    return _module("board").board(checkout(), options.worlds, options.methods, options.minutes)

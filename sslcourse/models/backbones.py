@@ -1,8 +1,9 @@
 """Backbones: images (N, C, H, W) in, features (N, D) out, `.num_features` = D.
 
-`conv4` learns in seconds on two CPU cores, `conv4_gn` is the same with group norm, where no image may see the others of
-its batch (MoCo); `vit4` and `vit8` are small vision transformers to look into, `vit8_conv` learns faster than these
-(DINO), `resnet18` is what the literature trains on CIFAR, and any model of timm is there for larger scales.
+`conv4` learns in seconds on two CPU cores, `conv4_wide` in an hour or two and better; `conv4_gn` is `conv4` with group
+norm, where no image may see the others of its batch (MoCo); `vit4` and `vit8` are small vision transformers to look
+into, `vit8_conv` learns faster than these (DINO), `resnet18` is what the literature trains on CIFAR, and any model of
+timm is there for larger scales.
 """
 
 import re
@@ -16,12 +17,13 @@ from sslcourse.models.stem import ConvStem
 from sslcourse.models.vit import ViT
 
 WIDTHS = (16, 48, 96, 128)  # of the stages of conv4: 160,000 parameters, spread so that every stage costs about as much
+WIDE = (32, 96, 192, 256)  # of conv4_wide: 638,000 parameters
 
 
 def backbone(name: str, in_channels: int = 3, image_size: int = 32) -> nn.Module:
-    """A backbone with random weights: `conv4`, `conv4_gn`, `vit8` (our `ViT` with patches of 8 pixels; `vit4`, ...),
-    `vit8_conv` (a smaller one, two blocks behind a stem of convolutions), `resnet18` with the stem for small images, or
-    any name that timm knows.
+    """A backbone with random weights: `conv4`, `conv4_wide` (twice as wide), `conv4_gn`, `vit8` (our `ViT` with patches
+    of 8 pixels; `vit4`, ...), `vit8_conv` (a smaller one, two blocks behind a stem of convolutions), `resnet18` with
+    the stem for small images, or any name that timm knows.
 
     Its weights are drawn from torch's global generator: the same torch.manual_seed gives the same ones. Raises
     ValueError for an unknown name, in_channels or image_size below 1, or an image_size that patches do not fill.
@@ -32,6 +34,8 @@ def backbone(name: str, in_channels: int = 3, image_size: int = 32) -> nn.Module
         raise ValueError(f"No backbone takes {in_channels} channels of {image_size} pixels; both should be at least 1.")
     if name == "conv4":
         return Conv4(in_channels)
+    if name == "conv4_wide":
+        return Conv4(in_channels, WIDE)
     if name == "conv4_gn":
         return Conv4(in_channels, norm=_groups)
     if patches := re.fullmatch(r"vit(\d+)(_conv)?", name):
@@ -111,7 +115,8 @@ def _timm(name: str, in_channels: int, image_size: int) -> nn.Module:
     import timm
 
     if not timm.is_model(name):
-        near = arguments.near(name, ["conv4", "conv4_gn", "vit8", "vit8_conv", "resnet18", *timm.list_models()])
+        own = ("conv4", "conv4_wide", "conv4_gn", "vit8", "vit8_conv", "resnet18")
+        near = arguments.near(name, [*own, *timm.list_models()])
         hint = f"did you mean {' or '.join(near)}?" if near else "take conv4, resnet18 or one of timm.list_models()."
         raise ValueError(f"There is no backbone {arguments.shown(name)}; {hint}")
     try:

@@ -34,7 +34,11 @@ class Shipped:
     build() gives the empty network; trained is the recipe in words, recipe(seed) the function that follows it and
     measure(network) the one that says what it reached, {measure: value}, both as "module:function"; seed is the one of
     weights and images; toy names the world that it was trained on (a key of WORLDS), version the VERSION that it had
-    then: images of another would look different to it.
+    then: images of another would look different to it. A real data set stands in the place of a toy with version None:
+    its files are known by their hash.
+
+    resumes: recipe(seed, file) goes on from a file where a training was cut off. again: like measure, on a small part
+    of the data, which is what tests measure again where `measure` itself takes minutes; "" where it takes seconds.
     """
 
     build: Callable[[], nn.Module]
@@ -43,7 +47,9 @@ class Shipped:
     measure: str
     seed: int
     toy: str
-    version: int
+    version: int | None
+    resumes: bool = False
+    again: str = ""
 
 
 SHIPPED = {
@@ -94,6 +100,63 @@ SHIPPED = {
     ),
 }
 
+
+def _cifar(build: Callable[[], nn.Module], recipe: str, trained: str, seed: int) -> Shipped:
+    place = "sslcourse.cli.recipes.cifar:"
+    return Shipped(
+        build=build,
+        trained=trained,
+        recipe=place + recipe,
+        measure=f"{place}probe_of_cifar10",
+        again=f"{place}probe_of_part",
+        seed=seed,
+        toy="cifar10",
+        version=None,
+        resumes=True,
+    )
+
+
+# Rows whose training was not run, or not to its end: nothing loads them, and no result stands on them. To train one:
+# `make checkpoints NAMES=...`; its row then moves into SHIPPED.
+PLANNED = {
+    "simclr_cifar10_wide": _cifar(
+        lambda: backbone("conv4_wide"),
+        "simclr_cifar10_wide",
+        "SimCLR as in week 4 (conv4_wide, temperature 0.2): 12 epochs of all 45,000 training images",
+        seed=504,
+    ),
+    "supervised_cifar10_conv4": _cifar(
+        lambda: backbone("conv4"),
+        "supervised_cifar10_conv4",
+        "by labels (conv4, crops and flips): 12 epochs of all 45,000 training images",
+        seed=501,
+    ),
+    "rotation_cifar10_conv4": _cifar(
+        lambda: backbone("conv4"),
+        "rotation_cifar10_conv4",
+        "rotation as in week 2 (conv4, crops and flips): 4 epochs of all 45,000 training images in four angles",
+        seed=502,
+    ),
+    "mae_cifar10_vit4": _cifar(
+        lambda: ViT(32, 4, dim=96, depth=3, num_heads=3),
+        "mae_cifar10_vit4",
+        "MAE as in week 8 (patches of 4, 96 features, 3 blocks, three quarters masked): 8 epochs of 45,000 images",
+        seed=508,
+    ),
+    "moco_cifar10_conv4": _cifar(
+        lambda: backbone("conv4_gn"),
+        "moco_cifar10_conv4",
+        "MoCo as in week 5 (conv4 with group norm, queue of 6,400): 8 epochs of all 45,000 training images",
+        seed=505,
+    ),
+    "vicreg_cifar10_conv4": _cifar(
+        lambda: backbone("conv4"),
+        "vicreg_cifar10_conv4",
+        "VICReg as in week 4 (conv4, 512 dimensions): 8 epochs of all 45,000 training images",
+        seed=506,
+    ),
+}
+
 PUBLISHED = {"moco_v2_resnet50": moco_v2_resnet50}
 
 
@@ -114,16 +177,24 @@ def load_pretrained(name: str) -> nn.Module:
         near = arguments.near(name, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(names)}."
         raise ValueError(f"There is no checkpoint {name!r}; {hint}")
-    row = SHIPPED[name]
+    return from_file(name, SHIPPED[name])
+
+
+def from_file(name: str, row: Shipped) -> nn.Module:
+    """The network of a row, with the weights of its file, in eval mode. Raises as `load_pretrained`."""
     _same_world(name, row)
-    weights = _weights(name, FOLDER / f"{name}.safetensors")
+    weights = _weights(name, row, FOLDER / f"{name}.safetensors")
     model = row.build()
     _put_into(model, weights, name)
     return model.eval()
 
 
 def notes(path: Path) -> dict:
-    """What a checkpoint file says about itself: name, seed, toy, version, parameters, quality {measure: value}."""
+    """What a checkpoint file says about itself: name, seed, toy, version, parameters, quality {measure: value}.
+
+    Those made since it is noted also have the seconds of their training; and again {measure: value} where their row has
+    such a measure.
+    """
     from safetensors import SafetensorError, safe_open
 
     if not path.exists():
@@ -143,23 +214,29 @@ def notes(path: Path) -> dict:
     return json.loads(text)
 
 
-def _weights(name: str, path: Path) -> dict[str, torch.Tensor]:
+def _weights(name: str, row: Shipped, path: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
     said = notes(path)
-    row = SHIPPED[name]
     if said["name"] != name:
         raise ValueError(f"The file {path} holds the checkpoint {said['name']}, not {name}; run `make checkpoints`.")
     if (said["toy"], said["version"]) != (row.toy, row.version):
         raise ValueError(
-            f"The file {path} was trained on {said['toy']} version {said['version']}, {name} should be on {row.toy} "
-            f"version {row.version}; run `make checkpoints`."
+            f"The file {path} was trained on {world(said['toy'], said['version'])}, {name} should be on "
+            f"{world(row.toy, row.version)}; run `make checkpoints`."
         )
     return load_file(path)
 
 
+def world(toy: str, version: int | None) -> str:
+    """What a network was trained on, in words."""
+    return toy if version is None else f"{toy} version {version}"
+
+
 def _same_world(name: str, row: Shipped) -> None:
     """The toy world as it is now is the one that the checkpoint has seen."""
+    if row.version is None:
+        return
     now = WORLDS[row.toy].VERSION
     if now != row.version:
         raise ValueError(

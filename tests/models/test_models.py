@@ -7,7 +7,8 @@ from torch import nn
 from sslcourse import models
 from sslcourse.models.backbones import Conv4
 
-BACKBONES = {"conv4": 28, "conv4_gn": 32, "resnet18": 32, "resnet10t": 32, "vit_tiny_patch16_224": 32, "test_vit": 32}
+BACKBONES = {"conv4": 28, "conv4_wide": 32, "conv4_gn": 32, "resnet18": 32, "resnet10t": 32}
+BACKBONES |= {"vit_tiny_patch16_224": 32, "test_vit": 32}
 every_backbone = pytest.mark.parametrize("name", BACKBONES)
 
 
@@ -50,7 +51,7 @@ def test_every_parameter_gets_a_gradient(name):
     (features * torch.randn_like(features)).sum().backward()
     assert [key for key, p in model.named_parameters() if p.grad is None] == []
     # timm starts some layers at 0, and those before them have no gradient yet
-    if name in ("conv4", "conv4_gn", "resnet18"):
+    if name in ("conv4", "conv4_wide", "conv4_gn", "resnet18"):
         assert min(p.grad.abs().max() for p in model.parameters()) > 0
 
 
@@ -74,6 +75,15 @@ def test_conv4_size_and_stages():
     for size, expected in ((32, [16, 8, 4, 2]), (28, [14, 7, 4, 2]), (96, [48, 24, 12, 6]), (1, [1, 1, 1, 1])):
         model.eval()(stored(2, 3, size))
         assert list(sides.values()) == expected
+
+
+def test_conv4_wide_is_conv4_with_wider_stages():
+    model = models.backbone("conv4_wide")
+    assert sum(p.numel() for p in model.parameters()) == 9 * (3 * 32 + 32 * 96 + 96 * 192 + 192 * 256) + 2 * 576
+    assert model.num_features == 256
+    sides = sides_of(model, "stage1", "stage2", "stage3", "stage4")
+    assert model.eval()(stored(2)).shape == (2, 256) and list(sides.values()) == [16, 8, 4, 2]
+    assert model.stage1.state_dict().keys() == models.backbone("conv4").stage1.state_dict().keys()
 
 
 def test_group_norm_looks_at_one_image_alone():

@@ -112,6 +112,20 @@ def test_prose_that_leads_nowhere(tmp_path, monkeypatch):
         prose.write_all(tmp_path, Links(tmp_path, None, True))
 
 
+def test_pictures_of_prose_come_along(tmp_path, monkeypatch):
+    """docs/board.md shows docs/images/...; on the site a picture lies with the others, and the page says so."""
+    pages = tmp_path / "pages"
+    for folder in (tmp_path / "docs" / "site", tmp_path / "docs" / "images", pages / "figures"):
+        folder.mkdir(parents=True)
+    (tmp_path / "docs" / "images" / "board.png").write_bytes(b"drawn")
+    (tmp_path / "docs" / "board.md").write_text("# Board\n\n![accuracies](images/board.png)\n")
+    (tmp_path / "docs" / "site" / "index.md").write_text("WEEKS\n")
+    monkeypatch.setattr(prose, "PROSE", {"docs/board.md": "board"})
+    prose.write_all(pages, Links(tmp_path, None, True))
+    assert "![accuracies](figures/board.png)" in (pages / "board.md").read_text()
+    assert (pages / "figures" / "board.png").read_bytes() == b"drawn"
+
+
 def test_a_student_sees_outputs_of_given_cells_and_no_solution(course):
     text = write(course, solved=False)
     assert "figures/" in text and "fill_diagonal_" not in text and "nt_xent: right." in text

@@ -15,6 +15,7 @@ BRANCH = "main"
 PROSE = {  # files of the repository that are pages of the site
     "docs/teaching.md": "teaching",
     "docs/teaching_weeks.md": "teaching_weeks",
+    "docs/board.md": "board",
     "docs/architecture.md": "architecture",
     "docs/site/syllabus.md": "syllabus",
     "docs/site/glossary.md": "glossary",

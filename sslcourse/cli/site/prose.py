@@ -18,15 +18,22 @@ def write_all(pages: Path, links: Links) -> None:
         target = pages / f"{page}.md"
         if target.exists():
             raise Refusal(f"The page {page} would be written twice; rename {name}.")
+        text = _with_pictures(text, (links.root / name).parent, pages)
         target.write_text(links.with_weeks(text, own=""), encoding="utf-8")
 
     path = links.root / "docs" / "site" / "index.md"
     text = links.rewritten(_read(path), path, "docs/site/index.md").replace("WEEKS", _weeks(links))
+    text = _with_pictures(text, path.parent, pages)
+    (pages / "index.md").write_text(text + _contents(links), encoding="utf-8")
+
+
+def _with_pictures(text: str, folder: Path, pages: Path) -> str:
+    """The pictures that a text in this folder shows, copied to where the site has its figures."""
     for picture in re.findall(r"!\[[^\]]*\]\(([^()\s]+)\)", text):
-        source = path.parent / picture
+        source = folder / picture
         shutil.copyfile(source, pages / "figures" / source.name)
         text = text.replace(picture, f"figures/{source.name}")
-    (pages / "index.md").write_text(text + _contents(links), encoding="utf-8")
+    return text
 
 
 def _read(path: Path) -> str:
@@ -53,7 +60,7 @@ def _contents(links: Links) -> str:
     groups = {
         "The weeks": notebooks,
         "Solved": [f"solved_{name}" for name in notebooks] if links.solved else [],
-        "The course": ["syllabus", "teaching", "teaching_weeks", "glossary", "results", *DATASHEETS],
+        "The course": ["syllabus", "teaching", "teaching_weeks", "glossary", "results", "board", *DATASHEETS],
         "The library": ["reference", "architecture", "contributing"],
     }
     parts = []
