@@ -1,4 +1,4 @@
-"""The command line: `sslcourse run | lab | build | check-env | prefetch | release | export | site`.
+"""The command line: `sslcourse run | lab | build | check-env | prefetch | release | grade | export | site`.
 
 Each command is one module, imported when it is called, so that a machine which lacks what one of them needs can use the
 others; this file needs Python alone, and check-env starts where torch does not. What a user can mend is a Refusal: one
@@ -102,8 +102,20 @@ def _parser() -> argparse.ArgumentParser:
 
     release = commands.add_parser("release", help="make a hand-out for students, without solutions")
     release.add_argument("weeks", nargs="*", type=week_id, metavar="WEEK", help="whose solutions to omit; else all")
-    release.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="a new folder")
+    release.add_argument("--to", type=Path, metavar="FOLDER", help="a new folder")
+    release.add_argument("--nbgrader", type=Path, metavar="COURSE", help="an nbgrader course folder instead")
     release.set_defaults(command=_release)
+
+    grade = commands.add_parser("grade", help="judge a folder of submissions, without believing them")
+    grade.add_argument("submissions", type=Path, metavar="SUBMISSIONS", help="STUDENT/WEEK/NOTEBOOK.ipynb, or files")
+    grade.add_argument("--to", type=Path, required=True, metavar="RESULTS", help="for points, pages and summary")
+    grade.add_argument("--week", type=week_id, metavar="WEEK", help="such as week04; else every week that is found")
+    grade.add_argument("--jobs", type=_count, metavar="N", help="submissions at once; else one, or as joblib is told")
+    grade.add_argument("--seconds", type=_count, default=10, metavar="N", help="of computing for an exercise (10)")
+    what = grade.add_mutually_exclusive_group()
+    what.add_argument("--nbgrader", type=Path, metavar="COURSE", help="enter points into this gradebook too")
+    what.add_argument("--repair", action="store_true", help="only write the notebooks as nbgrader can take them")
+    grade.set_defaults(command=_grade)
 
     export = commands.add_parser("export", help="write a project as a report, slides or PDF, without its code")
     export.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="a file that ends in .ipynb, with its outputs")
@@ -123,6 +135,12 @@ def _scale(text: str) -> str:
     if text not in SCALES:
         raise argparse.ArgumentTypeError(f"there is no scale {text!r}; choose one of {', '.join(SCALES)}")
     return text
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 10**6):
+        raise argparse.ArgumentTypeError(f"a whole number from 1 on is needed, not {text!r}")
+    return int(text)
 
 
 def _seed(text: str) -> int:
@@ -164,7 +182,20 @@ def _prefetch(options: argparse.Namespace) -> int:
 
 
 def _release(options: argparse.Namespace) -> int:
+    if (options.to is None) == (options.nbgrader is None):
+        raise Refusal("Name where to: --to FOLDER for students, or --nbgrader COURSE for grading with nbgrader.")
+    if options.nbgrader is not None:
+        return _module("grade.course").course(checkout(), options.weeks, options.nbgrader)
     return _module("release").release(checkout(), options.weeks, options.to)
+
+
+def _grade(options: argparse.Namespace) -> int:
+    root, submissions, to = checkout(), options.submissions, options.to
+    if options.repair:
+        return _module("grade.command").mend(root, submissions, to, options.week)
+    return _module("grade.command").grade(
+        root, submissions, to, options.week, options.jobs, options.seconds, options.nbgrader
+    )
 
 
 def _export(options: argparse.Namespace) -> int:
