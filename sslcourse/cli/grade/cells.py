@@ -13,6 +13,9 @@ from sslcourse.cli.grade.syntax import parsed, told
 from sslcourse.missing import Missing
 from sslcourse.scale import Scale
 
+_DEFINE = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+_DEFINE |= ast.Assign | ast.AnnAssign | ast.AugAssign | ast.If | ast.Try | ast.With
+
 
 class _Checks:
     """Stands for the module of checks in a student's namespace: every check hands back what it is given."""
@@ -46,8 +49,8 @@ def define(job: dict) -> object:
 def run(names: dict, source: str, label: str, own: bool) -> str:
     """Run one cell; "" or "NameError: ..." where it stopped.
 
-    own: whether a student wrote it. Then bare expressions are left out, which define nothing and mostly try things
-    out; an import that fails does not stop the rest; and messages may quote the lines.
+    own: whether a student wrote it. Then only what may define something runs, not bare expressions and loops, which
+    mostly try things out; an import that fails does not stop the rest; and messages may quote the lines.
     """
     try:
         statements = parsed(source).body
@@ -55,7 +58,7 @@ def run(names: dict, source: str, label: str, own: bool) -> str:
         return told(error)
     if own:
         linecache.cache[label] = (len(source), None, source.splitlines(keepends=True), label)
-        statements = [one for one in statements if not isinstance(one, ast.Expr)]
+        statements = [one for one in statements if isinstance(one, _DEFINE)]
     failed = ""
     for statement in statements:
         for part in _without_checks(statement, names):

@@ -4,7 +4,6 @@ It takes requests over a socket: to fork, with the socket of the child in hand, 
 child ended. It never reads what a child says.
 """
 
-import gc
 import json
 import os
 import signal
@@ -58,9 +57,6 @@ class Nursery:
 
 def _loop(link: socket.socket, serve: Callable, hidden: list[str]) -> None:
     children: set[int] = set()
-    # What is here stays: no child's collector walks over it, which would copy every page that it shares with us.
-    gc.collect()
-    gc.freeze()
     while True:
         data, descriptors, _, _ = socket.recv_fds(link, 4096, 1)
         if not data:

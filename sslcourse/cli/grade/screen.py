@@ -83,6 +83,8 @@ def _objection(node: ast.AST, modules: set[str]) -> str:
             return f"it imports {name}"
         case ast.Name(id=name) if name in _NAMES or (name.startswith("__") and name not in _METHODS):
             return f"it uses {name}"
+        case ast.Call(func=ast.Name(id="setattr"), args=[target, *_]) if _root(target) in modules:
+            return f"it replaces something of {_root(target)}"
         case ast.Call(func=ast.Name(id=name), args=[_, ast.Constant(value=str(attribute)), *_]) if name in _REFLECTION:
             return f"it uses {attribute}" if _hidden(attribute) else ""
         case ast.Call(func=ast.Name(id=name)) if name in _REFLECTION:

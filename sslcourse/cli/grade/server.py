@@ -4,6 +4,7 @@
 are ours. Started as a program of its own, so that nothing a worker has loaded, and no thread of it, is forked.
 """
 
+import gc
 import hashlib
 import importlib
 import json
@@ -42,13 +43,17 @@ class Judge:
         torch.set_num_threads(1)
         library.load()
         _import(modules)
-        _warm()
+        _warm(optimizers=any("torch.optim" in _text_of_checks(week) for week in weeks))
+        # What is here stays: no child's collector walks over it, which would copy every page that it shares with us.
+        gc.collect()
+        gc.freeze()
         hidden = [PACKAGE, *hidden]
         self.plans: dict[str, Plan] = {}
         self.known: dict[str, Verdict] = {}
         self.apart = Nursery(student.main, hidden, close)
         for week in weeks:
             importlib.import_module(f"sslcourse.check.{week}")
+        gc.freeze()
         self.together = Nursery(student.main, hidden, [*close, self.apart.link])
 
     def close(self) -> None:
@@ -165,15 +170,16 @@ def _import(modules: list[str]) -> None:
                 continue  # a name within a module, or a package that is not here
 
 
-def _warm() -> None:
-    """One step of everything whose first use makes torch import more of itself: a second for every child."""
-    importlib.import_module("torch.fx.experimental.symbolic_shapes")
-    network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.LayerNorm(2))
-    for optimizer in (torch.optim.SGD(network.parameters(), 0.1), torch.optim.AdamW(network.parameters())):
-        loss = torch.nn.functional.cross_entropy(network(torch.ones(2, 2)), torch.tensor([0, 1]))
-        torch.autograd.grad(loss, list(network.parameters()), torch.ones(()), retain_graph=True)
-        loss.backward()
-        optimizer.step()
+def _warm(optimizers: bool) -> None:
+    """What torch imports at its first use: a second of every child for gradients, three for an optimizer."""
+    weights = torch.ones(2, requires_grad=True)
+    torch.autograd.grad(weights.square().sum(), [weights], torch.ones(()))
+    if optimizers:
+        torch.optim.SGD([weights], 0.1)
+
+
+def _text_of_checks(week: str) -> str:
+    return "".join(path.read_text(encoding="utf-8") for path in (PACKAGE / "check" / week).glob("*.py"))
 
 
 def main(arguments: list[str]) -> None:

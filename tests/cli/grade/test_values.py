@@ -90,7 +90,7 @@ def test_what_is_too_large_or_too_deep_does_not_leave():
         {"T": 0, "k": "float32", "s": [True], "b": 0, "r": False},
         {"T": 5},
         {"T": 0, "k": "object", "s": [], "b": 0, "r": False},
-        {"f": "1e"},
+        {"f": "one"},
         {"d": [[[], 1]]},
         {"g": 0, "s": 0},
         {"?": 1},
