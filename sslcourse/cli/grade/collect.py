@@ -44,7 +44,7 @@ def collect(folder: Path, plans: dict[str, Plan], week: str | None) -> tuple[lis
             continue  # another week's folder in nbgrader's layout
         try:
             if path.suffix != ".ipynb":
-                raise Unreadable(f"There is no notebook, but {path.name}." if path.name else "The folder is empty.")
+                raise Unreadable("There is no notebook that can be read.")
             submitted = read(path)
             is_of = _checked_week(submitted, plans, week or said)
         except Unreadable as reason:
@@ -69,7 +69,7 @@ def _checked_week(submitted: Submitted, plans: dict[str, Plan], wanted: str | No
 
 def _files(folder: Path) -> Iterator[tuple[str, str, Path]]:
     """(student, week of the folder or "", path); the path of a folder with no notebook is one of its files."""
-    for entry in sorted(os.scandir(folder), key=lambda one: one.name):
+    for entry in _entries(folder):
         path = Path(entry.path)
         if entry.name.startswith(".") or entry.name == "__pycache__":
             continue
@@ -80,9 +80,17 @@ def _files(folder: Path) -> Iterator[tuple[str, str, Path]]:
         yield from _of_student(entry.name, path)
 
 
+def _entries(folder: Path) -> list[os.DirEntry]:
+    """What is in a folder, by name; nothing where it cannot be read."""
+    try:
+        return sorted(os.scandir(folder), key=lambda one: one.name)
+    except OSError:
+        return []
+
+
 def _of_student(student: str, folder: Path) -> Iterator[tuple[str, str, Path]]:
     some = False
-    for entry in sorted(os.scandir(folder), key=lambda one: one.name):
+    for entry in _entries(folder):
         path = Path(entry.path)
         week = _OURS.fullmatch(entry.name.lower())
         if entry.is_symlink() and (path.suffix == ".ipynb" or week or path.is_dir()):
@@ -95,18 +103,18 @@ def _of_student(student: str, folder: Path) -> Iterator[tuple[str, str, Path]]:
                 yield student, week[1] if week else "", one
             if week and not inside:
                 some = True
-                others = sorted(one.name for one in os.scandir(path) if one.name != "timestamp.txt")
+                others = [one.name for one in _entries(path) if one.name != "timestamp.txt"]
                 yield student, week[1], path / (others[0] if others else "")
         elif path.suffix == ".ipynb":
             some = True
             yield student, "", path
     if not some:
-        others = sorted(one.name for one in os.scandir(folder))
+        others = [one.name for one in _entries(folder)]
         yield student, "", folder / (others[0] if others else "")
 
 
 def _notebooks(folder: Path, depth: int = 2) -> Iterator[Path]:
-    for entry in sorted(os.scandir(folder), key=lambda one: one.name):
+    for entry in _entries(folder):
         path = Path(entry.path)
         if entry.name.startswith(".") or depth > DEEPEST:
             continue

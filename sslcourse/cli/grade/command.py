@@ -1,6 +1,7 @@
 """The two commands: judge a folder of submissions, and mend one for nbgrader."""
 
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -47,9 +48,9 @@ def mend(root: Path, submissions: Path, to: Path, week: str | None) -> int:
     found, refused = collect.collect(submissions, plans, week)
     for one in found:
         notes = repair.write(root, plans[one.week], one, to)
-        print(f"{one.student}, {one.week}: {' '.join(notes) or 'nothing to mend.'}")
+        _say(f"{one.student}, {one.week}: {' '.join(notes) or 'nothing to mend.'}")
     for one in refused:
-        print(f"{one.student}: refused, {one.file}. {one.refusal}")
+        _say(f"{one.student}: refused, {one.file}. {one.refusal}")
     print(f"{len(found)} notebooks in {to}; the submissions themselves are as they were.")
     return int(bool(refused))
 
@@ -74,10 +75,16 @@ def _told(everything: Iterable[Graded], plans: dict[str, Plan], results: Path) -
     refused = [one for one in everything if one.refusal]
     graded = [one for one in everything if not one.refusal]
     for one in refused:
-        print(f"Refused: {one.student}, {one.file}. {one.refusal}")
+        _say(f"Refused: {one.student}, {one.file}. {one.refusal}")
     for one in graded:
         for name, verdict in one.verdicts.items():
             if verdict.for_a_person:
-                print(f"For you to look at: {one.student}, {name}. {verdict.message}")
+                _say(f"For you to look at: {one.student}, {name}. {verdict.message}")
     print(f"Graded {len(graded)} submissions, refused {len(refused)}: {os.path.join(results, '')}")
     return int(bool(refused))
+
+
+def _say(line: str) -> None:
+    """Print a line with names that no encoding may hold: those of files are bytes."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(line.encode(encoding, "backslashreplace").decode(encoding))

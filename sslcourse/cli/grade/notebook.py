@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LARGEST = 200 << 20  # bytes of a file
+CELLS, SOURCE = 5000, 1 << 20  # cells of a notebook, characters of one of them
 
 
 class Unreadable(Exception):
@@ -52,6 +53,8 @@ def read(path: Path) -> Submitted:
     cells = _cells(notebook)
     if not cells:
         raise Unreadable("It has no cells: is it a notebook?")
+    if len(cells) > CELLS or max(len(cell.source) for cell in cells) > SOURCE:
+        raise Unreadable(f"It has {len(cells)} cells, or one that nobody has written by hand.")
     return Submitted(cells, _week(notebook))
 
 

@@ -4,6 +4,7 @@ import ast
 from dataclasses import dataclass, field
 
 SECONDS = 10  # of computing that an exercise has
+KINDS = ("right", "wrong", "not attempted", "by hand", "check failed")
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from sslcourse.cli import Refusal
 from sslcourse.cli.grade.notebook import Submitted
 from sslcourse.cli.grade.plan import Graded, Plan, Task, Verdict
 
-STARTING = 300  # seconds that the judging process may take to load torch, on the slowest of machines
+STARTING = 900  # seconds that the judging process may take to load torch, on the slowest of machines
 CLOSING = 5  # seconds to end by itself
 _KEPT = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX")
 _servers: dict[int, "Server"] = {}
@@ -45,7 +46,7 @@ class Server:
         self.connection.send((weeks, modules, hidden))
         if self._answer(STARTING) != "ready":
             said = self.process.stderr.read().decode(errors="replace").strip().split("\n")[-1]
-            raise RuntimeError(f"The judging process does not start: {said}")
+            raise Refusal(f"The judging process does not start: {said}")
         self.connection.send(plans)
 
     def judge(

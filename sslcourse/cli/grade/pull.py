@@ -6,6 +6,7 @@ is asked to guess: that exercise goes to a person, and the rest is judged.
 """
 
 import ast
+from collections import Counter
 from collections.abc import Iterable
 
 from sslcourse.cli.grade import syntax
@@ -40,7 +41,7 @@ def pull(submitted: Submitted, plan: Plan, student: str) -> Task:
         _pull_exercise(exercise, plan, cells, task, taken)
     for question in plan.questions:
         _pull_answer(question, cells, task)
-    if any(cell.id and sum(other.id == cell.id for other in cells) > 1 for cell in cells):
+    if max(Counter(cell.id for cell in cells if cell.id).values(), default=1) > 1:
         task.notes.append("Some cells have the id of another: they were copied.")
     _pull_helpers(plan, cells, task, taken)
     return task

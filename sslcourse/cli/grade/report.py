@@ -9,11 +9,10 @@ from pathlib import Path
 from sslcourse import files
 from sslcourse.cli import Refusal
 from sslcourse.cli.grade import feedback
-from sslcourse.cli.grade.plan import Graded, Plan, Verdict
+from sslcourse.cli.grade.plan import KINDS, Graded, Plan, Verdict
 
 CLAIM = "It looks as if "
 MANY = 6  # named mistakes of one exercise that the summary lists
-KINDS = ("right", "wrong", "not attempted", "by hand", "check failed")
 
 
 def write(results: Path, plan: Plan | None, graded: list[Graded], week: str) -> None:

@@ -22,7 +22,7 @@ from sslcourse.check.outcomes import NotAttempted, Told
 from sslcourse.cli.grade import library, pull, screen, student
 from sslcourse.cli.grade.apart import Remote
 from sslcourse.cli.grade.nursery import Nursery, scratch_folder
-from sslcourse.cli.grade.plan import Exercise, Plan, Task, Verdict
+from sslcourse.cli.grade.plan import KINDS, Exercise, Plan, Task, Verdict
 from sslcourse.cli.grade.values import Gone, Packer
 
 WALL = 3  # times the seconds of computing that an exercise has are what it may last, waiting and all
@@ -132,7 +132,7 @@ class Judge:
             broken, kind, message, remarks = "", "", "", []
             try:
                 channel.send(Packer(strict=True).frame(job))
-                kind, message, remarks = channel.receive().message["verdict"]
+                kind, message, remarks = _verdict(channel.receive().message)
             except Gone as gone:
                 broken = "late" if gone.late else "ended"
             except (ValueError, KeyError, TypeError):
@@ -141,6 +141,14 @@ class Judge:
                 channel.close()
                 status = self.together.end(pid)
             return _broken(broken, status, job["seconds"]) if broken else Verdict(*_short((kind, message, remarks)))
+
+
+def _verdict(message: dict) -> tuple[str, str, list[str]]:
+    """As a child of student code says it. ValueError or KeyError where it is none."""
+    kind, text, remarks = message["verdict"]
+    if kind not in KINDS or not isinstance(text, str) or not isinstance(remarks, list):
+        raise ValueError(kind)
+    return kind, text, [str(remark) for remark in remarks]
 
 
 def _short(judged: tuple[str, str, list[str]]) -> tuple[str, str, list[str]]:

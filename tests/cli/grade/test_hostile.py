@@ -86,7 +86,7 @@ def test_gets_what_it_deserves(row, class_of, plans):
 
 
 @pytest.mark.parametrize(
-    "student, word", [("a link", "link"), ("two files", "2 notebooks"), ("a document", "week04.docx")]
+    "student, word", [("a link", "link"), ("two files", "2 notebooks"), ("a document", "no notebook")]
 )
 def test_what_is_no_submission_is_refused_by_name(student, word, class_of):
     got = class_of[0][student]
