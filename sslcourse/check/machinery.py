@@ -53,13 +53,14 @@ import torch
 import sslcourse
 from sslcourse import missing, notices
 from sslcourse.check import blank, roads, words
-from sslcourse.check.outcomes import CheckFailed, NotAttempted, Wrong, is_strict, plain
+from sslcourse.check.outcomes import CheckFailed, NotAttempted, Told, Wrong, is_strict, plain
 
 SEED = 0  # of all inputs; the tests of the checks try others
 REFERENCE = "__sslcourse_reference__"  # the mark on a reference that was handed out
 GOING_ON = "Going on with the reference solution, so that the rest of the notebook runs; results that use it say so."
 NO_REFERENCE = "This copy was handed out without solutions: there is no reference to go on with, what uses it may fail."
 CHECKS = Path(__file__).parent
+_examinations: dict[tuple[str, str], Callable] = {}  # (week, name): the function under the decorator
 LINES, LINE = 10, 500  # of what student code writes to stderr: lines that are shown, and their length
 
 
@@ -69,6 +70,7 @@ def exercise(week: str) -> Callable:
     def decorate(examine: Callable[[Student], str]) -> Callable:
         name = examine.__name__
         missing.announce(week, name)
+        _examinations[week, name] = examine
 
         @functools.wraps(examine)
         def check(submission, strict: bool | None = None):
@@ -108,6 +110,16 @@ def exercise(week: str) -> Callable:
         return check
 
     return decorate
+
+
+def judge(week: str, name: str, submission: object) -> tuple[str, str, list[str]]:
+    """(right, wrong, not attempted or check failed; the message; remarks) without a notebook, reference or printing."""
+    student = Student(name, submission)
+    with roads.closed() as heard:
+        outcome, praise = _examined(_examinations[week, name], student, object(), {})
+    kinds = {NotAttempted: "not attempted", Wrong: "wrong", CheckFailed: "check failed"}
+    message = plain(praise) if outcome is None else str(outcome).removeprefix(f"{name}: ")
+    return kinds.get(type(outcome), "right"), message, student.remarks("".join(heard))
 
 
 def _examined(
@@ -312,13 +324,23 @@ class Student:
 
     def tell(self, written: str) -> None:
         """Print what was written to stderr, and what was warned; on stderr itself, nbgrader would give 0 points."""
+        for remark in self.remarks(written):
+            print(f"{self.name}: {remark}")
+
+    def remarks(self, written: str) -> list[str]:
+        """Sentences about what was written to stderr, and what was warned."""
+        remarks = []
         lines = list(dict.fromkeys(line.rstrip() for line in written.splitlines() if line.strip()))
         if lines:
             shown = [line if len(line) <= LINE else f"{line[:LINE]} ..." for line in lines[:LINES]]
             more = [f"... and {len(lines) - LINES} more lines"] if len(lines) > LINES else []
-            print(plain(f"{self.name}: your code wrote to stderr: " + "\n".join(shown + more)))
-        for warning in dict.fromkeys(self._warned):
-            print(plain(f"{self.name}: your code warned: {warning}"))
+            remarks.append(plain("your code wrote to stderr: " + "\n".join(shown + more)))
+        return remarks + [plain(f"your code warned: {warning}") for warning in dict.fromkeys(self._warned)]
+
+    def warned(self) -> list[str]:
+        """What was warned until now, "UserWarning: ..."; forgotten afterwards."""
+        warned, self._warned = self._warned, []
+        return warned
 
     def blame(self, error: BaseException) -> Exception:
         """Whose an error is that no call of `run` has caught: the student's Wrong (or NotAttempted), or CheckFailed."""
@@ -342,6 +364,10 @@ class Student:
 
     def _translated(self, error: BaseException, named: dict[str, object], function: Callable) -> Exception:
         """The outcome that an exception in student code stands for."""
+        if isinstance(error, Told):  # it happened in a process of the student's own, and was translated there
+            return error.outcome("".join(f" {sentence}" for sentence in self._meant))
+        if isinstance(error, NotAttempted):
+            return NotAttempted(f"not attempted. {error}")
         steps = list(traceback.walk_tb(error.__traceback__))
         own = [(frame.f_code, line) for frame, line in steps if frame.f_code in self._codes]
         if isinstance(error, NotImplementedError) and _raised_by(error) in self._codes:

@@ -22,6 +22,21 @@ class CheckFailed(_Short, RuntimeError):
     """The check itself could not go on: the exercise counts neither as right nor as wrong."""
 
 
+class Told(Exception):
+    """Stands for an error in student code that ran in another process; there it was translated into an outcome.
+
+    kind: "wrong" or "not attempted"; raised: whether the student's code raised, as against doing what it must not.
+    """
+
+    kind, text, raised = "wrong", "", True
+
+    def outcome(self, meant: str) -> Exception:
+        """meant: what the check did on purpose, as a sentence."""
+        if self.kind == "not attempted":
+            return NotAttempted(self.text)
+        return Wrong(self.text + meant * self.raised)
+
+
 def is_strict(strict: bool | None = None) -> bool:
     """Whether to raise: the argument where it is given, else SSLCOURSE_STRICT=1 or a run under nbgrader."""
     if strict is not None:

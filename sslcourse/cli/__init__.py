@@ -1,4 +1,4 @@
-"""The command line: `sslcourse run | lab | build | check-env | prefetch | release | export | site | board`.
+"""The command line: `sslcourse run | lab | build | check-env | prefetch | release | grade | export | site | board`.
 
 Each command is one module, imported when it is called, so that a machine which lacks what one of them needs can use the
 others; this file needs Python alone, and check-env starts where torch does not. What a user can mend is a Refusal: one
@@ -9,6 +9,7 @@ import argparse
 import importlib
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -95,18 +96,21 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
+    side_by_side = _whole("notebooks run side by side in a whole number")
+    processes = _whole("a number of processes is a whole number", 10_000)
+    at_once, seconds = _whole("submissions at once are a whole number"), _whole("seconds are a whole number")
     parser = _Parser(prog="sslcourse", description="The self-supervised learning course.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
 
     run = commands.add_parser("run", help="execute the solved notebooks; figures and results go to runs/")
     run.add_argument("weeks", nargs="*", type=week_id, metavar="WEEK", help="such as 4 or week04; else all")
     run.add_argument("--scale", type=_scale, default="tiny", help="dry, tiny (default), small or full")
-    run.add_argument("--jobs", type=_jobs, metavar="N", help="notebooks side by side (default: cores; full: 1)")
+    run.add_argument("--jobs", type=side_by_side, metavar="N", help="notebooks side by side (default: cores; full: 1)")
     run.add_argument("--profile", action="store_true", help="show the ten slowest cells and their share")
     run.add_argument("--record", action="store_true", help="write what comes out to sslcourse/expected/")
     run.add_argument("--seeds", type=_seed, nargs="+", metavar="N", help="with --record (default 0 1 2)")
     run.add_argument("--sweeps", action="store_true", help="with --record: compute and record the sweeps only")
-    run.add_argument("--processes", type=_count, metavar="N", help="one week as a program, on N GPUs (or of a CPU)")
+    run.add_argument("--processes", type=processes, metavar="N", help="one week as a program, on N GPUs (or of a CPU)")
     run.set_defaults(command=_run)
 
     lab = commands.add_parser("lab", help="open a notebook in a copy of your own")
@@ -131,11 +135,23 @@ def _parser() -> argparse.ArgumentParser:
 
     release = commands.add_parser("release", help="hand weeks out to students, without their solutions")
     release.add_argument("weeks", nargs="*", type=week_id, metavar="WEEK", help="that join; else those that are there")
-    release.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="new, a git repository, or a .zip")
+    release.add_argument("--to", type=Path, metavar="FOLDER", help="new, a git repository, or a .zip")
     release.add_argument("--with-solutions", action="store_true", help="of the weeks before the named one")
     release.add_argument("--repository", metavar="ADDRESS", help="of the hand-out, such as https://github.com/OWNER/NAME")
     release.add_argument("--wheel", metavar="ADDRESS", help="of a wheel that Colab installs instead")
+    release.add_argument("--nbgrader", type=Path, metavar="COURSE", help="an nbgrader course folder instead")
     release.set_defaults(command=_release)
+
+    grade = commands.add_parser("grade", help="judge a folder of submissions, without believing them")
+    grade.add_argument("submissions", type=Path, metavar="SUBMISSIONS", help="STUDENT/WEEK/NOTEBOOK.ipynb, or files")
+    grade.add_argument("--to", type=Path, required=True, metavar="RESULTS", help="for points, pages and summary")
+    grade.add_argument("--week", type=week_id, metavar="WEEK", help="such as week04; else every week that is found")
+    grade.add_argument("--jobs", type=at_once, metavar="N", help="submissions at once; else one, or as joblib is told")
+    grade.add_argument("--seconds", type=seconds, default=10, metavar="N", help="of computing for an exercise (10)")
+    what = grade.add_mutually_exclusive_group()
+    what.add_argument("--nbgrader", type=Path, metavar="COURSE", help="enter points into this gradebook too")
+    what.add_argument("--repair", action="store_true", help="only write the notebooks as nbgrader can take them")
+    grade.set_defaults(command=_grade)
 
     export = commands.add_parser("export", help="write a project as a report, slides or PDF, without its code")
     export.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="a file that ends in .ipynb, with its outputs")
@@ -169,16 +185,15 @@ def _seed(text: str) -> int:
     return int(text)
 
 
-def _jobs(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 0 < int(text[:9]) and len(text) < 9):
-        raise argparse.ArgumentTypeError(f"notebooks run side by side in a whole number from 1 on, not {text!r}")
-    return int(text)
+def _whole(words: str, below: int = 10**6) -> Callable[[str], int]:
+    """A reader of whole numbers from 1 on; words: what they are, the beginning of the sentence."""
 
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdecimal() and len(text) < 10 and 0 < int(text) < below):
+            raise argparse.ArgumentTypeError(f"{words} from 1 on, not {text!r}")
+        return int(text)
 
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 10_000):
-        raise argparse.ArgumentTypeError(f"a number of processes is a whole number from 1 on, not {text!r}")
-    return int(text)
+    return read
 
 
 def _minutes(text: str) -> float:
@@ -229,8 +244,21 @@ def _prefetch(options: argparse.Namespace) -> int:
 
 
 def _release(options: argparse.Namespace) -> int:
+    if (options.to is None) == (options.nbgrader is None):
+        raise Refusal("Name where to: --to FOLDER for students, or --nbgrader COURSE for grading with nbgrader.")
+    if options.nbgrader is not None:
+        return _module("grade.course").course(checkout(), options.weeks, options.nbgrader)
     stamp = (options.repository, options.wheel)
     return _module("release").release(checkout(), options.weeks, options.to, options.with_solutions, *stamp)
+
+
+def _grade(options: argparse.Namespace) -> int:
+    root, submissions, to = checkout(), options.submissions, options.to
+    if options.repair:
+        return _module("grade.command").mend(root, submissions, to, options.week)
+    return _module("grade.command").grade(
+        root, submissions, to, options.week, options.jobs, options.seconds, options.nbgrader
+    )
 
 
 def _export(options: argparse.Namespace) -> int:
