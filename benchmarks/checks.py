@@ -17,7 +17,7 @@ import torch
 from sslcourse import missing, solution
 from sslcourse.check import machinery
 
-WEEKS = [f"week{n:02d}" for n in range(1, 13)] + ["bonus"]
+WEEKS = [f"week{n:02d}" for n in range(1, 13)] + ["bonus", "bonus_jepa"]
 
 
 def seconds(call) -> float:

@@ -122,6 +122,13 @@ WEEKS = {
             weights={"full": ("moco_v2_resnet50",)},
         ),
         Week(
+            "bonus_jepa",
+            "bonus_jepa",
+            "JEPA: prediction in latent space, and a loss without tricks",
+            data={"small": ("cifar10",), "full": ("cifar10",)},
+            minutes={"dry": 0.3, "tiny": 1},
+        ),
+        Week(
             "project",
             "project_template",
             "Project template",

@@ -17,6 +17,7 @@ import jupytext
 
 from sslcourse.cli import Refusal
 from sslcourse.cli.blanks import check_blanks, has_markers
+from sslcourse.weeks import WEEKS
 
 ROLES = ("setup", "exercise", "check", "question", "before")
 FOLDER = Path("notebooks") / "source"
@@ -64,8 +65,8 @@ def find_scripts(root: Path, weeks: list[str] | None = None) -> list[Path]:
 
 
 def week_of(name: str) -> str:
-    """ "week04" for "week04_simclr": the name of the week's modules."""
-    return name.partition("_")[0]
+    """ "week04" for "week04_simclr": the name of the week's modules. The second bonus has an id of two words."""
+    return next((row.id for row in WEEKS.values() if row.notebook == name), name.partition("_")[0])
 
 
 def read(path: Path) -> Script:

@@ -18,7 +18,7 @@ from harness import verdict
 import sslcourse
 from sslcourse import missing
 
-WEEKS = [f"week{n:02d}" for n in range(1, 13)] + ["bonus"]
+WEEKS = [f"week{n:02d}" for n in range(1, 13)] + ["bonus", "bonus_jepa"]
 CHECKS = {week: importlib.import_module(f"sslcourse.check.{week}") for week in WEEKS}
 EXERCISES = [(week, name) for week in WEEKS for name in missing._announced[week]]
 

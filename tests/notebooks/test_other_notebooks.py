@@ -45,3 +45,10 @@ def test_the_bonus_is_a_row_like_any_other(capsys):
     assert sslcourse.begin(week="bonus", scale="dry").week == "bonus"
     assert capsys.readouterr().out.startswith("bonus at scale dry")
     assert callable(sslcourse.solution("bonus", "relax"))
+
+
+def test_two_bonuses_have_an_id_each():
+    """The second one's id is longer than the first word of its name, which is the first one's."""
+    names = {row.id: row.notebook for row in weeks.WEEKS.values()}
+    assert {source.week_of(notebook): notebook for notebook in names.values()} == names
+    assert len(names) == len(weeks.WEEKS)

@@ -1,0 +1,256 @@
+"""The check of jepa_step: spies write down which patches each network is given, and what it is asked for."""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sslcourse.check import spies
+from sslcourse.check.compare import close
+from sslcourse.check.machinery import Student, Wrong
+
+ORDER = "First the loss, then update(loss), then the moving average of the encoder."
+
+
+@dataclass
+class Encoded:
+    """One pass of an encoder: who, of which images, at which patches (None: all), and what came out."""
+
+    who: str
+    images: Tensor
+    places: Tensor | None
+    out: Tensor
+    weights: list[Tensor]
+
+
+@dataclass
+class Predicted:
+    """One call of the predictor: the features that it was given, where they lie, and which block it was asked for."""
+
+    features: Tensor
+    context: Tensor | None
+    block: Tensor | None
+
+
+class Patches(nn.Module):
+    """Images (N, 3, H, H) to features (N, L, D) of patches, of some of them where places (L,) says so.
+
+    Like a transformer: each feature depends on what it sees of the others, and on its place.
+    """
+
+    def __init__(self, who: str, log: spies.Log, student: Student, side: int, dim: int):
+        super().__init__()
+        self.who, self.log, self.side = who, log, side
+        self.embed, self.mix = nn.Linear(12, dim), nn.Linear(2 * dim, dim)
+        self.place = nn.Parameter(student.normal(side**2, dim))
+        with torch.no_grad():
+            for layer in (self.embed, self.mix):
+                for parameter in layer.parameters():
+                    parameter.copy_(student.normal(*parameter.shape) * parameter.shape[-1] ** -0.5)
+
+    def forward(self, images: Tensor, places: Tensor | None = None) -> Tensor:
+        cut = F.unfold(F.adaptive_avg_pool2d(images, 2 * self.side), 2, stride=2)  # (N, 12, L)
+        x = self.embed(cut.transpose(1, 2)) + self.place  # (N, L, D)
+        x = x if places is None else x[:, places]
+        out = self.mix(torch.cat([x, x.mean(dim=1, keepdim=True).tanh().expand_as(x)], dim=2))
+        self.log.append(Encoded(self.who, images.detach().clone(), _copy(places), out, spies.weights(self)))
+        return out
+
+
+class Predictor(nn.Module):
+    """Features (N, C, D) at the patches of context to features (N, T, D) at those of block; a forgiving witness."""
+
+    def __init__(self, log: spies.Log, student: Student, side: int, dim: int):
+        super().__init__()
+        self.log = log
+        self.look, self.say = nn.Linear(dim, dim), nn.Linear(dim, dim)
+        self.place = nn.Parameter(student.normal(side**2, dim))
+        with torch.no_grad():
+            for layer in (self.look, self.say):
+                for parameter in layer.parameters():
+                    parameter.copy_(student.normal(*parameter.shape) * parameter.shape[-1] ** -0.5)
+
+    def forward(self, features: Tensor, context: Tensor | None = None, block: Tensor | None = None) -> Tensor:
+        self.log.append(Predicted(features, _copy(context), _copy(block)))
+        seen = self.place.mean(dim=0) if context is None else self.place[context]
+        if len(seen) != features.shape[1]:
+            seen = self.place.mean(dim=0)
+        hint = self.look((features + seen).tanh()).mean(dim=1, keepdim=True)  # (N, 1, D)
+        return self.say((hint + (self.place if block is None else self.place[block])).tanh())
+
+
+def _copy(places: object) -> object:
+    return places.detach().clone() if isinstance(places, Tensor) else places
+
+
+def examine_latent(student: Student) -> str:
+    # (images, patches of a side, targets, dimensions, momentum, is the target encoder frozen?)
+    for n, side, n_targets, dim, momentum, frozen in ((4, 4, 2, 5, 0.8, True), (3, 5, 3, 4, 0.6, False)):
+        log = spies.Log()
+        encoder, slow = (Patches(who, log, student, side, dim) for who in ("encoder", "target"))
+        slow.requires_grad_(not frozen)
+        predictor = Predictor(log, student, side, dim)
+        both = nn.ModuleList([encoder, predictor])
+        update = spies.Update(log, both, slow)
+        for step in ("In the first step", "In the second step"):
+            log.clear()
+            images = student.normal(n, 3, 2 * side, 2 * side)
+            context, targets = _blocks(student, side, n_targets)
+            before = spies.weights(both), spies.weights(slow)
+            try:
+                result = student(encoder, predictor, slow, update, images, context, targets, momentum)
+            except Wrong:
+                _calls(step, log, images, context, targets, finished=False)  # what was asked may say why it stopped
+                raise
+            if result is None:
+                raise Wrong("It returns None: return the loss.")
+            updated = spies.the_update(log, step)
+            _calls(step, log, images, context, targets, finished=True)
+            _loss(step, log, updated, images, context, targets, before, both, slow)
+            names = "encoder", "target encoder", "update_ema(encoder, target, momentum)"
+            n_own = len(list(encoder.parameters()))
+            old, new = before[0][:n_own], updated.weights[:n_own]
+            spies.judge_average(slow, spies.weights(slow), before[1], encoder, old, new, momentum, step, names)
+            spies.judge_return(result, updated.loss, step)
+    return "The encoder sees the context only, the target encoder everything; each block predicted at its own places."
+
+
+def _blocks(student: Student, side: int, n_targets: int) -> tuple[Tensor, Tensor]:
+    """Targets of 2 patches side by side, one a row, and a context of what is left but the last patch."""
+    targets = torch.zeros(n_targets, side, side, dtype=torch.bool)
+    for n in range(n_targets):
+        left = int(torch.randint(side - 1, (), generator=student.generator))
+        targets[n, n, left : left + 2] = True
+    targets = targets.flatten(1)
+    context = ~targets.any(dim=0)
+    context[-1] = False  # no part of anything
+    return context, targets
+
+
+def _is(places: object, mask: Tensor) -> bool:
+    """Whether places (a mask, or numbers of patches) are those of a mask."""
+    if not isinstance(places, Tensor):
+        return False
+    if places.dtype == torch.bool:
+        return torch.equal(places.flatten(), mask)
+    return torch.equal(places.flatten(), mask.nonzero()[:, 0])
+
+
+def _calls(step: str, log: spies.Log, images: Tensor, context: Tensor, targets: Tensor, finished: bool) -> None:
+    """Who was given what. finished: False where the step stopped with an error: what is missing says nothing then."""
+    passes = {who: [event for event in log if isinstance(event, Encoded) and event.who == who]
+              for who in ("encoder", "target")}  # fmt: skip
+    asked = [event for event in log if isinstance(event, Predicted)]
+    hidden = targets.any(dim=0)
+    for event in passes["encoder"]:
+        if event.places is None:
+            raise Wrong(
+                f"{step} the encoder is given all patches: then what is to be predicted is seen. It is "
+                "encoder(images, context), and the targets come from target(images)."
+            )
+        if not _is(event.places, context):
+            raise Wrong(f"{step} the encoder is given other patches than the context: encoder(images, context).")
+    for event in passes["target"]:
+        if event.places is not None:
+            raise Wrong(
+                f"{step} the target encoder sees a part of the image only: features of a block should know the whole "
+                "image, so target(images) first, and then [:, block]."
+            )
+    for event in asked:
+        if event.block is None or event.context is None:
+            raise Wrong(
+                f"{step} positions are not given to the predictor: it is predictor(features, context, block), else it "
+                "cannot know what it is asked for, and answers the mean of everything."
+            )
+        if _is(event.block, context):
+            raise Wrong(
+                f"{step} the context itself is predicted, which the encoder has seen: the predictor is asked for the "
+                "target blocks, predictor(features, context, block)."
+            )
+        if len(targets) > 1 and (_is(event.block, hidden) or getattr(event.block, "ndim", 1) > 1):
+            raise Wrong(f"{step} the predictor is asked for all targets at once: each block is predicted by itself.")
+        if _is(event.context, hidden) or any(_is(event.context, block) for block in targets):
+            raise Wrong(f"{step} context and block are swapped: predictor(features, context, block).")
+        if not _is(event.context, context):
+            raise Wrong(f"{step} the predictor is not told where its features lie: give it context.")
+        if not any(_is(event.block, block) for block in targets):
+            raise Wrong(f"{step} the predictor is asked for patches that are no target block.")
+    if not finished:
+        return
+    if not passes["target"]:
+        raise Wrong(f"{step} the target encoder is never used: what is predicted are features of target(images).")
+    if not passes["encoder"]:
+        raise Wrong(f"{step} the encoder is never used: the predictor starts from encoder(images, context).")
+    if not asked:
+        raise Wrong(f"{step} the predictor is never used: predictor(features, context, block), once a block.")
+    for n, block in enumerate(targets):
+        if not any(_is(event.block, block) for event in asked):
+            raise Wrong(f"{step} block {n} is never predicted: the predictor is asked for every target.")
+
+
+def _loss(step, log, updated, images, context, targets, before, both: nn.ModuleList, slow: Patches) -> None:
+    twins, elder = copy.deepcopy(both).double(), copy.deepcopy(slow).double()
+    with torch.no_grad():
+        for parameter, value in zip(twins.parameters(), before[0], strict=True):
+            parameter.copy_(value)
+        for parameter, value in zip(elder.parameters(), before[1], strict=True):
+            parameter.copy_(value)
+        whole = elder(images.double())  # (N, L, D)
+    encoder, predictor = twins
+    features = encoder(images.double(), context)
+    guesses = [predictor(features, context, block) for block in targets]
+    truth = [_normed(whole[:, block]) for block in targets]
+    right = _mean_square(guesses, truth)
+    if not isinstance(updated.loss, Tensor) or not close(updated.loss, right):
+        _explain(step, updated.loss, right, guesses, truth, whole, targets, context)
+    if updated.strangers:
+        raise Wrong(
+            f"{step} a gradient reaches the target encoder: make the targets under torch.no_grad(), else target and "
+            "prediction meet at a constant."
+        )
+    spies.must_learn(updated, step)
+    wanted = torch.autograd.grad(right, list(twins.parameters()))
+    spies.gradients_right(updated, wanted, step, "encoder and predictor")
+    early = [event for event in log if isinstance(event, Encoded) and event.who == "target"][0]
+    if not spies.same(early.weights, before[1]):
+        raise Wrong(f"{step} the target encoder has moved before its features are taken. {ORDER}")
+
+
+def _normed(features: Tensor) -> Tensor:
+    """Mean 0 and variance 1 over the dimensions of each patch, without learnt weights."""
+    apart = features - features.mean(dim=-1, keepdim=True)
+    return apart / (apart.square().mean(dim=-1, keepdim=True) + 1e-5).sqrt()
+
+
+def _mean_square(guesses: list[Tensor], truth: list[Tensor]) -> Tensor:
+    return sum((guess - wanted).square().mean() for guess, wanted in zip(guesses, truth, strict=True)) / len(guesses)
+
+
+def _explain(step, value, right, guesses, truth, whole, targets, context) -> None:
+    if not isinstance(value, Tensor):
+        raise Wrong(f"{step} update is given something of type {type(value).__name__}: give it the loss as a tensor.")
+    found = f"{step} the loss that is given to update is {float(value.detach()):.4g}, it should be {float(right):.4g}."
+    bare = [whole[:, block] for block in targets]
+    unit = [F.normalize(features, dim=-1) for features in bare]
+    readings = [
+        (lambda: _mean_square(guesses, bare),
+         "the targets are not normalised: F.layer_norm over the dimensions of each patch, as in the authors' code."),
+        (lambda: _mean_square(guesses, unit), "the targets are divided by their length: take F.layer_norm."),
+        (lambda: _mean_square([_normed(guess) for guess in guesses], truth), "the predictions are normalised too."),
+        (lambda: len(guesses) * right, "the losses of the blocks are summed: take their mean."),
+        (lambda: right * whole.shape[-1], "the squares are summed over the dimensions: take the mean."),
+        (lambda: _mean_square(guesses, truth[1:] + truth[:1]), "each prediction is compared with another block."),
+        (lambda: _mean_square(guesses[:1], truth[:1]), "only the first block counts: take the mean over all."),
+        (lambda: _mean_square(guesses[-1:], truth[-1:]), "only the last block counts: take the mean over all."),
+        (lambda: sum(F.smooth_l1_loss(g, t) for g, t in zip(guesses, truth, strict=True)) / len(guesses),
+         "the smooth L1 loss is taken, as in the authors' code: here it is the mean square, as in the paper."),
+        (lambda: sum((g - t).abs().mean() for g, t in zip(guesses, truth, strict=True)) / len(guesses),
+         "the distances are not squared."),
+        (lambda: sum(1 - F.cosine_similarity(g, t, dim=-1).mean() for g, t in zip(guesses, truth, strict=True))
+         / len(guesses), "the cosine is taken: it is the mean squared distance."),
+    ]  # fmt: skip
+    raise Wrong(found + (spies.named(value, right, readings) or (
+        "\nIt is the mean over the blocks of the mean squared distance between predictor(features, context, block) and "
+        "layer_norm(target(images))[:, block].")))  # fmt: skip

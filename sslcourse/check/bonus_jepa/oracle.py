@@ -1,0 +1,327 @@
+"""LeJEPA: the statistic of Epps and Pulley, SIGReg and the loss, one knot at a time, as the paper writes them.
+
+Reference: Balestriero and LeCun 2025, "LeJEPA: provable and scalable self-supervised learning without the heuristics";
+Epps and Pulley 1983, "A test for normality based on the empirical characteristic function", Biometrika 70.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from math import cos, erf, exp, pi, sin, sqrt
+
+import torch
+from torch import Tensor
+
+from sslcourse.check.compare import Mistake
+
+# --- epps_pulley
+
+
+def epps_pulley(x: Tensor, knots: int = 17, t_max: float = 3.0) -> Tensor:
+    """N times the weighted distance between the characteristic functions of each column of x (N, S) and of N(0, 1)."""
+    step = t_max / (knots - 1)
+    total = 0.0
+    for k in range(knots):
+        t = k * step
+        normal = exp(-(t**2) / 2)
+        gap = torch.exp(1j * t * x).mean(dim=0) - normal  # (S,), complex
+        share = step / 2 if k in (0, knots - 1) else step
+        total = total + 2 * share * normal * (gap * gap.conj()).real
+    return len(x) * total
+
+
+def expectation(t_max: float = 3.0) -> float:
+    """Of the statistic with infinitely many knots, for any number of standard normal values."""
+    return sqrt(2 * pi) * erf(t_max / sqrt(2)) - sqrt(2 * pi / 3) * erf(t_max * sqrt(1.5))
+
+
+def constant(n: int, t_max: float = 3.0) -> float:
+    """The statistic with infinitely many knots for n zeros: what embeddings that have collapsed to 0 cost."""
+    wide, middle, narrow = (sqrt(2 * pi / k) * erf(t_max * sqrt(k / 2)) for k in (1, 2, 3))
+    return n * (wide - 2 * middle + narrow)
+
+
+def _as_is(x: Tensor) -> Tensor:
+    return x
+
+
+def _standardised(x: Tensor) -> Tensor:
+    return (x - x.mean(dim=0)) / x.std(dim=0, unbiased=False)
+
+
+def _statistic(
+    x: Tensor,
+    knots: int = 17,
+    t_max: float = 3.0,
+    *,
+    prepare: Callable = _as_is,
+    target: Callable = lambda t: exp(-(t**2) / 2),
+    window: Callable = lambda t: exp(-(t**2) / 2),
+    gap: Callable = lambda c, s, normal: (c - normal) ** 2 + s**2,
+    step: Callable = lambda knots, t_max: t_max / (knots - 1),
+    ends: float = 0.5,
+    sides: float = 2.0,
+    factor: Callable = lambda n: n,
+    fixed: tuple[int | None, float | None] = (None, None),
+    over_all: bool = False,
+) -> Tensor:
+    """epps_pulley with something wrong; right with the defaults. ends: the weight of the first and the last knot."""
+    knots, t_max = fixed[0] or knots, fixed[1] or t_max
+    x = prepare(x)
+    total = 0.0
+    for k in range(knots):
+        t = k * step(knots, t_max)
+        c, s = (t * x).cos().mean(dim=0), (t * x).sin().mean(dim=0)  # (S,)
+        if over_all:
+            c, s = c.mean().expand_as(c), s.mean().expand_as(s)
+        share = step(knots, t_max) * (ends if k in (0, knots - 1) else 1)
+        total = total + sides * share * window(t) * gap(c, s, target(t))
+    return factor(len(x)) * total
+
+
+def _two_sided(x: Tensor, knots: int = 17, t_max: float = 3.0) -> Tensor:
+    """The same number of knots over [-t_max, t_max], so twice as far apart."""
+    t = torch.linspace(-t_max, t_max, knots, dtype=x.dtype)
+    normal = (-t.square() / 2).exp()
+    xt = x[:, :, None] * t
+    gaps = (xt.cos().mean(dim=0) - normal) ** 2 + xt.sin().mean(dim=0) ** 2
+    return len(x) * torch.trapezoid(gaps * normal, t, dim=1)
+
+
+def _wrong(**what) -> partial:
+    return partial(_statistic, **what)
+
+
+EPPS_PULLEY_MISTAKES = (
+    Mistake(
+        "the cosine part alone is compared: the characteristic function has a sine part too, whose target is 0. "
+        "Without it x and -x mixed half and half look like x.",
+        (_wrong(gap=lambda c, s, normal: (c - normal) ** 2),),
+    ),
+    Mistake(
+        "the weight window is forgotten: every squared distance is multiplied by exp(-t^2/2) before it is summed.",
+        (_wrong(window=lambda t: 1.0),),
+    ),
+    Mistake(
+        "the mean over N is taken twice: the statistic is N times the integral, so that it does not shrink when the "
+        "batch grows.",
+        (_wrong(factor=lambda n: 1), _wrong(factor=lambda n: 1 / n)),
+    ),
+    Mistake(
+        "N is replaced by its square root or its square: the statistic is N times the integral.",
+        (_wrong(factor=lambda n: n**0.5), _wrong(factor=lambda n: n**2)),
+    ),
+    Mistake(
+        "one half of the integral is missing: knots lie in [0, t_max], the integral runs over [-t_max, t_max], so "
+        "double it.",
+        (_wrong(sides=1.0),),
+    ),
+    Mistake(
+        "the ends count in full: in the trapezoidal rule the first and the last knot have half the weight.",
+        (_wrong(ends=1.0),),
+    ),
+    Mistake(
+        "the knots are not where they should be: there are `knots` of them from 0 to t_max, both included, so they are "
+        "t_max / (knots - 1) apart.",
+        (_wrong(step=lambda knots, t_max: t_max / knots), _wrong(step=lambda knots, t_max: t_max / (knots + 1))),
+    ),
+    Mistake(
+        "the knots are spread over [-t_max, t_max], twice as far apart: take them from [0, t_max] and double.",
+        (_two_sided,),
+    ),
+    Mistake(
+        "the distances are summed and not integrated: multiply by the distance between two knots.",
+        (
+            lambda x, knots=17, t_max=3.0: _statistic(x, knots, t_max) * (knots - 1) / t_max,
+            lambda x, knots=17, t_max=3.0: _statistic(x, knots, t_max, ends=1.0) * (knots - 1) / t_max,
+            lambda x, knots=17, t_max=3.0: _statistic(x, knots, t_max, ends=1.0) * (knots - 1) / t_max / knots,
+        ),
+    ),
+    Mistake(
+        "the characteristic function of the normal distribution is exp(-t^2/2): the half is missing, or the square.",
+        (
+            _wrong(target=lambda t: exp(-(t**2)), window=lambda t: exp(-(t**2))),
+            _wrong(target=lambda t: exp(-(t**2))),
+            _wrong(window=lambda t: exp(-(t**2))),
+            _wrong(target=lambda t: exp(-t / 2), window=lambda t: exp(-t / 2)),
+        ),
+    ),
+    Mistake(
+        "the density of the normal distribution is taken for its characteristic function: that is exp(-t^2/2), 1 at 0.",
+        (
+            _wrong(target=lambda t: exp(-(t**2) / 2) / sqrt(2 * pi)),
+            _wrong(window=lambda t: exp(-(t**2) / 2) / sqrt(2 * pi)),
+            _wrong(target=lambda t: exp(-(t**2) / 2) / sqrt(2 * pi), window=lambda t: exp(-(t**2) / 2) / sqrt(2 * pi)),
+        ),
+    ),
+    Mistake(
+        "the squares are missing: both differences are squared, then summed.",
+        (
+            _wrong(gap=lambda c, s, normal: ((c - normal) ** 2 + s**2).sqrt()),
+            _wrong(gap=lambda c, s, normal: (c - normal).abs() + s.abs()),
+            _wrong(gap=lambda c, s, normal: (c - normal) + s),
+        ),
+    ),
+    Mistake(
+        "the lengths are compared, and not the complex numbers: a shift turns the characteristic function without "
+        "changing its length. Cosine and sine are compared one by one, with exp(-t^2/2) and 0.",
+        (
+            _wrong(gap=lambda c, s, normal: ((c**2 + s**2).sqrt() - normal) ** 2),
+            _wrong(gap=lambda c, s, normal: (c**2 + s**2 - normal) ** 2),
+        ),
+    ),
+    Mistake(
+        "cosine and sine are both compared with exp(-t^2/2): the sine part of the normal distribution is 0.",
+        (_wrong(gap=lambda c, s, normal: (c - normal) ** 2 + (s - normal) ** 2),),
+    ),
+    Mistake(
+        "cosine and sine are swapped: the target of the cosine part is exp(-t^2/2), that of the sine part 0.",
+        (_wrong(gap=lambda c, s, normal: c**2 + (s - normal) ** 2),),
+    ),
+    Mistake(
+        "the columns are standardised first: then no shift and no scale can be seen, and these are what should be "
+        "seen. (The test of 1983 does so, since it asks for any normal distribution.)",
+        (
+            _wrong(prepare=_standardised),
+            _wrong(prepare=lambda x: (x - x.mean(dim=0)) / x.std(dim=0)),
+            _wrong(prepare=lambda x: x - x.mean(dim=0)),
+            _wrong(prepare=lambda x: x / x.std(dim=0)),
+        ),
+    ),
+    Mistake(
+        "all columns are taken together: each has its own statistic, so average over dim=0 only.",
+        (_wrong(over_all=True), lambda x, *rest: _statistic(x, *rest).mean().expand(x.shape[1])),
+    ),
+    Mistake("the argument knots is not used.", (_wrong(fixed=(17, None)), _wrong(fixed=(16, None)))),
+    Mistake("the argument t_max is not used.", (_wrong(fixed=(None, 3.0)), _wrong(fixed=(None, 5.0)))),
+)
+
+
+# --- sigreg: exact in one dimension, where every direction is 1 or -1, and by all angles in two
+
+
+def sigreg_line(z: Tensor, *_) -> Tensor:
+    """SIGReg of z (N, 1), whatever the directions are: the statistic of x is that of -x."""
+    return epps_pulley(z)[0]
+
+
+def around(z: Tensor, angles: int = 720) -> Tensor:
+    """The statistic of z (N, 2) along directions evenly spread over the half circle, (angles,)."""
+    turns = [pi * (k + 0.5) / angles for k in range(angles)]
+    directions = torch.tensor([[cos(a) for a in turns], [sin(a) for a in turns]], dtype=z.dtype)
+    return epps_pulley(z @ directions)
+
+
+# --- lejepa_loss
+
+
+def agreement(views: Tensor) -> Tensor:
+    """Mean squared distance of the embeddings of each view (V, N, D) to the mean over views, over all numbers."""
+    middle = sum(views) / len(views)
+    return sum(((view - middle) ** 2).sum() for view in views) / views.numel()
+
+
+def lejepa_line(views: Tensor, lam: float, *_) -> Tensor:
+    """lejepa_loss for views (V, N, 1), exact whatever the directions are; for lam = 0 in any dimension."""
+    if lam == 0:
+        return agreement(views)
+    return (1 - lam) * agreement(views) + lam * sum(sigreg_line(view) for view in views) / len(views)
+
+
+def _loss(
+    views: Tensor,
+    lam: float,
+    *_,
+    near: Callable = agreement,
+    normal: Callable = lambda views: sum(sigreg_line(view) for view in views) / len(views),
+    weights: Callable = lambda lam: (1 - lam, lam),
+) -> Tensor:
+    """lejepa_loss with something wrong; right with the defaults."""
+    one, other = weights(lam)
+    return one * near(views) + (other * normal(views) if other else 0.0)
+
+
+def _pooled(views: Tensor) -> Tensor:
+    return sigreg_line(views.flatten(0, 1))
+
+
+def _pairs(views: Tensor) -> Tensor:
+    gaps = [(a - b).square().mean() for i, a in enumerate(views) for b in views[i + 1 :]]
+    return sum(gaps) / len(gaps)
+
+
+def _bad(**what) -> partial:
+    return partial(_loss, **what)
+
+
+LEJEPA_LOSS_MISTAKES = (
+    Mistake(
+        "lam stands at the wrong term: it is the weight of SIGReg, 1 - lam that of the distance between views.",
+        (_bad(weights=lambda lam: (lam, 1 - lam)),),
+    ),
+    Mistake(
+        "the distance has no weight, or the whole: it is (1 - lam) times the distance plus lam times SIGReg. (Several "
+        "published versions leave out 1 - lam.)",
+        tuple(_bad(weights=f) for f in (lambda lam: (1, lam), lambda lam: (1 - lam, 1), lambda lam: (1, 1))),
+    ),
+    Mistake(
+        "the views are pooled into one sample: SIGReg is taken of each view and averaged. Pooled, N counts every image "
+        "once a view, and the term grows with the number of views.",
+        (
+            _bad(normal=_pooled),
+            _bad(normal=_pooled, weights=lambda lam: (1.0, lam)),
+        ),
+    ),
+    Mistake(
+        "SIGReg is summed over the views: average it.",
+        (_bad(normal=lambda views: sum(sigreg_line(view) for view in views)),),
+    ),
+    Mistake(
+        "only one view is made normal: SIGReg is averaged over all of them.",
+        (_bad(normal=lambda views: sigreg_line(views[0])), _bad(normal=lambda views: sigreg_line(views[-1]))),
+    ),
+    Mistake(
+        "the mean of the views is made normal: SIGReg is taken of each view.",
+        (_bad(normal=lambda views: sigreg_line(views.mean(dim=0))),),
+    ),
+    Mistake(
+        "the distances are summed over the dimensions: take the mean over views, images and dimensions.",
+        (_bad(near=lambda views: agreement(views) * views.shape[2]),),
+    ),
+    Mistake(
+        "the distances are summed over the views or the images: take the mean over views, images and dimensions.",
+        (
+            _bad(near=lambda views: agreement(views) * len(views)),
+            _bad(near=lambda views: agreement(views) * views.shape[1]),
+            _bad(near=lambda views: agreement(views) * views.numel()),
+            _bad(near=lambda views: agreement(views) * len(views) * views.shape[2]),
+        ),
+    ),
+    Mistake(
+        "pairs of views are compared: compare each view with the mean over the views.",
+        (_bad(near=_pairs), _bad(near=lambda views: (views - views[:1]).square().mean())),
+    ),
+    Mistake(
+        "the distance is not squared.",
+        (
+            _bad(near=lambda views: (views - views.mean(dim=0)).abs().mean()),
+            _bad(near=lambda views: (views - views.mean(dim=0)).norm(dim=2).mean()),
+        ),
+    ),
+    Mistake(
+        "the mean runs over the images instead of the views: compare each view with the mean of its image's views.",
+        (_bad(near=lambda views: (views - views.mean(dim=1, keepdim=True)).square().mean()),),
+    ),
+    Mistake(
+        "the views are normalised first: their length is a part of what should become normal.",
+        (
+            lambda views, lam, *rest: lejepa_line(views / views.norm(dim=2, keepdim=True), lam),
+            _bad(near=lambda views: agreement(views / views.norm(dim=2, keepdim=True))),
+        ),
+    ),
+)
+
+
+def of_two(views: Tensor, lam: float) -> tuple[Tensor, Tensor]:
+    """lejepa_loss of views (V, N, 2) in the mean over all directions, and the spread of it for a single direction."""
+    by_angle = lam * sum(around(view) for view in views) / len(views)
+    return (1 - lam) * agreement(views) + by_angle.mean(), by_angle.std()

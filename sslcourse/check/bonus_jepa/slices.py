@@ -1,0 +1,117 @@
+"""The check of sigreg: exact in one dimension, where directions are 1 and -1; by its mean and spread in two."""
+
+import torch
+from torch import Tensor
+
+from sslcourse.check.bonus_jepa import oracle
+from sslcourse.check.compare import close, gives, gradients_agree, number
+from sslcourse.check.machinery import Student, Wrong
+from sslcourse.check.week08 import generators
+
+MANY, ROUNDS = 1024, 40
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def examine_slices(student: Student) -> str:
+    for n, slices in ((9, 1), (9, 6), (30, 4), (1, 3)):
+        _on_a_line(student, student.normal(n, 1) * 1.4 + 0.5, slices)
+
+    z = student.normal(12, 5) + 0.4
+    _new_directions(student, z)
+    generators.examine(student, lambda generator: torch.tensor(number(student(z, 3, generator))), "value")
+
+    one = student.normal(10, 1)
+    along = torch.cat([one, one + 0.1 * student.normal(10, 1)], dim=1)  # on the diagonal
+    _as_many_as_asked(student, along)
+    _all_directions(student, along, "two columns that agree")
+    _all_directions(student, along * torch.tensor([1.0, -1.0]), "two columns that are opposite")
+    _all_directions(student, torch.cat([3 * student.normal(10, 1), 0.2 * student.normal(10, 1)], dim=1), "an oblong")
+
+    line = student.normal(8, 1) + 0.6
+    gradients_agree(student, (line, 5, seeded(2)), lambda z, *_: oracle.sigreg_line(z), names=("z",))
+    return "Exact in one dimension; in two, the mean over all directions of length one, new ones in every call."
+
+
+def _on_a_line(student: Student, z: Tensor, slices: int) -> None:
+    """One dimension: a direction of length one is 1 or -1, and the statistic does not mind the sign."""
+    wanted = float(oracle.sigreg_line(z.double()))
+    values = [number(student(z, slices, seeded(seed))) for seed in range(4)]
+    if all(close(value, wanted) for value in values):
+        return
+    value = next(value for value in values if not close(value, wanted))
+    found = f"On {len(z)} values in one dimension, with {slices} slices, {gives(value, wanted)}"
+    spread = max(values) - min(values)
+    if spread > 1e-3 * max(1.0, abs(wanted)):
+        raise Wrong(
+            f"{found} In one dimension a direction of length one is 1 or -1, and both give the same, yet yours changes "
+            "with the random numbers.\nIt looks as if the slices are not of length one: divide every direction by "
+            "its length, that is over the D numbers of one direction."
+        )
+    if slices > 1 and close(value, slices * wanted):
+        raise Wrong(f"{found}\nIt looks as if the slices are summed: take the mean over them.")
+    if slices > 1 and close(value, wanted / slices):
+        raise Wrong(f"{found}\nIt looks as if it is divided by the number of slices twice: the mean does that.")
+    if len(z) > 1 and close(value, wanted / len(z)):
+        raise Wrong(f"{found}\nIt looks as if the mean over N is taken twice: epps_pulley is N times the integral.")
+    raise Wrong(f"{found} It is the mean of epps_pulley over the columns of z @ directions.")
+
+
+def _new_directions(student: Student, z: Tensor) -> None:
+    generator = seeded(5)
+    values = {number(student(z, 3, generator)) for _ in range(4)}
+    torch.manual_seed(11)
+    if len(values) == 1 and len({number(student(z, 3, None)) for _ in range(4)}) == 1:
+        raise Wrong(
+            "Four calls in a row give the same value: the directions are the same for the whole training. Then a few "
+            "directions become normal and all others escape: draw new ones in every call, from the generator as it is."
+        )
+    if len(values) == 1:
+        raise Wrong(
+            "Four calls with one generator give the same value: the directions are the same for the whole training, "
+            "since the generator is set back in every call. Then a few directions become normal and all others "
+            "escape: draw from it as it is, and seed nothing."
+        )
+
+
+def _all_directions(student: Student, z: Tensor, what: str) -> None:
+    by_angle = oracle.around(z.double())
+    wanted, error = float(by_angle.mean()), float(by_angle.std()) / MANY**0.5
+    value = number(student(z, MANY, seeded(7)))
+    if abs(value - wanted) <= 6 * error + 1e-4 * max(1.0, wanted):
+        return
+    found = f"On {what}, with {MANY:,} slices, {gives(value, wanted)}"
+    angles = len(by_angle)
+    quarter = by_angle[: angles // 2].mean(), by_angle[angles // 2 :].mean()
+    if min(abs(value - float(q)) for q in quarter) < abs(value - wanted):
+        raise Wrong(
+            f"{found}\nIt looks as if the numbers of a direction all have one sign: draw them with torch.randn, whose "
+            "directions are spread evenly, and not with torch.rand."
+        )
+    raise Wrong(
+        f"{found}\nThe directions are not spread evenly: draw (D, n_slices) numbers with torch.randn and divide every "
+        "column by its length."
+    )
+
+
+def _as_many_as_asked(student: Student, z: Tensor) -> None:
+    """The spread over calls tells how many directions there are."""
+    single = float(oracle.around(z.double()).std())
+    for slices in (1, 16):
+        generator = seeded(3)
+        values = torch.tensor([number(student(z, slices, generator)) for _ in range(ROUNDS)])
+        columns = oracle.epps_pulley(z.double())
+        if slices == 1 and all(any(close(value, column) for column in columns) for value in values):
+            raise Wrong(
+                "With one slice yours always gives the statistic of a column of z. It looks as if the slices are the "
+                "columns of z: draw random directions, columns alone do not see that they depend on each other."
+            )
+        ratio = float(values.std()) / (single / slices**0.5)
+        # orthogonal directions, which are as good, spread less: no bound below for several
+        if ratio > 2 or (slices == 1 and ratio < 0.5):
+            raise Wrong(
+                f"With n_slices = {slices} the value varies over calls by {float(values.std()):.3g}, it should be "
+                f"about {single / slices**0.5:.3g}. It looks as if n_slices is not the number of directions."
+            )
