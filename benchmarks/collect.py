@@ -4,8 +4,8 @@
 
 Each script runs in a process of its own, with one thread. One that yields rows (benchmarks/rows.py) fills the table;
 what another prints is quoted below it. A peer that is missing, a script that fails or one that takes longer than
-BENCH_MINUTES (default 5) is named as "not run" with the reason, and the others go on. Names choose scripts; the page
-then holds these alone.
+BENCH_MINUTES (default 5) is named as "not run" with the reason, and the others go on. Names choose scripts; the page says of the others that
+they were not run.
 """
 
 import datetime
@@ -48,12 +48,12 @@ def main(names: list[str]) -> int:
         print(f"There is no benchmark {', '.join(sorted(unknown))}; choose from {', '.join(p.stem for p in scripts)}.")
         return 2
     order = [*names, *sorted(path.stem for path in scripts)]
-    scripts = sorted((p for p in scripts if not names or p.stem in names), key=lambda p: order.index(p.stem))
+    scripts.sort(key=lambda path: order.index(path.stem))
     about = ABOUT.format(
         date=f"{datetime.date.today():%d %B %Y}", commit=commit(), machine=machine(), versions=versions()
     )
     parts = {path: [f"## {path.stem}", first_line(path), "Not run."] for path in scripts}
-    for path in scripts:
+    for path in scripts[: len(set(names)) or None]:
         print(f"{path.stem} ...", flush=True)
         rows, text = run(path)
         parts[path][2:] = [*([table(rows)] if rows else []), *([quoted(text)] if text else [])]
