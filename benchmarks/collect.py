@@ -4,8 +4,8 @@
 
 Each script runs in a process of its own, with one thread. One that yields rows (benchmarks/rows.py) fills the table;
 what another prints is quoted below it. A peer that is missing, a script that fails or one that takes longer than
-BENCH_MINUTES (default 5) is named as "not run" with the reason, and the others go on. Names choose scripts; the page says
-of the others that they were not run.
+BENCH_MINUTES (default 5) is named as "not run" with the reason, and the others go on. Names choose scripts; the page
+says of the others that they were not run.
 """
 
 import datetime
