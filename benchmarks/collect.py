@@ -5,7 +5,7 @@
 Each script runs in a process of its own, with one thread. One that yields rows (benchmarks/rows.py) fills the table;
 what another prints is quoted below it. A peer that is missing, a script that fails or one that takes longer than
 BENCH_MINUTES (default 5) is named as "not run" with the reason, and the others go on. Names choose scripts; the page
-then holds these alone.
+says of the others that they were not run.
 """
 
 import datetime
@@ -28,6 +28,7 @@ PACKAGES = (
     *("torch", "torchvision", "numpy", "scikit-learn", "transformers", "accelerate"),
     *("faiss-cpu", "kornia", "lightly", "lightning", "scikit-dimension"),
 )
+MARK = "@row "  # before a row that a script hands over
 HEAD = ("What", "Ours", "Against", "Peer", "Ratio", "Rounds", "Goal", "Remark")
 ABOUT = """# Benchmarks
 
@@ -46,21 +47,18 @@ def main(names: list[str]) -> int:
     if unknown := set(names) - {path.stem for path in scripts}:
         print(f"There is no benchmark {', '.join(sorted(unknown))}; choose from {', '.join(p.stem for p in scripts)}.")
         return 2
-    page = [
-        ABOUT.format(date=f"{datetime.date.today():%d %B %Y}", commit=commit(), machine=machine(), versions=versions())
-    ]
-    for path in scripts:
-        if names and path.stem not in names:
-            continue
+    order = [*names, *sorted(path.stem for path in scripts)]
+    scripts.sort(key=lambda path: order.index(path.stem))
+    about = ABOUT.format(
+        date=f"{datetime.date.today():%d %B %Y}", commit=commit(), machine=machine(), versions=versions()
+    )
+    parts = {path: [f"## {path.stem}", first_line(path), "Not run."] for path in scripts}
+    for path in scripts[: len(set(names)) or None]:
         print(f"{path.stem} ...", flush=True)
         rows, text = run(path)
-        page += [
-            f"## {path.stem}",
-            first_line(path),
-            *([table(rows)] if rows else []),
-            *([quoted(text)] if text else []),
-        ]
-    PAGE.write_text("\n\n".join(page).rstrip() + "\n", encoding="utf-8")
+        parts[path][2:] = [*([table(rows)] if rows else []), *([quoted(text)] if text else [])]
+        page = [about, *(line for part in parts.values() for line in part)]  # after each: an interrupt costs one alone
+        PAGE.write_text("\n\n".join(page).rstrip() + "\n", encoding="utf-8")
     print(f"Written: {PAGE.relative_to(HERE.parent)}")
     return 0
 
@@ -100,13 +98,13 @@ def one(path: Path) -> None:
         return
     for row in module.rows():
         row = Row(**row) if isinstance(row, Mapping) else Row(*row)
-        print("\x1erow " + json.dumps(row), flush=True)
+        print(MARK + json.dumps(row), flush=True)
 
 
 def _read(output: str) -> tuple[list[Row], str]:
     lines = output.splitlines()
-    rows = [Row(*json.loads(line.removeprefix("\x1erow "))) for line in lines if line.startswith("\x1erow ")]
-    return rows, "\n".join(line for line in lines if not line.startswith("\x1erow ")).strip()
+    rows = [Row(*json.loads(line.removeprefix(MARK))) for line in lines if line.startswith(MARK)]
+    return rows, "\n".join(line for line in lines if not line.startswith(MARK)).strip()
 
 
 def table(rows: list[Row]) -> str:

@@ -47,7 +47,7 @@ def compare(
     seconds = {name: [] for name in ("", *there)}
     for _ in range(rounds + 1):
         for name, work in {"": ours, **there}.items():
-            seconds[name].append(_cpu_seconds(work))
+            seconds[name].append(cpu_seconds(work))
     seconds = {name: values[1:] for name, values in seconds.items()}  # the first round warms up
     mine = _text(statistics.median(seconds[""]))
     for name in peers:
@@ -89,7 +89,7 @@ def cells(row: Row) -> list[str]:
     return [row.what, row.ours, row.against, row.peer, ratio, spread, goal, row.note]
 
 
-def _cpu_seconds(work: Callable) -> float:
+def cpu_seconds(work: Callable) -> float:
     begin = time.process_time()
     work()
     return time.process_time() - begin

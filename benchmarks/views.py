@@ -7,7 +7,7 @@ the images, with random numbers for each image.
 """
 
 import torch
-from rows import compare, one_thread, peer, show
+from rows import compare, cpu_seconds, one_thread, peer, show
 from torchvision.transforms import v2
 
 from sslcourse import augment
@@ -51,7 +51,13 @@ def rows():
         "torchvision, tensors": lambda: torchvision(images),
         "torchvision, PIL": lambda: torchvision(pictures),
     }
-    yield from compare(f"two views of {N} images", lambda: augment.two_views(images, ours), peers, {"kornia": 5})
+    taken = {
+        type(step).__name__: sorted(cpu_seconds(lambda step=step: step(images)) for _ in range(5))[2]
+        for step in ours.transforms
+    }
+    profile = ", ".join(f"{name} {seconds / sum(taken.values()):.0%}" for name, seconds in taken.items())
+    work = lambda: augment.two_views(images, ours)  # noqa: E731
+    yield from compare(f"two views of {N} images", work, peers, {"kornia": 5}, f"profile: {profile}")
 
 
 if __name__ == "__main__":
