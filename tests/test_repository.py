@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import sslcourse
+from sslcourse.cli import source, timing
 
 ROOT = Path(__file__).parents[1]
 
@@ -111,11 +112,11 @@ PAGE = (ROOT / "docs" / "teaching_weeks.md").read_text(encoding="utf-8")
 @pytest.mark.parametrize("week", [w for w in sslcourse.WEEKS.values() if w.id != "project"], ids=lambda week: week.id)
 def test_the_teacher_has_a_page_for_every_week_that_says_what_is_so(week):
     """Its minutes are the notebook's, its mistakes are named as the checks name them."""
-    head = "## Bonus" if week.id == "bonus" else f"## Week {int(week.id[4:])}:"
+    bonus = {"bonus": "## Bonus: explaining", "bonus_jepa": "## Bonus: JEPA"}
+    head = bonus.get(week.id) or f"## Week {int(week.id[4:])}:"
     page = " ".join(PAGE.partition(head)[2].partition("\n## ")[0].split())
-    source = " ".join((ROOT / "notebooks" / "source" / f"{week.notebook}.py").read_text(encoding="utf-8").split())
-    stated = re.search(r"theory (\d+) minutes, core exercises about (\d+) minutes.*?questions about (\d+)", source)
-    assert re.search(r"theory (\d+), exercises (\d+), questions (\d+)", page).groups() == stated.groups()
+    counted = timing.of(source.read(ROOT / "notebooks" / "source" / f"{week.notebook}.py"))
+    assert f"reading {counted.reading}, exercises {counted.exercises}, questions {counted.questions}." in page
     checks = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "sslcourse" / "check" / week.id).glob("*.py"))
     checks = re.sub(r"\s+", " ", re.sub(r'"\s*\n\s*f?"', "", checks))
     mistakes = re.findall(r'"([^"]+)"', re.search(r"\*\*Mistakes\*\*:(.*?)- \*\*Skip", page)[1])
