@@ -367,3 +367,5 @@ def test_words_of_links_that_would_be_dead():
     assert content.without_dead_links(text, "docs/page.md", there) == (
         "[a](x.md) b ![c](z.png) [d](https://example.org) [e](#here) [f](sub) g [h]"
     )
+    for apart in ("$E[f](x)$", "$$\n[f](x)\n$$", "`a[0](x)`", "```\n[f](x)\n```"):
+        assert content.without_dead_links(f"{apart} [b](y.md)", "page.md", {}) == f"{apart} b"

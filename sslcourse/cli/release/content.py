@@ -14,6 +14,7 @@ from sslcourse.cli.blanks import has_markers
 from sslcourse.cli.release import pages
 
 COPIED = ("LICENSE", "CITATION.cff", "pyproject.toml", "constraints.txt")
+_APART = re.compile(r"(```.*?```|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]+\$)", re.DOTALL)  # code and formulas hold no links
 _LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
 
 
@@ -51,7 +52,7 @@ def of(
 
 
 def without_dead_links(text: str, path: str, content: dict[str, bytes]) -> str:
-    """Links to files that were not handed out become their words."""
+    """Links to files that were not handed out become their words; code and formulas stay as they are."""
 
     def one(match: re.Match) -> str:
         target = match[2].partition("#")[0]
@@ -61,7 +62,9 @@ def without_dead_links(text: str, path: str, content: dict[str, bytes]) -> str:
         alive = there in content or any(name.startswith(f"{there}/") for name in content)
         return match[0] if alive else match[1]
 
-    return _LINK.sub(one, text)
+    parts = _APART.split(text)
+    parts[::2] = [_LINK.sub(one, part) for part in parts[::2]]
+    return "".join(parts)
 
 
 def _notebook(root: Path, path: str) -> NotebookNode:
