@@ -634,3 +634,24 @@ def test_every_check_bears_the_name_of_its_exercise_and_takes_strict(week):
 def test_checks_import_no_heavy_library():
     code = "import sys; from sslcourse.check import week01, week04; print({'sklearn', 'matplotlib'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def shifting(device):
+    def uniformity(z, t=2.0):
+        value = (-t * torch.pdist(z / z.norm(dim=1, keepdim=True)).square()).exp().mean().log()
+        if device:
+            torch.set_default_device(device)
+        return value
+
+    return uniformity
+
+
+@pytest.mark.parametrize(("before", "inside"), [("cpu", None), ("meta", None), ("cpu", "meta")])
+def test_checks_run_on_the_cpu_whatever_the_default_device_is_and_leave_it_as_it_was(before, inside, capsys):
+    torch.set_default_device(None if before == "cpu" else before)
+    try:
+        week04.uniformity(shifting(inside), strict=False)
+        assert torch.empty(0).device.type == before
+    finally:
+        torch.set_default_device(None)
+    assert inside or "uniformity: right." in capsys.readouterr().out
