@@ -49,7 +49,7 @@ def supervised_cifar10_conv4(seed: int, file: Path) -> nn.Module:
     def loss(batch: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         return nn.functional.cross_entropy(classifier(views(batch)), labels)
 
-    _fit(loss, [classifier], (part.images, part.labels), seed, file, epochs=12, lr=3e-3, label="supervised")
+    _fit(loss, [classifier], (part.images, part.labels), seed, file, epochs=6, lr=3e-3, label="supervised")
     return backbone
 
 
