@@ -30,18 +30,26 @@
 # **You need** SimCLR (week 4), the moving average (week 5), vision transformers (week 6). Notation: $x$ are numbers,
 # $z$ projections (what the head gives), $h$ features (what the backbone gives), $N$ images, $V$ views, $D$ dimensions.
 #
-# **Time** theory 15 minutes, core exercises about 105 minutes (10 points), questions about 25 minutes (6 points). The
-# notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its reference until you
-# write your own.
+# **Time** {time} The notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by its
+# reference until you write your own.
 
 # %%
-# On Colab this installs the course; anywhere else it does nothing.
+# On Colab and Kaggle this installs the course; anywhere else it does nothing.
+import importlib.util
+import os
+import subprocess
 import sys
 
-if "google.colab" in sys.modules:
-    import subprocess
-
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "sslcourse"], check=True)
+COURSE = ""  # the address that pip installs there; `sslcourse release` writes it
+elsewhere = "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ
+if elsewhere and importlib.util.find_spec("sslcourse") is None:
+    if not COURSE:
+        raise RuntimeError(
+            "This notebook does not know where its course lies: write the address into COURSE above, git+https://... "
+            "of the repository or https://... of a wheel, and run this cell again."
+        )
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", COURSE], check=True)
+    importlib.invalidate_caches()
 
 # %% tags=["setup"]
 import copy
@@ -59,7 +67,7 @@ from sslcourse.check import bonus_jepa as check
 # %%
 scale = sslcourse.begin(week="bonus_jepa")
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ## Theory
 #
 # ### Three ways to learn from two parts of the same thing
@@ -91,7 +99,7 @@ scale = sslcourse.begin(week="bonus_jepa")
 # weights of three terms. Numbers for these methods on equal footing belong on the course's board, not into this
 # table.
 
-# %% [markdown]
+# %% [markdown] tags=["before"]
 # ### Which distribution?
 #
 # Features are judged by what comes later: a linear probe, nearest neighbours, on tasks that nobody knows yet.
