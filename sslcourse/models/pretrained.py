@@ -119,17 +119,17 @@ SHIPPED = {
         "SimCLR as in week 4 (conv4_wide, temperature 0.2): 12 epochs of all 45,000 training images",
         seed=504,
     ),
-}
-
-# Rows whose training was not run, or not to its end: nothing loads them, and no result stands on them. To train one:
-# `make checkpoints NAMES=...`; its row then moves into SHIPPED.
-PLANNED = {
     "supervised_cifar10_conv4": _cifar(
         lambda: backbone("conv4"),
         "supervised_cifar10_conv4",
         "by labels (conv4, crops and flips): 6 epochs of all 45,000 training images",
         seed=501,
     ),
+}
+
+# Rows whose training was not run, or not to its end: nothing loads them, and no result stands on them. To train one:
+# `make checkpoints NAMES=...`; its row then moves into SHIPPED.
+PLANNED = {
     "rotation_cifar10_conv4": _cifar(
         lambda: backbone("conv4"),
         "rotation_cifar10_conv4",
