@@ -240,6 +240,11 @@ def simsiam(job: Job) -> Encoder:
     return encoder
 
 
+def lejepa(job: Job) -> Encoder:
+    (lejepa_loss,) = part_of("bonus_jepa", "lejepa_loss")
+    return _two_views(job, lambda z0, z1: lejepa_loss(torch.stack([z0, z1]), 0.05, 64), 128)
+
+
 def _mlp(width: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, 256), nn.BatchNorm1d(256), nn.ReLU(), nn.Linear(256, 64))
 
@@ -307,6 +312,7 @@ METHODS = {
     "DINO": Method(dino, "week07"),
     "BYOL": Method(byol, "week07"),
     "SimSiam": Method(simsiam),
+    "LeJEPA": Method(lejepa, "bonus_jepa"),
     "MAE": Method(mae, "week08"),
     "CLIP": Method(clip, "week09", worlds=("scenes",)),
     "supervised": Method(supervised),
