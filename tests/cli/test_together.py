@@ -109,9 +109,8 @@ def test_where_memory_runs_short_the_largest_is_ended_and_the_other_goes_on(mach
         return "went through" if not watch.ended.is_set() else watch.why
 
     tasks = [Task("greedy", greedy, 0), Task("modest", modest, 0)]
-    why, went = side_by_side(tasks, 2)
-    assert went == "went through"
-    assert why == f"it held 3895 MB and 199 MB of memory were left, so it was ended; {kernel.ROOM}"
+    why = f"it held 3895 MB and 199 MB of memory were left, so it was ended; {kernel.ROOM}"
+    assert set(side_by_side(tasks, 2)) == {"went through", why}  # either may be the first to return
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, kernel.Refusal])
