@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("SSLCOURSE_OFFLINE", "1")
@@ -9,6 +10,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 for variable in ("SSLCOURSE_SCALE", "SSLCOURSE_SEED", "SSLCOURSE_STRICT", "SSLCOURSE_RECORD", "SSLCOURSE_MINUTES"):
     os.environ.pop(variable, None)
 os.environ.pop("NBGRADER_EXECUTION", None)
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in whatever a shell starts in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest  # noqa: E402
 import torch  # noqa: E402

@@ -321,7 +321,8 @@ def test_right_stitch(right, seeds):
 
 def test_a_head_that_stays_in_eval_mode_is_told():
     left = "Mind that it leaves a head that came in train mode in eval mode"
-    outcome, text = verdict(check.stitch, changed(STITCH, "stitch", "r", "r", relative=relative_jit))
+    stays = changed(STITCH, "stitch", "    head.train(mode)\n", "", relative=relative_jit)
+    outcome, text = verdict(check.stitch, stays)
     assert outcome == "right" and left in text
     outcome, text = verdict(check.stitch, stitch_on_a_copy)
     assert outcome == "right" and left not in text

@@ -231,7 +231,7 @@ def test_clusters_and_splits():
     other = "GGSGGTPLNWDCCYHHEMPV"
     assert cluster([base, other, kin, chain]).tolist() == [0, 1, 0, 0]
     assert cluster(["ACD", "WY", "ACD"]).tolist() == [0, 1, 0]  # shorter than a word
-    with pytest.raises(ValueError, match="shared lie in"):
+    with pytest.raises(ValueError, match="shared is 0; it should be a number greater than 0"):
         cluster([base], shared=0)
 
     groups = torch.tensor([0, 0, 0, 1, 1, 2, 3, 4, 5, 5])

@@ -32,9 +32,9 @@ def test_every_command_takes_it(called, course, tmp_path, capsys):
     assert main(["build", "--no-execute", called]) == 0
     assert main(["lab", called, "--no-open"]) == 0 and (course / "work" / f"{NAME}.ipynb").is_file()
     assert main(["release", called, "--to", str(tmp_path / "hand-out")]) == 0
-    assert "without the solutions of bonus." in capsys.readouterr().out
+    assert "Handed out" in capsys.readouterr().out
     handed = {path.name for path in (tmp_path / "hand-out" / "sslcourse" / "solutions").iterdir()}
-    assert handed == {"__init__.py", "week98.py"}
+    assert handed == {"__init__.py", "bonus.packed", "week98.packed"}
     # Not executed yet, and nothing else wrong.
     assert {line.split(": ")[1].split(" ")[1] for line in compare.findings(course, [called])} == {"outputs"}
 

@@ -143,10 +143,11 @@ def _loss_right(step: str, log: spies.Log, updated, q: Tensor, k: Tensor, held: 
     readings += [
         (lambda t=t: oracle.info_nce(q, k, held, t), "the argument temperature is not used.") for t in (0.07, 0.1, 1.0)
     ]
+    said = ("temperature is not used", "compared with k", "the batch are")  # above, in the words of a step
     readings += [
         (lambda wrong=wrong: wrong(q, k, held, temperature), mistake.sentence)
         for mistake in oracle.INFO_NCE_MISTAKES
-        if "temperature is not used" not in mistake.sentence and "compared with k" not in mistake.sentence
+        if not any(words in mistake.sentence for words in said)
         for wrong in mistake.variants
         if len(q) <= 1 + len(held) or "own number" not in mistake.sentence
     ]
