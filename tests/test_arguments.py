@@ -277,7 +277,7 @@ CALLS = {
     "rows": (board.rows, {"world": ("name", "scenes")}),
     "load_pretrained": (models.load_pretrained, {"name": ("name", "moco_scenes_conv4")}),
     "load_esm": (models.load_esm, {"name": ("name", None)}),
-    "load_sentence_encoder": (models.load_sentence_encoder, {"source": ("name", None)}),
+    "load_sentence_encoder": (models.load_sentence_encoder, {"source": ("name?", None)}),
     "load_antiberty": (models.load_antiberty, {"trained": ("flag", None)}),
     "bert": (
         models.bert,
