@@ -4,7 +4,7 @@
 
 Each script runs in a process of its own, with one thread. One that yields rows (benchmarks/rows.py) fills the table;
 what another prints is quoted below it. A peer that is missing, a script that fails or one that takes longer than
-BENCH_MINUTES (default 5) is named as "not run" with the reason, and the others go on. Names choose scripts; the page
+BENCH_MINUTES (default 8) is named as "not run" with the reason, and the others go on. Names choose scripts; the page
 says of the others that they were not run.
 """
 
@@ -65,7 +65,7 @@ def main(names: list[str]) -> int:
 
 def run(path: Path) -> tuple[list[Row], str]:
     """Rows of a script, and what it says beside them."""
-    minutes = float(os.environ.get("BENCH_MINUTES", 5))
+    minutes = float(os.environ.get("BENCH_MINUTES", 8))
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",

@@ -1,22 +1,25 @@
 """Submissions a minute: `sslcourse grade` beside `nbgrader autograde` at scale dry, on the same submissions.
 
-    python benchmarks/grade.py [--week week04] [--students 24] [--sample 4] [--jobs 2]
+    python benchmarks/grade.py
 
 Every submission is another one: the exercises are solved, and a comment of its own stands in each, so that nothing can
 be judged once for all. nbgrader runs as many processes as `grade` has jobs, a student each; since it starts anew for
 every notebook, a sample of the class tells its speed. The start of `grade` counts.
 """
 
-import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+from rows import Row, show
+
 ROOT = Path(__file__).parents[1]
+WEEK, STUDENTS, SAMPLE, JOBS = "week04", 24, 4, 2  # of the class, a sample is enough for nbgrader
 COMMAND = [sys.executable, "-c", "import sys; from sslcourse.cli import main; sys.exit(main())"]
 
 
@@ -37,40 +40,35 @@ def submissions(folder: Path, week: str, students: int) -> None:
         path.write_text(json.dumps(notebook), encoding="utf-8")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--week", default="week04")
-    parser.add_argument("--students", type=int, default=24)
-    parser.add_argument("--sample", type=int, default=4, help="of the students, for nbgrader")
-    parser.add_argument("--jobs", type=int, default=2)
-    options = parser.parse_args()
-    os.environ |= {"SSLCOURSE_SCALE": "dry", "SSLCOURSE_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+def rows() -> Iterator[Row]:
+    # nbgrader looks for alembic on the path, also where it was started as a module.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    os.environ |= {"SSLCOURSE_SCALE": "dry", "SSLCOURSE_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PATH": path}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         course, submitted = folder / "course", folder / "course" / "submitted"
-        run([*COMMAND, "release", options.week, "--nbgrader", str(course)], ROOT)
-        run([sys.executable, "-m", "nbgrader", "generate_assignment", options.week], course)
-        submissions(submitted, options.week, options.students)
+        run([*COMMAND, "release", WEEK, "--nbgrader", str(course)], ROOT)
+        run([sys.executable, "-m", "nbgrader", "generate_assignment", WEEK], course)
+        submissions(submitted, WEEK, STUDENTS)
 
-        command = ["grade", str(submitted), "--to", str(folder / "results"), "--jobs", str(options.jobs)]
+        command = ["grade", str(submitted), "--to", str(folder / "results"), "--jobs", str(JOBS)]
         ours = timed(lambda: run([*COMMAND, *command], ROOT))
-        theirs = timed(lambda: autograde(course, options))
-    print(f"{options.week}, {options.jobs} processes at once")
-    rows = (("sslcourse grade", ours, options.students), ("nbgrader autograde", theirs, options.sample))
-    for name, (wall, cpu), n in rows:
-        rate, each = 60 * n / wall, cpu / n
-        print(f"{name:20}{n:4} submissions{wall:8.1f} s{rate:8.1f} a minute{each:8.1f} s of CPU each")
-    walls, cpus = ([row[1][which] / row[2] for row in rows] for which in (0, 1))
-    print(f"{walls[1] / walls[0]:.1f} times as many a minute; {cpus[1] / cpus[0]:.1f} times less computing")
+        theirs = timed(lambda: autograde(course))
+    (wall, cpu), (peer_wall, peer_cpu) = ([one / n for one in took] for took, n in ((ours, STUDENTS), (theirs, SAMPLE)))
+    what, note = f"{WEEK}, {JOBS} processes", f"{STUDENTS} submissions, {SAMPLE} of them by nbgrader; one round"
+    rates = f"{60 / wall:.1f} a minute", "nbgrader autograde", f"{60 / peer_wall:.1f} a minute"
+    yield Row(what, *rates, peer_wall / wall, goal=8, note=note)
+    each = f"{cpu:.1f} s of CPU each", "nbgrader autograde", f"{peer_cpu:.1f} s of CPU each"
+    yield Row(what, *each, peer_cpu / cpu, note=note)
 
 
-def autograde(course: Path, options: argparse.Namespace) -> None:
+def autograde(course: Path) -> None:
     """nbgrader's own command for every student, so many at once."""
     running: list[subprocess.Popen] = []
-    for n in range(options.sample):
-        if len(running) == options.jobs:
+    for n in range(SAMPLE):
+        if len(running) == JOBS:
             finished(running.pop(0))
-        command = [sys.executable, "-m", "nbgrader", "autograde", options.week, "--student", f"student{n}"]
+        command = [sys.executable, "-m", "nbgrader", "autograde", WEEK, "--student", f"student{n}"]
         running.append(subprocess.Popen(command, cwd=course, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
     for process in running:
         finished(process)
@@ -95,4 +93,4 @@ def timed(work) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    main()
+    show(rows())
