@@ -4,8 +4,8 @@
 
 Each script runs in a process of its own, with one thread. One that yields rows (benchmarks/rows.py) fills the table;
 what another prints is quoted below it. A peer that is missing, a script that fails or one that takes longer than
-BENCH_MINUTES (default 8) is named as "not run" with the reason, and the others go on. Names choose scripts; the page
-says of the others that they were not run.
+BENCH_MINUTES (default 8) is named as "not run" with the reason, and the others go on. Names choose scripts; of the
+others the page keeps what it says.
 """
 
 import datetime
@@ -32,9 +32,9 @@ MARK = "@row "  # before a row that a script hands over
 HEAD = ("What", "Ours", "Against", "Peer", "Ratio", "Rounds", "Goal", "Remark")
 ABOUT = """# Benchmarks
 
-Written by `make bench` on {date}, commit {commit}; not edited by hand. A ratio is the peer's time over ours, the
-median of rounds that alternate between the two: above 1, ours is faster. Seconds are those of the processor, one
-thread, unless a row says otherwise.
+Written by `make bench`, not edited by hand; below each table stands when it was measured. A ratio is the peer's time
+over ours, the median of rounds that alternate between the two: above 1, ours is faster. Seconds are those of the
+processor, one thread, unless a row says otherwise.
 
 {machine}
 
@@ -47,17 +47,18 @@ def main(names: list[str]) -> int:
     if unknown := set(names) - {path.stem for path in scripts}:
         print(f"There is no benchmark {', '.join(sorted(unknown))}; choose from {', '.join(p.stem for p in scripts)}.")
         return 2
-    order = [*names, *sorted(path.stem for path in scripts)]
-    scripts.sort(key=lambda path: order.index(path.stem))
-    about = ABOUT.format(
-        date=f"{datetime.date.today():%d %B %Y}", commit=commit(), machine=machine(), versions=versions()
-    )
-    parts = {path: [f"## {path.stem}", first_line(path), "Not run."] for path in scripts}
-    for path in scripts[: len(set(names)) or None]:
+    said = sections(PAGE.read_text(encoding="utf-8")) if names and PAGE.exists() else {}
+    parts = {path.stem: said.get(path.stem, "Not run.") for path in scripts}
+    about = ABOUT.format(machine=machine(), versions=versions())
+    for path in scripts:
+        if names and path.stem not in names:
+            continue
         print(f"{path.stem} ...", flush=True)
+        began = measured()
         rows, text = run(path)
-        parts[path][2:] = [*([table(rows)] if rows else []), *([quoted(text)] if text else [])]
-        page = [about, *(line for part in parts.values() for line in part)]  # after each: an interrupt costs one alone
+        body = [first_line(path), *([table(rows)] if rows else []), *([quoted(text)] if text else []), began]
+        parts[path.stem] = "\n\n".join(body)
+        page = [about, *(f"## {stem}\n\n{part}" for stem, part in parts.items())]  # after each: an interrupt costs one
         PAGE.write_text("\n\n".join(page).rstrip() + "\n", encoding="utf-8")
     print(f"Written: {PAGE.relative_to(HERE.parent)}")
     return 0
@@ -122,11 +123,21 @@ def first_line(path: Path) -> str:
     return " ".join(paragraph.split())
 
 
+def sections(page: str) -> dict[str, str]:
+    """What a page says below each of its headings."""
+    parts = (part.partition("\n") for part in page.split("\n## ")[1:])
+    return {name.strip(): text.strip() for name, _, text in parts}
+
+
+def measured() -> str:
+    load = f", load {os.getloadavg()[0]:.1f} when it began" if hasattr(os, "getloadavg") else ""
+    return f"Measured on {datetime.date.today():%d %B %Y}, commit {commit()}{load}."
+
+
 def machine() -> str:
     cores, memory = os.cpu_count(), psutil.virtual_memory().total / 2**30
-    load = f", load {os.getloadavg()[0]:.1f} when it began" if hasattr(os, "getloadavg") else ""
     python = f"{platform.system()}, Python {platform.python_version()}"
-    return f"Machine: {_processor()}, {cores} cores, {memory:.0f} GiB, {python}{load}."
+    return f"Machine: {_processor()}, {cores} cores, {memory:.0f} GiB, {python}."
 
 
 def _processor() -> str:

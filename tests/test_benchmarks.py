@@ -67,3 +67,18 @@ def test_a_script_that_takes_too_long_is_named_and_its_rows_stay(collect, tmp_pa
 def test_a_benchmark_that_is_not_there_is_named(collect, capsys):
     assert collect.main(["nowhere"]) == 2
     assert "There is no benchmark nowhere; choose from" in capsys.readouterr().out
+
+
+def test_a_named_benchmark_leaves_the_others_on_the_page_alone(collect, tmp_path, monkeypatch, capsys):
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text(f'"""About {name}."""\nprint("first {name}")\ndef main():\n    pass\n')
+    monkeypatch.setattr(collect, "HERE", tmp_path)
+    monkeypatch.setattr(collect, "PAGE", tmp_path / "page.md")
+    assert collect.main(["one"]) == 0
+    assert "Not run." in (tmp_path / "page.md").read_text()
+    assert collect.main([]) == 0
+    (tmp_path / "two.py").write_text('"""About two."""\nprint("second two")\ndef main():\n    pass\n')
+    assert collect.main(["two"]) == 0
+    said = collect.sections((tmp_path / "page.md").read_text())
+    assert list(said) == ["one", "two"] and "first one" in said["one"] and "second two" in said["two"]
+    assert all("Measured on" in text for text in said.values())
