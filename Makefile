@@ -36,7 +36,7 @@ lint: setup
 	$(BIN)/ruff check .
 
 unit: setup
-	$(OFFLINE) $(PYTEST) --dist worksteal -m "not browser" tests
+	$(OFFLINE) $(PYTEST) -p no:nbval --dist worksteal -m "not browser" tests
 
 nbval: setup
 	$(OFFLINE) SSLCOURSE_STRICT=1 SSLCOURSE_SCALE=tiny $(PYTEST) $(NBVAL) notebooks/solutions

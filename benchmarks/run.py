@@ -29,7 +29,8 @@ def timed(course: Path, weeks: list[str]) -> tuple[float, dict[str, float]]:
     environment = os.environ | {"PYTHONPATH": str(course), "SSLCOURSE_STRICT": "1"}
     environment.pop("OMP_NUM_THREADS", None)
     began = time.perf_counter()
-    done = subprocess.run([sys.executable, "-P", "-c", COMMAND, "run", *weeks], cwd=course, env=environment)
+    command = [sys.executable, "-P", "-c", COMMAND, "run", *weeks]
+    done = subprocess.run(command, cwd=course, env=environment, stdout=subprocess.DEVNULL)
     took = time.perf_counter() - began
     if done.returncode:
         sys.exit(f"A notebook failed in {course}; a comparison would mean nothing.")

@@ -17,6 +17,10 @@ from sslcourse.weeks import SCALES, week_id
 
 OLDEST_PYTHON = (3, 11)
 
+# nbformat brings jsonschema, and this the grammar of international addresses, which takes three seconds to compile for
+# a format that no notebook has. Without the package jsonschema leaves that one format alone.
+sys.modules.setdefault("rfc3987_syntax", None)
+
 
 class Refusal(Exception):
     """What was wrong, what was expected, what to do: one sentence for the person at the command line."""
