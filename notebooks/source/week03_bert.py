@@ -1311,8 +1311,8 @@ def rotary(q: torch.Tensor, k: torch.Tensor, positions: torch.Tensor) -> tuple[t
 rotary = check.rotary(rotary)
 
 # %% [markdown]
-# The product of one random query and one random key at all pairs of places, and how the product of a vector with
-# *itself* falls with the distance: the same vector far away is less of a match than nearby.
+# The product of one random query and one random key at all pairs of places, and that of a vector with *itself* at
+# another place: it falls in swings, so that the same vector far away is less of a match than nearby.
 
 # %%
 width, places = 32, torch.arange(24)

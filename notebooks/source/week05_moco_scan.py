@@ -595,7 +595,7 @@ self_label_loss = check.self_label_loss(self_label_loss)
 # only shows the method on STL-10's unlabelled images, and the clusters come from published weights.
 
 # %%
-epochs = scale.pick(dry=1, tiny=30, small=6, full=20)
+epochs = scale.pick(dry=1, tiny=24, small=6, full=20)
 n_images = scale.pick(dry=600, tiny=3000, small=10000, full=100000)
 batch_size = 128
 queue_size = scale.pick(dry=256, tiny=2048, small=4096, full=16384)
@@ -651,7 +651,7 @@ def pretrain(images, seed=scale.seed, *, momentum=momentum, epochs=epochs, lr=le
 # %%
 bank = train_set.subset(scale.pick(dry=100, tiny=1000, small=2000, full=2000), seed=scale.seed)
 val_set = data.load_images(name, "val", n=scale.pick(dry=100, tiny=500, small=500, full=500), seed=scale.seed)
-look_every = scale.pick(dry=1, tiny=5, small=1, full=1)
+look_every = scale.pick(dry=1, tiny=4, small=1, full=1)
 
 
 def knn(backbone: nn.Module, known=bank, asked=val_set) -> float:
@@ -1032,7 +1032,7 @@ def scores(assignments: torch.Tensor) -> tuple[float, float, float]:
 
 
 table = {which: torch.tensor([scores(one) for one in runs]) for which, runs in found.items()}     # (seeds, 3)
-print(f"mean +- sample deviation, {len(seeds)} seeds         ACC              NMI              ARI")
+print(f"mean +- sample deviation, heads: {len(seeds)}        ACC              NMI              ARI")
 for (method, which), values in table.items():
     spread = values.std(dim=0) if len(values) > 1 else torch.zeros(3)   # at dry there is one seed
     written = "   ".join(f"{m:.3f} +- {s:.3f}" for m, s in zip(values.mean(dim=0), spread))
