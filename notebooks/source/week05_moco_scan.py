@@ -1135,7 +1135,7 @@ plot.show(
 )
 
 # %%
-some = scale.pick(dry=100, tiny=600, small=1000, full=1500)
+some = scale.pick(dry=100, tiny=400, small=1000, full=1500)
 for coloured, labels in {"the class that SCAN's cluster is matched to": named, "class": test_set.labels}.items():
     plot.show(
         plot.embedding(
@@ -1178,6 +1178,11 @@ before = [scores(assign(head))[0] for head in scan_heads]
 after = [scores(assign(self_labelled(head, seed)))[0] for head, seed in zip(scan_heads, seeds)]
 for seed, one, other in zip(seeds, before, after):
     print(f"head of seed {seed:4}: ACC {one:.3f} before, {other:.3f} after self-labelling")
+
+# %% [markdown]
+# Two things to read off: confident images are right more often than others, which is what the step rests on; and whether
+# that is enough. A share of the images is labelled, the easy ones, and a linear layer that already gets these right has
+# little to learn from them. Stronger augmentations and a trained encoder are what the authors add at this point.
 
 # %% [markdown]
 # ## The weights decide: recorded sweeps
