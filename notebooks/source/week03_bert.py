@@ -851,7 +851,8 @@ plot.show(
 #
 # The two that train get the same labels, the same number of steps and the same order of batches. Each has a learning
 # rate of its own, the one of a common grid that served *it* best on validation texts (at `tiny` 0.0003, 0.001, 0.003
-# and 0.01, smallest budget, seeds that are not recorded); a rate chosen for one side would decide the comparison.
+# and 0.01, smallest budget, seeds that are not recorded; both chose 0.003); a rate chosen for one side could decide the
+# comparison.
 # Probes and bag of words have their penalty chosen on the validation texts too. To see that from-scratch deserves its
 # name, we measure how far its encoder moved. A few texts are a small sample, so at `tiny` every result is a mean over several
 # draws of labelled texts. A sixth row shows what the live share of the pretraining would have given.
@@ -1075,7 +1076,7 @@ patience = {
         lambda steps, seed, start=start_at: mean_over_draws(
             lambda n, draw: fine_tuned(start, n, draw, steps), budgets[0], seed
         )[0],
-        points=scale.pick(tiny=[25, 100, 300], small=[25, 100, 300], full=[300, 3000, 10000]),
+        points=scale.pick(tiny=[25, 100, 400], small=[25, 100, 400], full=[300, 3000, 10000]),
         own={tuning_steps: results[kind, budgets[0]][0]} if scale.name in ("tiny", "full") else {},
         rerun=[],
     )
