@@ -3,8 +3,10 @@
 
 
 import copy
+import dataclasses
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +15,7 @@ from torch import nn
 import sslcourse
 from sslcourse import augment, data, evaluate, models, plot, train
 from sslcourse.check import week05 as check
+from sslcourse.plot.schematics.queue_of_keys import queue_of_keys
 
 
 def update_ema(student: nn.Module, teacher: nn.Module, momentum: float) -> None:
@@ -82,6 +85,7 @@ def moco_step(
     loss = info_nce(query(view0), keys, queue.keys, temperature)            # the queue holds earlier batches only
     update(loss)
     update_ema(query, key, momentum)
+    keys = train.gather(keys)                                               # of all processes, where there are several
     queue.enqueue(keys)                                                     # after the loss: nobody meets itself
     return loss.detach()
 
@@ -101,6 +105,17 @@ def mine_neighbours(features: torch.Tensor, k: int, exclude_self: bool = True) -
             similarity[torch.arange(len(rows), device=h.device), rows] = float("-inf")
         found.append(similarity.topk(k, dim=1).indices)
     return torch.cat(found)
+
+
+def view_whitening(views: torch.Tensor, floor: float = 1e-3) -> torch.Tensor:
+    """W (D, D) that makes views of an image scatter equally in all directions of h @ W (Hatch et al. 2006).
+
+    views: (V, N, D), V views of each of N images. W W^T is the inverse of S + floor * (mean variance in S) * 1, with S
+    the covariance within images, the mean over all V N views.
+    """
+    within = (views - views.mean(dim=0)).flatten(0, 1)                      # (V N, D)
+    variance, directions = torch.linalg.eigh(within.T @ within / len(within))
+    return directions / (variance + floor * variance.mean()).sqrt()         # (D, D), directions in columns
 
 
 def scan_loss(
@@ -151,3 +166,20 @@ def update_marginal(marginal: torch.Tensor, teacher_probs: torch.Tensor, momentu
     marginal: (C,); teacher_probs: (N, C).
     """
     return momentum * marginal + (1 - momentum) * teacher_probs.detach().mean(dim=0)
+
+
+def self_label_loss(
+    weak_logits: torch.Tensor, strong_logits: torch.Tensor, threshold: float = 0.99
+) -> torch.Tensor:
+    """Confident guesses on weak views as labels for strong ones (Van Gansbeke et al. 2020, section 2.3).
+
+    weak_logits, strong_logits: (N, C), row n of both from image n; threshold: of the largest probability of the weak
+    view. Returns a scalar in nats: the mean over the clusters that occur of the mean cross-entropy of their images, 0
+    where no image is confident. Gradients reach strong_logits only.
+    """
+    confidence, guess = weak_logits.detach().softmax(dim=1).max(dim=1)          # (N,), (N,)
+    confident = confidence > threshold
+    counts = torch.bincount(guess[confident], minlength=weak_logits.shape[1])   # (C,)
+    weights = confident / counts.clamp(min=1)[guess]                            # (N,)
+    losses = F.cross_entropy(strong_logits, guess, reduction="none")            # (N,)
+    return (weights * losses).sum() / weights.sum().clamp(min=1e-12)

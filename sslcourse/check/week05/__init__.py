@@ -1,4 +1,5 @@
-"""Checks of week 5, MoCo, SCAN and PMI clustering. Definitions and named mistakes: oracle.py, clusters_oracle.py."""
+"""Checks of week 5, MoCo, SCAN and PMI clustering. Definitions and named mistakes: oracle.py, clusters_oracle.py; and
+whitening.py and labelling.py, which hold both."""
 
 from math import log
 
@@ -12,12 +13,14 @@ from sslcourse.check.sweep import sweep
 from sslcourse.check.week05 import clusters_oracle as clusters
 from sslcourse.check.week05 import oracle
 from sslcourse.check.week05.averaging import examine_average
+from sslcourse.check.week05.labelling import examine_self_labels
 from sslcourse.check.week05.matching import examine_matching
 from sslcourse.check.week05.queue import examine_queue
 from sslcourse.check.week05.step import examine_step
+from sslcourse.check.week05.whitening import examine_whitening
 
 __all__ = ["Queue", "cluster_accuracy", "info_nce", "mine_neighbours", "moco_step", "pmi_loss", "report", "scan_loss"]
-__all__ += ["sweep", "update_ema", "update_marginal"]
+__all__ += ["self_label_loss", "sweep", "update_ema", "update_marginal", "view_whitening"]
 
 
 # --- update_ema and Queue
@@ -122,7 +125,16 @@ def mine_neighbours(student: Student) -> str:
     return "The nearest by cosine, without the image itself; with it where it is asked for."
 
 
-# --- scan_loss, pmi_loss, update_marginal
+# --- view_whitening
+
+
+@exercise("week05")
+def view_whitening(student: Student) -> str:
+    """view_whitening(views, floor=1e-3) -> (D, D), views (V, N, D): W with W W^T = (S + floor mean variance)^-1."""
+    return examine_whitening(student)
+
+
+# --- scan_loss, self_label_loss, pmi_loss, update_marginal
 
 
 def _logits(a: Tensor, b: Tensor, *_) -> str:
@@ -161,6 +173,12 @@ def scan_loss(student: Student) -> str:
     if not close(loss, 0.0) or not sure.grad.isfinite().all():
         raise Wrong("With logits of 200 and -200 its value or gradient is not finite: 0 * log 0 counts as 0.")
     return "Equal to the definition at four weights; ln C where nothing is decided; finite where everything is."
+
+
+@exercise("week05")
+def self_label_loss(student: Student) -> str:
+    """self_label_loss(weak_logits, strong_logits, threshold=0.99) -> scalar (Van Gansbeke et al. 2020, section 2.3)."""
+    return examine_self_labels(student)
 
 
 @exercise("week05")
