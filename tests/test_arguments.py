@@ -497,7 +497,7 @@ CALLS = {
     "heat_map": (
         plot.heat_map,
         {"matrix": ("square", torch.rand(2, 2)), "rows": ("names?", ["a", "b"]), "columns": ("names?", ["a", "b"])}
-        | {"label": ("text", "l"), "title": ("text?", "t")},
+        | {"label": ("text", "l"), "title": ("text?", "t"), "centre": ("number?", 0.5), "reach": ("number?", 0.5)},
     ),
     "heat_maps": (
         plot.heat_maps,

@@ -8,6 +8,7 @@ import torch
 from sslcourse import arguments
 from sslcourse.plot.style import (
     COLOURS,
+    GREY,
     MARKERS,
     check_levels,
     check_words,
@@ -28,11 +29,13 @@ def curves(
     title: str | None = None,
     bands: dict[str, Sequence] | None = None,
     log_x: bool = False,
+    known: Sequence[str] = (),
 ):
     """Lines, one for each entry of `series`.
 
     x: the common horizontal positions, 1, 2, 3, ... if not given (epochs). levels: known values, {"chance": 0.1}.
-    bands: half-widths around the lines of these names, such as one standard deviation.
+    bands: half-widths around the lines of these names, such as one standard deviation. known: names of series that are
+    no result but known beforehand, such as the diagonal of guessing: dashed and grey, as levels are.
     """
     arguments.mapping("series", series, '{"loss": [2.3, 1.9]}')
     if bands is not None:
@@ -44,13 +47,19 @@ def curves(
         raise ValueError('There is nothing to draw: give at least one series, such as {"loss": [2.3, 1.9]}.')
     if unknown := set(bands or {}) - set(series):
         raise ValueError(f"There are bands for {sorted(unknown)}, which are no series; the series are {list(series)}.")
+    known = arguments.several("known", known, letters=True)
+    if unknown := [name for name in known if name not in series]:
+        raise ValueError(f"known has {unknown[0]!r}, which is no series; the series are {list(series)}.")
     for n, (name, values) in enumerate(series.items()):
         values = _numbers(name, values)
         across = np.arange(1, len(values) + 1) if x is None else _numbers("x", x)
         if len(across) != len(values):
             raise ValueError(f"{name!r} has {len(values)} values for {len(across)} positions in x; give one for each.")
         colour, marker = COLOURS[n % len(COLOURS)], MARKERS[n % len(MARKERS)]
-        ax.plot(across, values, color=colour, marker=marker if len(values) <= 30 else None, label=name)
+        if name in known:
+            ax.plot(across, values, color=GREY, linestyle="--", linewidth=1.3, zorder=1.5, label=name)
+        else:
+            ax.plot(across, values, color=colour, marker=marker if len(values) <= 30 else None, label=name)
         if bands and name in bands:
             half = _numbers(name, bands[name])
             if len(half) != len(values) or not (half >= 0).all():

@@ -134,6 +134,16 @@ def test_curves_hold_their_numbers_levels_and_bands():
     assert {text.get_text() for text in ax.get_legend().get_texts()} == {"train", "val"}
 
 
+def test_what_is_known_beforehand_is_dashed_and_grey():
+    figure = plot.curves({"score": [0.0, 0.8, 1.0], "guessing": [0.0, 0.5, 1.0]}, known=["guessing"])
+    styles = {line.get_label(): (line.get_linestyle(), line.get_color()) for line in figure.axes[0].lines}
+    assert styles["guessing"] == ("--", "#595959") and styles["score"][0] == "-"
+    with pytest.raises(ValueError, match="known has 'chance', which is no series"):
+        plot.curves({"score": [0.5]}, known=["chance"])
+    with pytest.raises(TypeError, match="known is None"):
+        plot.curves({"score": [0.5]}, known=None)
+
+
 def test_names_of_levels_that_coincide_do_not_overlap():
     figure = plot.curves({"loss": [0.0, 1.0]}, levels={"chance": 0.5, "untrained": 0.505, "collapse": 0.5})
     figure.canvas.draw()
