@@ -108,7 +108,7 @@ def itself(a, b):
         (version(nearest=lambda far: np.where(np.isinf(far), -1, far).argmax(axis=1)), "the farthest point"),
         (version(nearest=lambda far: far.argsort(axis=1)[:, 1]), "the second nearest"),
         (lambda a, b: by_ranks(a, b) ** 2, "for each of the four samples"),
-        (lambda a, b: None, "returns None"),
+        (lambda a, b: print(), "returns None"),
         (lambda a, b: torch.ones(len(a)), "it should be a scalar"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Week 11's mutual nearest neighbours: right versions in several styles, named mistakes, and traps of real packages."""
+"""Week 11's mutual nearest neighbours: right versions in several styles, and each named mistake by its message."""
 
 import numpy as np
 import pytest
@@ -21,14 +21,6 @@ def test_unrelated_spaces_share_k_of_n_and_turned_ones_everything():
         assert definition(x, y, 10) == pytest.approx(10 / 399, abs=0.01)
         assert definition(x, 3 * x @ turn, 10) == pytest.approx(1.0, abs=2e-3)
     assert mutual.mutual_knn(x[:40], y[:40], 6) == pytest.approx(mutual.mutual_knn_at_once(x[:40], y[:40], 6))
-
-
-def test_a_retrieval_metric_counts_a_right_answer_with_a_negative_score_as_wrong():
-    """torchmetrics 1.9.0: the best of all answers, with a cosine below 0, has the reciprocal rank 0."""
-    retrieval = pytest.importorskip("torchmetrics.functional.retrieval")
-    for scores, wanted in (([0.2, -0.3, -0.4], 1.0), ([-0.2, -0.3, -0.4], 0.0)):
-        found = retrieval.retrieval_reciprocal_rank(torch.tensor(scores), torch.tensor([True, False, False]))
-        assert float(found) == wanted
 
 
 # --- right versions
@@ -131,7 +123,7 @@ def by_place(x, y, k=10):
         (version(share=lambda c, k, n: c / k - k / (n - 1)), "level of chance"),
         (lambda x, y, k=5: version()(x, y, k), "The default is 10"),
         (lambda x, y, k=10: version()(x, x, k), "it should be"),
-        (lambda x, y, k=10: None, "returns None"),
+        (lambda x, y, k=10: print(), "returns None"),
     ],
 )
 def test_wrong_mutual_knn(wrong, words):

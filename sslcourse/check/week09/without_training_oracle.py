@@ -33,6 +33,11 @@ def _as_is(x: Tensor) -> Tensor:
     return x
 
 
+def _unit(x: Tensor) -> Tensor:
+    """unit, but of a row of zeros 0."""
+    return x / x.norm(dim=1, keepdim=True).clamp(min=1e-12)
+
+
 def _largest(cosines: Tensor, k: int, by: Callable = _as_is, dim: int = 1) -> Tensor:
     """True at the k largest of every row, or (dim=0) of every column."""
     places = by(cosines).topk(min(k, cosines.shape[dim]), dim=dim).indices
@@ -50,7 +55,7 @@ def _asif(
     lengths=(unit, unit),
     keep: Callable = _largest,
     raised: Callable = lambda cosines, power: cosines.clamp(min=0) ** power,
-    last: Callable = unit,
+    last: Callable = _unit,
     centred: bool = False,
     whom: tuple[bool, bool] = (True, True),
 ) -> Tensor:

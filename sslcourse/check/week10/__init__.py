@@ -348,7 +348,7 @@ def information_imbalance(student: Student) -> str:
     b = torch.cat([a[:, :2] + 0.2 * student.normal(30, 2), 0.1 * student.normal(30, 1)], dim=1)
     unrelated = student.normal(25, 4), student.normal(25, 6)
     many = student.normal(260, 3)
-    many = many, many[:, :1] + 0.3 * student.normal(260, 1)
+    many = many, many[:, :2] + 0.3 * student.normal(260, 2)
     few = torch.tensor([[0.0], [1.0], [4.0], [9.0]]), torch.tensor([[4.0], [0.0], [11.0], [1.0]])
     agree(
         student,

@@ -70,7 +70,7 @@ MUTUAL_MISTAKES = tuple(
         "a sample is counted as its own neighbour, which it is in both: leave it out.": (
             partial(_share, alone=False),
             lambda x, y, k: _share(x, y, min(k + 1, len(x)), alone=False),
-            lambda x, y, k: _overlap(x, y, min(k + 1, len(x)), alone=False, share=lambda c, _: c / (k + 1)),
+            lambda x, y, k: _overlap(x, y, min(k + 1, len(x)), alone=False, share=lambda c, _: c / k),
         ),
         "one neighbour is missing: with the sample itself left out there are still k of them.": (
             lambda x, y, k: _share(x, y, max(k - 1, 1)),
