@@ -1335,10 +1335,9 @@ plot.show(
 #   middle rank.) Two anchors, centred, are opposite to each other: every relative vector is then a multiple of (1,
 #   -1), and nearly all tie.
 # - **A mean cosine without its control.** Always beside it: the cosine of shuffled pairs.
-# - **One shuffled loader, read twice.** torch_cka 0.21 (`CKA.compare`) takes its second loader to be the first one
-#   where none is given, and goes through `zip(loader, loader)`: two passes, each in an order of its own. With
-#   `shuffle=True` a network compared with itself gets a CKA near 0, beside a warning that says "the same dataloader for
-#   both models".
+# - **One shuffled loader, read twice.** torch_cka 0.21 (`CKA.compare`) takes its second loader to be the first one where
+#   none is given, and goes through `zip(loader, loader)`: two passes, each in an order of its own. With `shuffle=True`
+#   two networks with *equal weights* get a CKA near 0, beside a warning that says "the same dataloader for both models".
 # - **A right answer that counts as wrong.** `retrieval_reciprocal_rank` of torchmetrics 1.9.0 and its like set the
 #   target to "not relevant" wherever the score is not above 0. Scores that are cosines may be negative: the true row,
 #   ranked first of all, then counts 0. Add 1 to cosines before you hand them in, and compare with a count of your own.
@@ -1348,7 +1347,7 @@ pairs_of_one = torch.utils.data.DataLoader(
     test_h[names[0]][:500], batch_size=100, shuffle=True, generator=scale.generator(10)
 )
 first, second = (torch.cat(list(pairs_of_one)) for _ in range(2))
-print(f"debiased CKA of a network with itself: {linear_cka(first, first, debiased=True):.2f}")
+print(f"debiased CKA of features with themselves: {linear_cka(first, first, debiased=True):.2f}")
 print(f"the same, one shuffled loader read twice: {linear_cka(first, second, debiased=True):.2f}")
 
 opposite = -F.normalize(torch.rand(20, 8, generator=scale.generator(11)), dim=1)       # every cosine is below 0

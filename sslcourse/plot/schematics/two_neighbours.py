@@ -17,7 +17,7 @@ def two_neighbours():
     axes.plot([x, x + near], [y, y], color=GREY, linewidth=1.3)
     axes.plot([x, points[2][0]], [y, points[2][1]], color=GREY, linewidth=1.3)
     axes.text(x + near / 2, y + 0.06, "$r_1$", ha="center", va="bottom", fontsize=12)
-    axes.text(x - 0.36, y - 0.3, "$r_2$", ha="right", va="center", fontsize=12)
+    axes.text(x - 0.16, y - 0.66, "$r_2$", ha="left", va="center", fontsize=12)
     boxes(
         axes,
         {
