@@ -1335,9 +1335,10 @@ plot.show(
 #   middle rank.) Two anchors, centred, are opposite to each other: every relative vector is then a multiple of (1,
 #   -1), and nearly all tie.
 # - **A mean cosine without its control.** Always beside it: the cosine of shuffled pairs.
-# - **One shuffled loader, read twice.** torch_cka 0.21 (`CKA.compare`) takes its second loader to be the first one where
-#   none is given, and goes through `zip(loader, loader)`: two passes, each in an order of its own. With `shuffle=True`
-#   two networks with *equal weights* get a CKA near 0, beside a warning that says "the same dataloader for both models".
+# - **One shuffled loader, read twice.** torch_cka 0.21 (`CKA.compare`) takes its second loader to be the first one
+#   where none is given, and goes through `zip(loader, loader)`: two passes, each in an order of its own. With
+#   `shuffle=True` two networks with *equal weights* get a CKA near 0, beside a warning that says "the same dataloader
+#   for both models".
 # - **A right answer that counts as wrong.** `retrieval_reciprocal_rank` of torchmetrics 1.9.0 and its like set the
 #   target to "not relevant" wherever the score is not above 0. Scores that are cosines may be negative: the true row,
 #   ranked first of all, then counts 0. Add 1 to cosines before you hand them in, and compare with a count of your own.
