@@ -1203,7 +1203,7 @@ if name == "scenes":
         "PCA dimension of stage 3, random labels over untrained": (pca["random labels"] - pca["untrained"], 50.0),
     }
 if target == "factors":
-    claims["information imbalance, factors to MoCo over MoCo to factors"] = (back - there, 0.05)
+    claims["information imbalance, factors to MoCo over MoCo to factors"] = (back - there, 0.02)
 measures = {f"cube_{d}": values.mean().item() for d, values in zip(dimensions, cube_ids)}
 check.report(
     scale,
