@@ -132,7 +132,7 @@ scale = sslcourse.begin(week=10)
 # %%
 plot.show(
     two_neighbours(),
-    alt="A point with the distances to its two nearest neighbours; their ratio, its distribution, and the fitted slope.",
+    alt="A point with the distances to its two nearest neighbours, their ratio, its distribution and the fitted slope.",
 )
 
 # %% [markdown]
