@@ -1225,8 +1225,8 @@ plot.show(
 # %% [markdown]
 # **Images and their captions.** Huh et al. compare networks of images with networks of texts. Here the text side knows
 # nothing: it counts the words of a caption, each weighed by its rarity. Captions of scenes name the object, its colour,
-# size, texture, place and the background, and every network below was trained without them. (At `small` there are no
-# captions.) Beside it, what debiased CKA says of the same pairs.
+# size, texture, place and the background, and no network below has read them, though the classifiers were told the
+# object. (At `small` there are no captions.) Beside it, what debiased CKA says of the same pairs.
 
 # %%
 if test_set.captions:
