@@ -58,12 +58,14 @@ import time
 import warnings
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import sslcourse
 from sslcourse import data, evaluate, models, plot, train
 from sslcourse.check import week10 as check
 from sslcourse.data.scenes import make_scenes
+from sslcourse.plot.schematics.two_neighbours import two_neighbours
 
 # %%
 scale = sslcourse.begin(week=10)
@@ -127,6 +129,12 @@ scale = sslcourse.begin(week=10)
 # 1 when every sample has the same neighbours in both, about $k / (N - 1)$ when the two have nothing to do with each
 # other. With "the samples of the same label" in the place of one of the two, it becomes the **label overlap**.
 
+# %%
+plot.show(
+    two_neighbours(),
+    alt="A point with the distances to its two nearest neighbours, their ratio, its distribution and the fitted slope.",
+)
+
 # %% [markdown]
 # ## Exercises
 
@@ -175,8 +183,8 @@ two_nearest = check.two_nearest(two_nearest)
 # is.
 #
 # Some points have no dimension: all of them equal, NaN among them (`two_nearest` refuses these), or a lattice, where
-# $r_2 = r_1$ and all logarithms are 0. There no number is an answer: raise a `ValueError` with one sentence, here and in
-# the exercises below. The checks show what yours does then, and give no points for it.
+# $r_2 = r_1$ and all logarithms are 0. There no number is an answer: raise a `ValueError` with one sentence, here and
+# in the exercises below. The checks show what yours does then, and give no points for it.
 #
 # <details><summary>Hint 1</summary><code>two_nearest</code> gives both distances; keep those with
 # <code>r1 &gt; 0</code>; sort the ratios.</details>
@@ -412,6 +420,41 @@ def layer_profile(model: nn.Module, images: torch.Tensor, layers: list[str]) -> 
 layer_profile = check.layer_profile(layer_profile)
 
 # %% [markdown]
+# ### 10.10 Information imbalance  ·  optional  ·  difficulty 2 of 3  ·  about 15 minutes
+#
+# Overlap is symmetric: it cannot say that one representation knows what the other one knows, and more. Ask instead, for
+# every sample, how far away its nearest neighbour in $a$ is in $b$, not by distance, which has other units, but by
+# **rank** among all others (Glielmo et al. 2022):
+#
+# $$\Delta(a \to b) = \frac2N \cdot \frac1N \sum_{n=1}^N \mathrm{rank}_b\big(n, \mathrm{NN}_a(n)\big), \qquad
+# \mathrm{rank} = 1, \dots, N - 1.$$
+#
+# If $b$ has the same neighbours it is $2 / N$, nearly 0; if $a$ says nothing about $b$ the mean rank is $N / 2$, and it
+# is 1. Where $\Delta(a \to b)$ is small and $\Delta(b \to a)$ large, $a$ holds what $b$ holds, and more besides.
+#
+# <details><summary>Hint 1</summary><code>evaluate.nearest_neighbours(a, k=1, metric="euclidean")[1]</code> is (N,
+# 1).</details>
+# <details><summary>Hint 2</summary>All distances in b, (N, N), the diagonal infinite; the rank is 1 plus the number of
+# others that are nearer.</details>
+
+
+# %% tags=["exercise", "points:0"]
+def information_imbalance(a: torch.Tensor, b: torch.Tensor) -> float:
+    """2 / N x mean rank in b (N, E) of each sample's nearest neighbour in a (N, D), Euclidean, itself left out."""
+    ### BEGIN SOLUTION
+    if len(a) != len(b) or len(a) < 2:
+        raise ValueError(f"a has {len(a)} rows and b has {len(b)}: row n of both is the same sample, of two or more.")
+    nearest = evaluate.nearest_neighbours(a, k=1, metric="euclidean")[1].to(b.device)            # (N, 1)
+    far = torch.cdist(b.double(), b.double()).fill_diagonal_(math.inf)                           # (N, N)
+    rank = 1 + (far < far.gather(1, nearest)).sum(dim=1)                                         # (N,)
+    return (2 * rank.double().mean() / len(a)).item()
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+information_imbalance = check.information_imbalance(information_imbalance)
+
+# %% [markdown]
 # ## Manifolds whose dimension is known
 #
 # Before a measure is trusted on data, it is tried where the answer is known. The **3-torus**: three angles, drawn
@@ -496,6 +539,7 @@ plot.show(
     plot.curves(
         {"true": dimensions, "TwoNN": cube_ids.mean(dim=1), "maximum likelihood, wrongly cut": cut_ids},
         x=dimensions,
+        known=["true"],
         bands={"TwoNN": cube_ids.std(dim=1)},
         xlabel="true dimension",
         ylabel="estimate",
@@ -629,6 +673,7 @@ plot.show(
     plot.curves(
         {"true": world_true, "pixels": world_id, "cube of that dimension": cube_id},
         x=world_true,
+        known=["true"],
         xlabel="numbers that vary",
         ylabel="TwoNN",
         title=f"Scenes of which only some factors vary, {n_world} images",
@@ -636,18 +681,23 @@ plot.show(
     alt="Estimated dimension of the pixels against the number of varying factors, beside the truth and cubes.",
 )
 print("PCA dimension of the same images:", ", ".join(f"{value:.1f}" for value in world_pca))
+everything = make_scenes(n_world, seed=scale.seed).images.float().flatten(1)
+print(f"the full world: pixels {two_nn(everything):.1f}, a cube of 24 dimensions {two_nn(cube(n_world, 24)):.1f}")
 
 # %% [markdown]
 # The estimate rises with the number of factors, but it is a ruler with an offset. With few factors neighbours are near,
 # and what is rough at that scale counts as dimension: pixels are rounded to whole numbers, edges jump from pixel to
 # pixel, and a factor that changes little (the tilt) is not much larger than that. With many factors neighbours are
-# far, and the estimate is too low, as in the cube. That the curves cross is no merit. The PCA dimension has nothing to
-# do with the number of factors: moving an object moves a picture along a curve that is bent through many directions.
+# far, and what pulls the estimate of the cube down, borders and sparse neighbours, pulls at the pixels too. The two
+# errors have opposite signs, and their sum is known where the truth is known. The PCA dimension has nothing to do with
+# the number of factors: moving an object moves a picture along a curve that is bent through many directions.
 #
 # In the full world, 24 numbers vary continuously (six factors, three each for light, object, sky, haze and ground,
 # three for proportions and phase of the texture), three more for each cloud or bush that happens to be there, and
-# beside them class, colour, background and texture, which take few values and have no dimension. Compare with
-# `input_id` in the report.
+# beside them class, colour, background and texture, which take few values and have no dimension. The last printed line
+# has the estimate for this world, and for a cube of 24 dimensions with as many points. The cube shows how much is lost
+# where neighbours are far; what the pixels have above it comes from clouds and bushes, from jumps between classes, and
+# from the rough small scale. Which of these adds how much, the number does not say.
 
 # %% [markdown]
 # ## Layers of trained, untrained and random-label nets
@@ -656,9 +706,9 @@ print("PCA dimension of the same images:", ", ".join(f"{value:.1f}" for value in
 #
 # Three nets of the same architecture and initialisation: **untrained**; trained on the classes; trained on the same
 # images with labels drawn at random, which can only be learnt by heart (Zhang et al. 2017; Ansuini et al. 2019 compare
-# such nets). At `tiny` the MoCo net of week 5 joins them, a checkpoint that ships with the course and was trained
-# without labels on ten times as many images: it shows what such features look like, not what the same budget would
-# reach.
+# such nets). Networks that ship with the course join them, of another training and at `small` of another design too:
+# at `tiny` MoCo of week 5, without labels on ten times as many scenes; at `small` SimCLR and a supervised network, each
+# trained on all of CIFAR-10. They show what such features look like, not what the same budget would reach.
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -673,8 +723,6 @@ architecture = scale.pick(tiny="conv4_gn", small="resnet10t", full="resnet18")
 epochs = scale.pick(dry=1, tiny=20, small=20, full=100)
 batch_size = 64
 learning_rate = scale.pick(tiny=2e-3, small=1e-3, full=1e-3)
-stage = scale.pick(tiny="stage", small="net.layer", full="net.layer")
-layers = ["backbone.normalise", *(f"backbone.{stage}{n}" for n in range(1, 5)), "backbone"]
 depth = ["input", "stage 1", "stage 2", "stage 3", "stage 4", "pooled"]
 
 
@@ -688,6 +736,12 @@ class Net(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.head(self.backbone(images))                              # (N, classes)
+
+
+def layers_of(net: Net) -> list[str]:
+    """Names of the layers in `depth`: the stages of a timm network have other names than ours."""
+    stage = "stage" if hasattr(net.backbone, "stage1") else "net.layer"
+    return ["backbone.normalise", *(f"backbone.{stage}{n}" for n in range(1, 5)), "backbone"]
 
 
 def shuffled(labels: torch.Tensor, share: float, seed: int) -> torch.Tensor:
@@ -734,8 +788,11 @@ nets = {
     "supervised": fit(train_set.images, train_set.labels, scale.seed, "supervised"),
     "random labels": fit(train_set.images, random_labels, scale.seed, "random labels"),
 }
-if name == "scenes":
-    nets["MoCo (shipped)"] = Net(models.load_pretrained("moco_scenes_conv4"))
+shipped = {"MoCo, shipped": "moco_scenes_conv4"}
+if name == "cifar10":
+    shipped = {"SimCLR, shipped": "simclr_cifar10_wide", "supervised, shipped": "supervised_cifar10_conv4"}
+other = next(iter(shipped))                                                  # the one without labels
+nets |= {net: Net(models.load_pretrained(file)).to(scale.device) for net, file in shipped.items()}
 
 trained_on = {"supervised": train_set.labels, "random labels": random_labels}
 accuracies = {
@@ -751,14 +808,18 @@ for net, (own, unseen) in accuracies.items():
 
 # %%
 started = time.perf_counter()
-profiles, label_overlaps = {}, {}
+profiles, label_overlaps, pooled = {}, {}, {}
 for net, model in nets.items():
-    profiles[net] = layer_profile(model, test_set.images, layers)
-    h = profiles[net].pop("features")                                        # {layer: (N, D)}
-    label_overlaps[net] = [label_overlap(h[layer], test_set.labels, 10) for layer in layers]
+    profiles[net] = layer_profile(model, test_set.images, layers_of(model))
+    h = list(profiles[net].pop("features").values())                         # (N, D) for each layer
+    label_overlaps[net] = [label_overlap(layer, test_set.labels, 10) for layer in h]
+    pooled[net] = h[-1]
     if net == "supervised":
         supervised_h = h
-print(f"{len(nets)} nets, {len(layers)} layers each, in {time.perf_counter() - started:.0f} s")
+print(f"{len(nets)} nets, {len(depth)} layers each, in {time.perf_counter() - started:.0f} s")
+for net, profile in profiles.items():
+    dimensions_of = ", ".join(f"{value:.1f}" for value in profile["id"])
+    print(f"{net:20} TwoNN {dimensions_of}; highest at {depth[int(profile['id'].argmax())]}")
 
 # %%
 across = {"x": range(len(depth)), "xlabel": "layer: 0 input, 1 to 4 stages, 5 pooled"}
@@ -769,7 +830,7 @@ plot.show(
         title="Intrinsic dimension across layers, test images",
         **across,
     ),
-    alt="TwoNN dimension of six layers for untrained, supervised, random-label and, at tiny, MoCo nets.",
+    alt="TwoNN dimension of six layers for untrained, supervised, random-label and shipped nets.",
 )
 plot.show(
     plot.curves(
@@ -792,30 +853,27 @@ plot.show(
 )
 
 # %% [markdown]
-# Read the three together, and with the name of the scale: the order of the nets is not the same at both.
+# Read the three together, and the printed lines for where each net is highest.
 #
-# **Scenes (`tiny`).** Training on classes *compresses*: what does not help to tell the classes apart is overlooked,
-# and the intrinsic dimension falls up to stage 3 while neighbours become classmates. The net with random labels has
-# nothing that it may overlook, since any detail may be what tells one image from another; its dimension rises up
-# to stage 3, above that of the untrained net, and its linear dimension rises furthest. In the linear measure both
-# trained nets show the **hunchback**: a rise in the middle, a fall towards a head of ten classes.
+# Training on classes turns neighbours into classmates, layer by layer; learning random labels does not, as the third
+# figure shows. In the first, look at stage 3. What does not help to tell the classes apart may be overlooked, and the
+# intrinsic dimension of the net with true labels can fall. The net with random labels has nothing that it may overlook,
+# since any detail may be what tells one image from another. On the scenes (`tiny`) the report claims just that: the
+# supervised net lies below the untrained one and far below the one with random labels, whose *linear* dimension rises
+# furthest.
 #
-# **CIFAR-10 (`small`, one recorded seed).** Here the *untrained* net, a ResNet, has the lowest dimension, which falls
-# from stage 1 on. Both trained nets lie above it, and have the hunchback in the *intrinsic* dimension, as Ansuini et
-# al. (2019) found for large nets on natural images. The linear dimension of the supervised net has it too; that of
-# the random-label net only rises.
-#
-# So "training lowers the dimension" is true of the first and false of the second. What an untrained net does depends
-# on its design; it is a net to compare with, no zero mark. What holds at both, of these three: at stage 3 the net
-# with random labels has the highest dimension, supervised lies below it, and only the supervised net turns neighbours
-# of test images into classmates.
+# Is the **hunchback** of Ansuini et al. (2019) here, a rise in the middle and a fall towards the head? They found it in
+# large nets on natural images, in the intrinsic dimension. Look for it in both measures, at the scale that you run.
+# And mind the zero mark: an untrained net has a profile too, which depends on its design. "Training lowers the
+# dimension" is a statement about a net, a set of images and an untrained net to compare with, and about no other.
 #
 # How were random labels learnt, if the neighbours are no classmates? On the *training* images the last layers do group
 # by the random label:
 
 # %%
-own = layer_profile(nets["random labels"], train_set.images[: len(test_set)], layers)["features"]
-own_overlap = [label_overlap(own[layer], random_labels[: len(test_set)], 10) for layer in layers]
+by_heart = nets["random labels"]
+own = layer_profile(by_heart, train_set.images[: len(test_set)], layers_of(by_heart))["features"].values()
+own_overlap = [label_overlap(layer, random_labels[: len(test_set)], 10) for layer in own]
 plot.show(
     plot.curves(
         {
@@ -855,11 +913,12 @@ plot.show(
 # between.
 
 # %%
-other = "MoCo (shipped)" if "MoCo (shipped)" in nets else "random labels"
 few = min(len(test_set), 600)
-other_h = evaluate.layer_features(nets[other], test_set.images[:few], layers, grid=max(test_set.images.shape[-2:]))
+other_h = evaluate.layer_features(
+    nets[other], test_set.images[:few], layers_of(nets[other]), grid=max(test_set.images.shape[-2:])
+)
 between = torch.tensor(
-    [[neighbourhood_overlap(supervised_h[a][:few], other_h[b], 10) for b in layers[1:]] for a in layers[1:]]
+    [[neighbourhood_overlap(a[:few], b, 10) for b in list(other_h.values())[1:]] for a in supervised_h[1:]]
 )
 plot.show(
     plot.heat_map(
@@ -872,12 +931,60 @@ plot.show(
     alt="Overlap of each layer of the supervised net with each layer of another net.",
 )
 order = torch.randperm(few, generator=random)
-last = supervised_h["backbone"][:few]
+last = supervised_h[-1][:few]
 print(f"the pooled layer with itself {neighbourhood_overlap(last, last, 10):.2f}")
 print(f"the same, the rows of one shuffled: {neighbourhood_overlap(last, last[order], 10):.2f}")
 print(f"chance k / (N - 1): {10 / (few - 1):.2f}")
 
 # %% [markdown]
+# ### Who knows more? Information imbalance
+#
+# Exercise 10.10 between whole representations of the test images: pixels (thumbnails of a quarter of the size), the
+# pooled layer of each net, and, where the images are drawn, the **factors** they were drawn from: class, colour,
+# texture, place and the like as one-hot vectors, positions, sizes, horizon, tilt and mist as numbers, each of variance
+# 1. Row a, column b: what the nearest neighbour in a is worth in b, 0 for all, 1 for nothing.
+
+
+# %%
+def of_variance_one(values: torch.Tensor) -> torch.Tensor:
+    """A factor as columns (N, K), numbers or one-hot vectors, whose variances add up to 1."""
+    columns = F.one_hot(values.long()).float() if not values.is_floating_point() else values[:, None]
+    columns = columns - columns.mean(dim=0)
+    return columns / columns.square().mean(dim=0).sum().sqrt().clamp(min=1e-6)
+
+
+some = slice(0, 1000)
+known = {"pixels": F.avg_pool2d(data.as_float(test_set.images[some]), 4).flatten(1)}
+known |= {net: h[some] for net, h in pooled.items()}
+if test_set.factors is not None:
+    drawn = [test_set.labels, *test_set.factors.values()]
+    known["factors"] = torch.cat([of_variance_one(values[some]) for values in drawn], dim=1)
+imbalance = torch.tensor(
+    [[math.nan if a is b else information_imbalance(a, b) for b in known.values()] for a in known.values()]
+)
+plot.show(
+    plot.heat_map(
+        imbalance,
+        rows=[f"from {one}" for one in known],
+        columns=[f"to {one}" for one in known],
+        label="information imbalance",
+        title="What the nearest neighbour in a row is worth in a column: 0 all, 1 nothing",
+    ),
+    alt="Information imbalance from each representation, in rows, to each other one, in columns.",
+)
+target = "factors" if "factors" in known else "supervised, shipped"
+there, back = (
+    information_imbalance(known[a], known[b]) for a, b in ((other, target), (target, other))
+)
+print(f"from {other} to {target}: {there:.2f}, back: {back:.2f}")
+
+# %% [markdown]
+# A map like this is not symmetric, and the difference is what it has to tell. Compare each entry with the one on the
+# other side of the diagonal: the smaller one starts at the representation that knows more *about what the other one
+# calls near*. "Near" is defined by the units: the factors have equal weights here because we gave them equal weights,
+# while a network that was trained to ignore shifts and shades has given them none. So a net can know a factor (a probe
+# would find it) and still call images near that differ in it.
+#
 # ### Transformers
 #
 # The shipped transformers of other weeks, at scale `tiny`: MAE (week 8) on scenes and DINO (week 7) on tissue, the
@@ -916,12 +1023,12 @@ if name == "scenes":
 # %% [markdown]
 # #### Question 2
 #
-# (a) On the scenes (`tiny`) the intrinsic dimension of the supervised net falls although its PCA dimension first
-# rises. How can both be? On CIFAR-10 (`small`) the intrinsic dimension rises first as well. A smooth map cannot add a
-# degree of freedom: what has risen then? (b) At both scales the net with random labels has a higher dimension at
-# stage 3 than the supervised one. Why may it compress less? Is "less than the untrained net" true of the supervised
-# one? (c) The intrinsic dimension of the input depends on how many images you have. Does the comparison of *nets*
-# suffer from that? What would you hold equal?
+# (a) On the scenes (`tiny`) the intrinsic dimension of the supervised net falls although its PCA dimension first rises.
+# How can both be? In some nets of the first figure it rises from one layer to the next. A smooth map cannot add a
+# degree of freedom: what has risen then? (b) Why may a net with random labels compress less than one with true ones,
+# and what would you expect of the sweep below, where only a share of the labels is random? (c) The intrinsic dimension
+# of the input depends on how many images you have. Does the comparison of *nets* suffer from that? What would you hold
+# equal?
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
@@ -929,7 +1036,7 @@ if name == "scenes":
 # through more directions: ReLUs fold it, and classes that move apart occupy directions of their own. PCA sees the
 # bending, TwoNN the degrees of freedom.
 #
-# What may rise at `small` is the *estimate*. It sees the degrees of freedom that matter at the distance of nearest
+# What rises is the *estimate*. It sees the degrees of freedom that matter at the distance of nearest
 # neighbours. Some that hardly move a pixel (fine texture, a shifted edge) are below that scale in the input, and layers
 # that enlarge them bring them into sight; with few points in many dimensions the estimate is too low besides, and not
 # equally in all layers. Which of these it is, the profile alone does not tell: look over scales, layer by layer.
@@ -937,9 +1044,9 @@ if name == "scenes":
 # (b) With true labels whole families of images (the same shape elsewhere, in another colour) have one answer, and the
 # net may map them together. With random labels no such family exists; to map two similar images of different label
 # apart, it has to amplify the small differences between them, that is keep and stretch all directions. Only the last
-# layers, where the label is known, can bring together what shares it, and only for images it has seen. Against the
-# untrained net nothing general can be said: the supervised net lies below it on the scenes and above it on CIFAR-10,
-# where the untrained ResNet itself has few dimensions left at stage 3 (see its participation ratio in the report).
+# layers, where the label is known, can bring together what shares it, and only for images it has seen. With a share of
+# the labels random, the net has to do both, and the dimension of stage 3 should lie between: the recorded sweep rises
+# with the share.
 #
 # (c) All layers of all nets are measured on the same images, so the number of points is equal, and differences between
 # nets remain meaningful as an order. The bias is larger where the dimension is larger, so differences between high
@@ -961,8 +1068,9 @@ rerun = []
 def stage3_dimension(share: float, seed: int) -> float:
     """TwoNN of stage 3 after training with this share of labels permuted."""
     net = fit(train_set.images, shuffled(train_set.labels, share, seed), seed, f"{share:.0%} random")
-    h = evaluate.layer_features(net, test_set.images, [layers[3]], grid=max(test_set.images.shape[-2:]))
-    return evaluate.two_nn(h[layers[3]])
+    stage3 = layers_of(net)[3]
+    h = evaluate.layer_features(net, test_set.images, [stage3], grid=max(test_set.images.shape[-2:]))
+    return evaluate.two_nn(h[stage3])
 
 
 dimension = {net: profile["id"][3].item() for net, profile in profiles.items()}
@@ -975,14 +1083,13 @@ shares = check.sweep(
     own=known,
     rerun=rerun,
 )
-rising = all(less < more for less, more in zip(shares.mean, shares.mean[1:]))
 plot.show(
     plot.sweep(
         shares,
         xlabel="share of labels that are random",
         ylabel="TwoNN of stage 3",
         levels={"untrained, yours": dimension["untrained"]},
-        title="Dimension of stage 3: it rises with the share of random labels" if rising else "Dimension of stage 3",
+        title="Dimension of stage 3 against the share of random labels",
     ),
     alt="Intrinsic dimension of stage 3 against the share of random labels, with error bars and the untrained level.",
 )
@@ -991,9 +1098,10 @@ plot.show(
 # ## Optional: published networks
 #
 # At scale `full` the same functions measure transformers of the literature, each layer's tokens averaged as in
-# Valeriani et al. (2023). Published there, for orientation: ESM-2 peaks at 32, 24 and 19 for its sizes 3B, 650M and
-# 35M, with a plateau of 5 to 6 after the peak; iGPT-L goes 12 - 31 - 21 - 27 - 12. This cell fetches weights with
-# `transformers` and needs a GPU; **it was never run for this release**, and no number of it is recorded.
+# Valeriani et al. (2023). They describe (abstract, and the profiles of ESM-2 and iGPT in their first figures) a rise
+# in the first layers, a strong contraction in the middle ones, and then a plateau or a second, shallow peak. This cell
+# fetches weights with `transformers` and needs a GPU; **it was never run for this release**, and no number of it is
+# recorded.
 
 
 # %%
@@ -1039,9 +1147,10 @@ if scale.name == "full":
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
-# (a) TwoNN counts degrees of freedom of a bent manifold, PCA keeps a flat subspace. A manifold of dimension d needs
-# up to 2 d + 1 dimensions or more to lie in without crossing itself (Whitney), and far more if it is bent as it is. So
-# distances are lost. Choose components by the variance kept or by a task on validation data.
+# (a) TwoNN counts degrees of freedom of a bent manifold, PCA keeps a flat subspace. Any smooth manifold of dimension d
+# *can* be laid into 2 d dimensions without crossing itself (Whitney), but by bending it anew; a flat subspace that
+# keeps it apart as it lies may need far more. So distances are lost. Choose components by the variance kept or by a
+# task on validation data.
 #
 # (b) A good compression to a few factors, duplicates or near-duplicates in the data (augmented copies of one image), a
 # scale problem such as few very tight clusters (within a cluster the dimension is low). Label overlap and a probe tell
@@ -1093,6 +1202,8 @@ if name == "scenes":
         ),
         "PCA dimension of stage 3, random labels over untrained": (pca["random labels"] - pca["untrained"], 50.0),
     }
+if target == "factors":
+    claims["information imbalance, factors to MoCo over MoCo to factors"] = (back - there, 0.02)
 measures = {f"cube_{d}": values.mean().item() for d, values in zip(dimensions, cube_ids)}
 check.report(
     scale,
@@ -1109,7 +1220,11 @@ check.report(
     random_labels_stage3_pca=pca["random labels"],
     supervised_label_overlap=label_overlaps["supervised"][-1],
     random_labels_label_overlap=label_overlaps["random labels"][-1],
+    imbalance_there=there,
+    imbalance_back=back,
     claims=claims,
+    from_sweeps={"dimension of stage 3, all labels random over none": (shares.gap(1.0, 0.0), 8.0)},
+    tested={"supervised_accuracy": len(test_set), "random_labels_learnt": len(train_set)},
     chance={
         measure: 1 / classes
         for measure in (
@@ -1118,7 +1233,8 @@ check.report(
             "supervised_label_overlap",
             "random_labels_label_overlap",
         )
-    },
+    }
+    | {"imbalance_there": 1.0, "imbalance_back": 1.0},
     baseline={
         "supervised_stage3_id": dimension["untrained"],
         "random_labels_stage3_id": dimension["untrained"],
@@ -1137,10 +1253,9 @@ check.report(
 # - High dimensions come out too low, noise and rounding make small scales too high: always look over scales, and at a
 #   cube with as many points.
 # - Intrinsic dimension counts degrees of freedom, PCA counts directions. Their gap is curvature.
-# - Training on classes overlooks more than learning by heart: so it was at `tiny` and at `small`. Whether training
-#   lowers the dimension or raises it against the untrained net was *not* the same at both: it depends on the net and
-#   the images.
-# - Overlap of neighbourhoods says which layers agree.
+# - On the scenes, training on classes lowered the intrinsic dimension and learning by heart did not. Whether training
+#   lowers or raises it depends on the net and on the images: there is always an untrained net to compare with.
+# - Overlap of neighbourhoods says which layers agree; information imbalance says which of two knows more.
 
 # %% [markdown]
 # ## Further reading
@@ -1157,6 +1272,17 @@ check.report(
 #   2022. [doi:10.1038/s41598-022-20991-1](https://doi.org/10.1038/s41598-022-20991-1). Gride.
 # - L. Valeriani, D. Doimo, F. Cuturello, A. Laio, A. Ansuini, A. Cazzaniga. *The geometry of hidden representations of
 #   large transformer models.* NeurIPS 2023. [arXiv:2302.00294](https://arxiv.org/abs/2302.00294). iGPT and ESM-2.
+# - A. Glielmo, C. Zeni, B. Cheng, G. Csányi, A. Laio. *Ranking the information content of distance measures.* PNAS
+#   Nexus 1, 2022. [doi:10.1093/pnasnexus/pgac039](https://doi.org/10.1093/pnasnexus/pgac039). Information imbalance.
+# - E. Cheng, D. Doimo, C. Kervadec, I. Macocco, L. Yu, A. Laio, M. Baroni. *Emergence of a high-dimensional abstraction
+#   phase in language transformers.* ICLR 2025. [arXiv:2405.15471](https://arxiv.org/abs/2405.15471).
+# - R. Wild, F. Wodaczek, V. Del Tatto, B. Cheng, A. Laio. *Automatic feature selection and weighting in molecular
+#   systems using differentiable information imbalance.* Nature Communications 16, 270, 2025.
+#   [doi:10.1038/s41467-024-55449-7](https://doi.org/10.1038/s41467-024-55449-7).
+# - A. Di Noia, I. Macocco, A. Glielmo, A. Laio, A. Mira. *Beyond the noise: intrinsic dimension estimation with optimal
+#   neighbourhood identification.* 2024. [arXiv:2405.15132](https://arxiv.org/abs/2405.15132). Which scale to look at.
+# - R. Schulte, D. Rügamer. *Rethinking intrinsic dimension estimation in neural representations.* 2026.
+#   [arXiv:2604.20276](https://arxiv.org/abs/2604.20276). What these estimates do not measure.
 # - P. Gao et al. *A theory of multineuronal dimensionality, dynamics and measurement.* bioRxiv 2017.
 #   [doi:10.1101/214262](https://doi.org/10.1101/214262). The participation ratio.
 # - C. Zhang, S. Bengio, M. Hardt, B. Recht, O. Vinyals. *Understanding deep learning requires rethinking

@@ -63,6 +63,7 @@ from torch import nn
 import sslcourse
 from sslcourse import data, evaluate, models, plot, train
 from sslcourse.check import week11 as check
+from sslcourse.plot.schematics.similarities_to_anchors import similarities_to_anchors
 
 # %%
 scale = sslcourse.begin(week=11)
@@ -107,6 +108,12 @@ scale = sslcourse.begin(week=11)
 # and then the relative representations of *any* two samples have a cosine close to 1 too. The remedy is to look from
 # the middle of the cone: subtract the anchors' mean from samples and anchors first. The anchors', because it is the
 # one mean that both networks have; then translations are in the group as well.
+
+# %%
+plot.show(
+    similarities_to_anchors(),
+    alt="A sample and the anchors go through two networks; the cosines to the anchors agree, and one head reads both.",
+)
 
 # %% [markdown] tags=["before"]
 # ### Judging two representations: retrieval
@@ -162,6 +169,7 @@ scale = sslcourse.begin(week=11)
 # | relative, centred by the anchors | blind | blind | blind | sees |
 # | CKA | blind | blind | blind | sees |
 # | RSA | **sees** | blind | sees (except equal in all features) | sees |
+# | mutual nearest neighbours | blind | blind | sees (cosines) | sees |
 # | a linear probe | blind, nearly | blind | blind | blind, nearly |
 
 # %% [markdown]
@@ -413,6 +421,38 @@ def procrustes(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 # %% tags=["check"]
 procrustes = check.procrustes(procrustes)
+
+# %% [markdown]
+# ### 11.8 Mutual nearest neighbours  ·  optional  ·  difficulty 1 of 3  ·  about 10 minutes
+#
+# The measure behind the *platonic representation hypothesis* (Huh et al. 2024): of the $k$ nearest neighbours of a
+# sample in one representation, by cosine and itself left out, which share is among its $k$ nearest in the other one?
+# The mean over samples; unrelated representations share $k / (N - 1)$. It looks at the nearest alone, where CKA adds up
+# all pairs, most of which are far apart in any case. And neither the widths nor the *kinds* need be equal: one side may
+# be images and the other their captions.
+#
+# <details><summary>Hint</summary>You have made both neighbourhoods in 11.3; here the number in common is divided by
+# k.</details>
+
+
+# %% tags=["exercise", "points:0"]
+def mutual_knn(x: torch.Tensor, y: torch.Tensor, k: int = 10) -> float:
+    """Mean share of the k nearest by cosine, itself left out, that a sample has in x (N, D) and in y (N, E)."""
+    ### BEGIN SOLUTION
+    if len(x) != len(y):
+        raise ValueError(f"x has {len(x)} rows and y has {len(y)}: row n of both should be the same sample.")
+    if not 1 <= k < len(x):
+        raise ValueError(f"k is {k}, but a sample has {len(x) - 1} neighbours: take a smaller k.")
+    near = []
+    for z in (x, y):
+        z = F.normalize(z, dim=1)
+        near.append((z @ z.T).fill_diagonal_(-torch.inf).topk(k).indices)                # (N, k)
+    return (near[0][:, :, None] == near[1][:, None, :]).sum().item() / near[0].numel()
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+mutual_knn = check.mutual_knn(mutual_knn)
 
 # %% [markdown]
 # ## A latent space that you can look at
@@ -707,7 +747,7 @@ for key, words in (("mrr", "mean reciprocal rank"), ("jaccard", "Jaccard of 10 n
             levels=levels,
             xlabel="anchors",
             ylabel=words,
-            title="Three autoencoders of the same images, mean over pairs",
+            title="Three autoencoders of the same images, mean over pairs, one seed",
         ),
         alt=f"{words} between relative spaces against the number of anchors, centred and not, with the absolute level.",
     )
@@ -746,12 +786,20 @@ plot.show(
     ),
     alt="MRR against the number of anchors for anchors chosen uniformly, farthest first, and by k-means.",
 )
+at_twenty = check.sweep(
+    scale,
+    "way of choosing 20 anchors",
+    lambda point, seed: mrr_of(20, point),
+    points=["uniform", "farthest", "kmeans"],
+    own={method: mrr_of(20, method) for method in ("uniform", "farthest", "kmeans")},
+)
 
 # %% [markdown]
-# In the recorded mean, farthest first is ahead from 20 anchors on, but the bars overlap: they are the spread over
-# three seeds, that is over other autoencoders and other images. A plausible reason is that codes crowd in the middle,
-# so that anchors drawn at random resemble each other, while the farthest ones lie in all directions. With five
-# anchors the way of choosing hardly matters.
+# The bars are the spread over seeds, that is over other autoencoders, other images and other draws, which move all
+# three ways up and down *together*. Two ways that are tried on the same autoencoders are a pair: compare them seed by
+# seed, and what both share drops out. The report does that at 20 anchors, with the difference of every recorded seed.
+# A plausible reason for what it shows is that codes crowd in the middle, so that anchors drawn at random resemble each
+# other, while the farthest ones lie in all directions. With five anchors the way of choosing hardly matters.
 
 # %% [markdown]
 # ## Stitching classifiers
@@ -949,6 +997,24 @@ print(f"one pair of the accuracy {stitched['stitched, relative']:.3f} has the in
 # The last line is the 95 % interval of the test sample alone. The whiskers are the range over pairs, which share
 # networks, so they are no interval of anything.
 #
+# (At `small` two networks that learnt more are stitched beside them: the shipped ones, a supervised network and SimCLR,
+# which has seen no label and is twice as wide, so that no absolute head and no rotation would fit.)
+
+# %%
+if name == "cifar10":
+    learnt = {
+        "supervised, shipped": models.load_pretrained("supervised_cifar10_conv4").to(scale.device),
+        "SimCLR, shipped": models.load_pretrained("simclr_cifar10_wide").to(scale.device),
+    }
+    of_train = {key: evaluate.extract_features(net, train_set.images) for key, net in learnt.items()}
+    of_test = {key: evaluate.extract_features(net, test_set.images) for key, net in learnt.items()}
+    heads = {key: trained_head(relative(x, x[anchors]), scale.seed) for key, x in of_train.items()}
+    for row, head in heads.items():
+        for key in learnt:
+            value = stitch(head, of_test[key], of_train[key][anchors], test_set.labels)
+            print(f"head of {row:20} on the features of {key:20} {value:.3f}")
+
+# %% [markdown]
 # Now the table of the cone, for both families.
 
 # %%
@@ -968,8 +1034,7 @@ for (family, center), one in table.items():
 # Read the rows of the classifiers first. Not centred, the true pairs have a cosine that would look splendid in a
 # report, and wrong pairs have nearly the same: the number measures the cone. Centred, the cosine of the true pairs is
 # *lower* and that of the wrong ones is near 0: less, and meaningful. MRR and Jaccard compare with wrong answers by
-# construction, and say whether centring really helps. (Reported from another experiment, for orientation: 0.997 for
-# any pairing in an uncentred cone; centring raised MRR from 0.28 to 0.75 and Jaccard from 0.26 to 0.61.)
+# construction, and say whether centring really helps.
 #
 # ### When does centring help?
 #
@@ -1020,15 +1085,14 @@ plot.show(
 )
 
 # %% [markdown]
-# A shift of one space alone ruins retrieval, and this is what centring is for. A shift that both share costs less,
-# and what it does depends on the pair: with some of the recorded seeds it cost something, with others it was even a
-# small gain. Two effects work against each other. All vectors become longer, and the same disagreement between two
-# networks turns a longer vector less; but all of them also come to lie in a cone.
+# A shift of one space alone ruins retrieval, and this is what centring is for. What a shift that both share does
+# depends on the pair, since two effects work against each other. All vectors become longer, and the same disagreement
+# between two networks turns a longer vector less; but all of them also come to lie in a cone.
 #
 # So centring pays where two spaces are translated against each other. Where they hardly are, it can cost a little,
-# since it takes a shared shift off as well. Which of the two a pair of trainings gives is chance: in the recorded
-# runs at `tiny` centring raised MRR with two seeds of three, and did not with the third. A first version
-# of this notebook claimed a gain in every run, and was wrong; the report now claims what the experiment shows.
+# since it takes a shared shift off as well. Which of the two a pair of trainings gives is chance: compare the two rows
+# of the autoencoders above at several seeds. A first version of this notebook claimed a gain of MRR in every run, and
+# was wrong; the report now claims what the experiment shows.
 
 # %% [markdown]
 # #### Question 2
@@ -1084,6 +1148,7 @@ plot.show(
     plot.curves(
         noise_cka | {"64 / (N + 64)": [64 / (n + 64) for n in sizes]},
         x=sizes,
+        known=["64 / (N + 64)"],
         log_x=True,
         levels={"unrelated": 0.0},
         xlabel="samples N",
@@ -1103,7 +1168,8 @@ print(f"plain CKA of noise: {noise_cka['plain'][2]:.2f} at 32 samples, {noise_ck
 # Debiased CKA on test images between everything at hand: the classifiers, an untrained network, the encoders of two
 # autoencoders, and the pixels (as thumbnails of a quarter of the size). Where the images are the scenes, two shipped
 # networks join that have never seen a label: MoCo (week 5) and MAE (week 8; the mean of its patches' tokens, since
-# its class token was given no task). Not in the map: DINO (week 7), whose network was trained on tissue. It would
+# its class token was given no task). At `small` it is SimCLR and a supervised network, each trained on all of CIFAR-10.
+# Not in the map: DINO (week 7), whose network was trained on tissue. It would
 # take these images without an error, but a CKA measured outside the world of a network says nothing about how it was
 # trained.
 
@@ -1120,6 +1186,10 @@ if name == "scenes":
     spaces["MAE, shipped"] = evaluate.extract_features(
         lambda images: mae.encode(mae.embed(images))[:, 1:].mean(dim=1), test_set.images[:shown]     # (n, 1 + L, D)
     )
+if name == "cifar10":
+    for key, file in (("SimCLR, shipped", "simclr_cifar10_wide"), ("supervised, shipped", "supervised_cifar10_conv4")):
+        net = models.load_pretrained(file).to(scale.device)
+        spaces[key] = evaluate.extract_features(net, test_set.images[:shown])
 spaces["thumbnails"] = F.avg_pool2d(test_x[:shown], 4).flatten(1)
 cka = torch.tensor([[linear_cka(a, b, debiased=True) for b in spaces.values()] for a in spaces.values()])
 plot.show(
@@ -1134,6 +1204,61 @@ plot.show(
 )
 
 # %% [markdown]
+# ### The nearest alone
+#
+# The same map with exercise 11.8: which share of a sample's ten nearest neighbours is the same in two representations?
+# Do two measures of alignment order the networks alike?
+
+# %%
+mutual = torch.tensor([[mutual_knn(a, b) for b in spaces.values()] for a in spaces.values()])
+plot.show(
+    plot.heat_map(
+        mutual,
+        rows=list(spaces),
+        columns=list(spaces),
+        label="share of the 10 nearest in common",
+        title=f"Mutual nearest neighbours (unrelated: {10 / (shown - 1):.2f})",
+    ),
+    alt="Share of the ten nearest neighbours that each two networks have in common.",
+)
+
+# %% [markdown]
+# **Images and their captions.** Huh et al. compare networks of images with networks of texts. Here the text side knows
+# nothing: it counts the words of a caption, each weighed by its rarity. Captions of scenes name the object, its colour,
+# size, texture, place and the background, and no network below has read them, though the classifiers were told the
+# object. (At `small` there are no captions.) Beside it, what debiased CKA says of the same pairs.
+
+# %%
+if test_set.captions:
+    captions = test_set.captions[:shown]
+    vocabulary = models.Vocabulary(captions)
+    ids = vocabulary.encode(captions)                                     # (N, 24), 0 is padding
+    words = torch.zeros(shown, len(vocabulary)).scatter_add(1, ids, torch.ones(ids.shape))[:, 1:]
+    words = words * (shown / words.gt(0).sum(dim=0).clamp(min=1)).log()   # (N, words)
+    with_captions = {
+        key: (mutual_knn(x, words), linear_cka(x, words, debiased=True)) for key, x in spaces.items()
+    }
+    plot.show(
+        plot.bars(
+            {key: one for key, (one, _) in with_captions.items()},
+            levels={"unrelated": 10 / (shown - 1)},
+            ylabel="share of the 10 nearest in common",
+            title="Networks of images against counted words of captions, one seed",
+        ),
+        alt="Mutual nearest neighbours of each network with the captions, and the level of unrelated ones.",
+    )
+    print("with the captions       mutual 10 nearest   debiased CKA")
+    for key, (nearest, kernel) in with_captions.items():
+        print(f"{key:24} {nearest:.3f}               {kernel:.3f}")
+
+# %% [markdown]
+# Any share above the level says that some of what makes two images neighbours also makes their captions alike. It need
+# not be much to order the networks: a caption says nothing about shades and clouds, and a network that was trained on
+# images alone has no reason to weigh size, place and background as the words do. Compare the two columns for MoCo and
+# for the pixels (thumbnails). CKA cannot tell them apart, since it adds up *all* pairs, and of those the many that are
+# far apart in both decide; among the nearest the two are far from equal. Captions that name the same things are tied,
+# and which of them count as the nearest is decided by the order of the rows, which has nothing to do with the images.
+#
 # ## Human alignment, with toy humans
 #
 # Do networks find the same things similar as people do? For photographs one asks many people many questions. In the
@@ -1212,6 +1337,28 @@ plot.show(
 #   middle rank.) Two anchors, centred, are opposite to each other: every relative vector is then a multiple of (1,
 #   -1), and nearly all tie.
 # - **A mean cosine without its control.** Always beside it: the cosine of shuffled pairs.
+# - **One shuffled loader, read twice.** torch_cka 0.21 (`CKA.compare`) takes its second loader to be the first one
+#   where none is given, and goes through `zip(loader, loader)`: two passes, each in an order of its own. With
+#   `shuffle=True` two networks with *equal weights* get a CKA near 0, beside a warning that says "the same dataloader
+#   for both models".
+# - **A right answer that counts as wrong.** `retrieval_reciprocal_rank` of torchmetrics 1.9.0 and its like set the
+#   target to "not relevant" wherever the score is not above 0. Scores that are cosines may be negative: the true row,
+#   ranked first of all, then counts 0. Add 1 to cosines before you hand them in, and compare with a count of your own.
+
+# %%
+pairs_of_one = torch.utils.data.DataLoader(
+    test_h[names[0]][:500], batch_size=100, shuffle=True, generator=scale.generator(10)
+)
+first, second = (torch.cat(list(pairs_of_one)) for _ in range(2))
+print(f"debiased CKA of features with themselves: {linear_cka(first, first, debiased=True):.2f}")
+print(f"the same, one shuffled loader read twice: {linear_cka(first, second, debiased=True):.2f}")
+
+opposite = -F.normalize(torch.rand(20, 8, generator=scale.generator(11)), dim=1)       # every cosine is below 0
+similarity = F.normalize(torch.rand(20, 8, generator=scale.generator(11)), dim=1) @ opposite.T
+similarity.fill_diagonal_(-0.01)                                                       # the true pairs are the best
+rank = 1 + (similarity > similarity.diag()[:, None]).sum(dim=1)
+print(f"MRR {(1 / rank).mean():.2f}; with answers counted only where their score is above 0: "
+      f"{torch.where(similarity.diag() > 0, 1 / rank, 0.0).mean():.2f}")
 
 # %% [markdown]
 # ## Report
@@ -1221,6 +1368,22 @@ cone, centred = table[("classifiers", False)], table[("classifiers", True)]
 ae_plain, ae_centred = table[("autoencoders", False)], table[("autoencoders", True)]
 gain = stitched["stitched, relative"] - stitched["stitched, absolute"]
 most = by_count[True][-1]["mrr"]
+caption_metrics, caption_claims = {}, {}
+if test_set.captions:
+    caption_metrics = {
+        "captions_moco": with_captions["MoCo, shipped"][0],
+        "captions_thumbnails": with_captions["thumbnails"][0],
+    }
+    caption_claims = {
+        "mutual neighbours with captions, MoCo over pixels": (
+            with_captions["MoCo, shipped"][0] - with_captions["thumbnails"][0],
+            0.03,
+        ),
+        "the same two by debiased CKA: minus the distance": (
+            -abs(with_captions["MoCo, shipped"][1] - with_captions["thumbnails"][1]),
+            -0.05,
+        ),
+    }
 accuracies = ["own_accuracy", "own_without_conv3", "stitched_absolute", "stitched_procrustes", "stitched_relative"]
 accuracies += ["stitched_without_conv3"]
 check.report(
@@ -1241,6 +1404,9 @@ check.report(
     shuffled_cosine_not_centred=cone["shuffled"],
     shuffled_cosine_centred=centred["shuffled"],
     noise_cka_32=noise_cka["plain"][2],
+    mutual_of_classifiers=mutual[0, 1].item(),
+    mutual_with_untrained=mutual[0, list(spaces).index("untrained conv4")].item(),
+    **caption_metrics,
     claims={
         "stitched accuracy, relative over absolute": (gain, scale.pick(tiny=0.3, small=0.15, full=0.3)),
         "stitched accuracy without conv3, relative over own": (change_of_family, -0.15),
@@ -1267,8 +1433,22 @@ check.report(
         ),
         "Jaccard of autoencoders, centred over not centred": (ae_centred["jaccard"] / ae_plain["jaccard"], 1.0),
         "plain CKA of noise at 32 samples": (noise_cka["plain"][2], 0.6),
+        "mutual neighbours of two classifiers over an untrained network": (
+            (mutual[0, 1] - mutual[0, list(spaces).index("untrained conv4")]).item(),
+            0.02,
+        ),
+    }
+    | caption_claims,
+    from_sweeps={
+        "MRR at 20 anchors, farthest first over uniform, on the same autoencoders": (
+            at_twenty.gap("farthest", "uniform"),
+            0.02,
+        ),
+        "CKA of two starts of the ring, noise 0.3 over none": (noises.gap(0.3, 0.0), 0.05),
     },
+    tested=dict.fromkeys(accuracies, len(test_set)),
     chance={key: 1 / classes for key in accuracies}
+    | dict.fromkeys(["mutual_of_classifiers", "mutual_with_untrained", *caption_metrics], 10 / (shown - 1))
     | {"mrr_centred": guessed, "mrr_not_centred": guessed, "noise_cka_32": 64 / 96},
     baseline={"ring_error_relative": always, "ring_error_absolute": always},
 )
@@ -1280,8 +1460,9 @@ check.report(
 #   trainings agree up to rotation and scale, which has to be measured.
 # - A cosine means something beside the cosine of wrong pairs. In a cone all are high: centre first.
 # - Relative heads and decoders can be stitched without training; what they cannot see is length.
-# - Every measure of alignment is blind to some maps and sees others: choose by what should not count. And mind the bias
-#   of CKA at few samples.
+# - Every measure of alignment is blind to some maps and sees others: choose by what should not count. CKA adds up all
+#   pairs and is biased at few samples; mutual neighbours look at the nearest alone.
+# - What was tried on the same networks is compared seed by seed, not by bars that hold the seeds' own spread.
 
 # %% [markdown]
 # ## Further reading
@@ -1299,5 +1480,16 @@ check.report(
 #   [arXiv:2106.07682](https://arxiv.org/abs/2106.07682). Stitching with a trained layer in between.
 # - V. Maiorca et al. *Latent space translation via semantic alignment.* NeurIPS 2023.
 #   [arXiv:2311.00664](https://arxiv.org/abs/2311.00664). Procrustes on anchors, as in question 1.
+# - M. Huh, B. Cheung, T. Wang, P. Isola. *The platonic representation hypothesis.* ICML 2024.
+#   [arXiv:2405.07987](https://arxiv.org/abs/2405.07987). Mutual nearest neighbours, between kinds of data too.
+# - I. Cannistraci, L. Moschella, M. Fumero, V. Maiorca, E. Rodolà. *From bricks to bridges: product of invariances to
+#   enhance latent space communication.* ICLR 2024. [arXiv:2310.01211](https://arxiv.org/abs/2310.01211).
+# - A. Murphy, J. Zylberberg, A. Fyshe. *Correcting biased centered kernel alignment measures in biological and
+#   artificial neural networks.* 2024. [arXiv:2405.01012](https://arxiv.org/abs/2405.01012).
+# - M. Klabunde, T. Schumacher, M. Strohmaier, F. Lemmerich. *Similarity of neural network models: a survey of
+#   functional and representational measures.* ACM Computing Surveys 57, 2025.
+#   [arXiv:2305.06329](https://arxiv.org/abs/2305.06329).
+# - R. Jha, C. Zhang, V. Shmatikov, J. X. Morris. *Harnessing the universal geometry of embeddings.* 2025.
+#   [arXiv:2505.12540](https://arxiv.org/abs/2505.12540). Translation between spaces without a single pair.
 # - L. Muttenthaler, J. Dippel, L. Linhardt, R. Vandermeulen, S. Kornblith. *Human alignment of neural network
 #   representations.* ICLR 2023. [arXiv:2211.01201](https://arxiv.org/abs/2211.01201).

@@ -8,6 +8,7 @@ import torch
 from sslcourse import arguments
 from sslcourse.plot.style import (
     COLOURS,
+    GREY,
     MARKERS,
     check_levels,
     check_words,
@@ -16,6 +17,8 @@ from sslcourse.plot.style import (
     styled,
     two_lines,
 )
+
+_BESIDE = 13  # points from a recorded point to the star of one's own run
 
 
 @styled
@@ -28,11 +31,13 @@ def curves(
     title: str | None = None,
     bands: dict[str, Sequence] | None = None,
     log_x: bool = False,
+    known: Sequence[str] = (),
 ):
     """Lines, one for each entry of `series`.
 
     x: the common horizontal positions, 1, 2, 3, ... if not given (epochs). levels: known values, {"chance": 0.1}.
-    bands: half-widths around the lines of these names, such as one standard deviation.
+    bands: half-widths around the lines of these names, such as one standard deviation. known: names of series that are
+    no result but known beforehand, such as the diagonal of guessing: dashed and grey, as levels are.
     """
     arguments.mapping("series", series, '{"loss": [2.3, 1.9]}')
     if bands is not None:
@@ -44,13 +49,19 @@ def curves(
         raise ValueError('There is nothing to draw: give at least one series, such as {"loss": [2.3, 1.9]}.')
     if unknown := set(bands or {}) - set(series):
         raise ValueError(f"There are bands for {sorted(unknown)}, which are no series; the series are {list(series)}.")
+    known = arguments.several("known", known, letters=True)
+    if unknown := [name for name in known if name not in series]:
+        raise ValueError(f"known has {unknown[0]!r}, which is no series; the series are {list(series)}.")
     for n, (name, values) in enumerate(series.items()):
         values = _numbers(name, values)
         across = np.arange(1, len(values) + 1) if x is None else _numbers("x", x)
         if len(across) != len(values):
             raise ValueError(f"{name!r} has {len(values)} values for {len(across)} positions in x; give one for each.")
         colour, marker = COLOURS[n % len(COLOURS)], MARKERS[n % len(MARKERS)]
-        ax.plot(across, values, color=colour, marker=marker if len(values) <= 30 else None, label=name)
+        if name in known:
+            ax.plot(across, values, color=GREY, linestyle="--", linewidth=1.3, zorder=1.5, label=name)
+        else:
+            ax.plot(across, values, color=colour, marker=marker if len(values) <= 30 else None, label=name)
         if bands and name in bands:
             half = _numbers(name, bands[name])
             if len(half) != len(values) or not (half >= 0).all():
@@ -74,11 +85,13 @@ def sweep(
     log_x: bool = False,
     title: str | None = None,
 ):
-    """A recorded sweep: mean and sample deviation over the recorded seeds, and your own points as stars.
+    """A recorded sweep: mean and sample deviation over the recorded seeds, your own points as stars to their right.
 
     recorded: what check.sweep returns, or {"name": sweep, ...} to compare several over the same points. The points are
     numbers, or names ("no crop"), which are drawn in their order without a line between them.
     """
+    from matplotlib.transforms import ScaledTranslation
+
     log_x = arguments.flag("log_x", log_x)
     several = recorded if isinstance(recorded, dict) else {getattr(recorded, "name", ""): recorded}
     for one in several.values():
@@ -98,6 +111,7 @@ def sweep(
     figure = new_figure(8, 4.4)
     ax = figure.subplots()
     stars = {"marker": "*", "markersize": 18, "markeredgecolor": "black", "linestyle": "none", "zorder": 5}
+    own_stars = []
     for n, (name, one) in enumerate(several.items()):
         colour, known = COLOURS[n % len(COLOURS)], np.isfinite(one.mean).any()
         if known:  # a sweep that was never recorded comes with NaN
@@ -107,7 +121,11 @@ def sweep(
         if one.own:
             # Among several, the colour tells whose star it is; where no curve carries the colour, the star is named.
             label = "yours" if len(several) == 1 else None if known else f"yours: {name}"
-            ax.plot([positions[p] for p in one.own], list(one.own.values()), color=colour, label=label, **stars)
+            (line,) = ax.plot(
+                [positions[p] for p in one.own], list(one.own.values()), color=colour, label=label, **stars
+            )
+            if known:
+                own_stars.append(line)
     if len(several) > 1 and any(one.own and np.isfinite(one.mean).any() for one in several.values()):
         ax.plot([], [], color="white", label="yours", **stars)
 
@@ -118,6 +136,10 @@ def sweep(
         _powers(ax, np.asarray(points, dtype=float))
     elif all(float(point).is_integer() for point in points):  # counts: no ticks between them
         ax.xaxis.get_major_locator().set_params(integer=True)
+    # A star over the recorded point would hide it, error bar and all; limits are those of the true places.
+    beside = ScaledTranslation(_BESIDE / 72, 0, figure.dpi_scale_trans)
+    for line in own_stars:
+        line.set_transform(ax.transData + beside)
     if len(several) > 1 or not np.isfinite(first.mean).any():
         # Where the numbers come from (date, scale, seeds) is said once, under the title.
         title = f"{title}\n{first.label}" if title else first.label

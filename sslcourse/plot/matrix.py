@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from sslcourse import arguments
-from sslcourse.plot.style import check_words, new_figure, styled
+from sslcourse.plot.style import DIVERGING, check_words, new_figure, styled
 
 _WRITTEN = 12  # up to this many rows and columns the numbers stand in the cells
 
@@ -18,11 +18,15 @@ def heat_map(
     columns: Sequence[str] | None = None,
     label: str = "",
     title: str | None = None,
+    centre: float | None = None,
+    reach: float | None = None,
 ):
     """A matrix with a colour bar named `label`; small ones have their numbers written into the cells.
 
-    matrix: (R, C), cells that are NaN are left white. rows, columns: names along the left and the lower edge. Raises
-    ValueError for no matrix, infinite values and nothing but NaN.
+    matrix: (R, C), cells that are NaN are left white. rows, columns: names along the left and the lower edge. centre: a
+    value that means nothing (guessing, no change), pale between two colours that run equally far to both sides: `reach`
+    far, so that several maps can share a scale, or as far as the farthest cell. Raises ValueError for no matrix,
+    infinite values, nothing but NaN, and a reach without a centre or too small for a cell.
     """
     check_words(label=label, title=title)
     values = as_cells("matrix", matrix).numpy()
@@ -34,7 +38,7 @@ def heat_map(
     written = max(values.shape) <= _WRITTEN
     figure = new_figure(*((0.75 * values.shape[1] + 2.6, 0.55 * values.shape[0] + 1.6) if written else (6.4, 5.2)))
     ax = figure.subplots()
-    picture = ax.imshow(values, aspect="auto" if written else "equal")
+    picture = ax.imshow(values, aspect="auto" if written else "equal", **_around(values, centre, reach))
     figure.colorbar(picture, ax=ax, label=label)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
@@ -61,6 +65,20 @@ def as_cells(name: str, matrix) -> torch.Tensor:
     if values.numel() and (values.isinf().any() or values.isnan().all()):
         raise ValueError(f"{name} holds infinite values, or none that is a number; there is no colour for them.")
     return values
+
+
+def _around(values: np.ndarray, centre: float | None, reach: float | None) -> dict:
+    """Colours and limits for imshow: {} without a centre."""
+    if centre is None:
+        if reach is not None:
+            raise ValueError("There is a reach and no centre; a scale with two sides needs both, or centre alone.")
+        return {}
+    centre = arguments.number("centre", centre)
+    farthest = float(np.nanmax(np.abs(values - centre)))
+    reach = (farthest or 1.0) if reach is None else arguments.number("reach", reach, above=0)
+    if farthest > reach * (1 + 1e-9):
+        raise ValueError(f"A cell lies {farthest:.3g} from {centre:g}, farther than the reach of {reach:g}.")
+    return {"cmap": DIVERGING, "vmin": centre - reach, "vmax": centre + reach}
 
 
 def _write(ax, values: np.ndarray, picture) -> None:

@@ -14,6 +14,7 @@ from sslcourse import data, evaluate, models, plot, train
 from sslcourse.check import week09 as check
 from sslcourse.data import expect
 from sslcourse.evaluate import inputs
+from sslcourse.plot.schematics.two_towers import two_towers
 
 
 def clip_loss(image_emb: torch.Tensor, text_emb: torch.Tensor, logit_scale: torch.Tensor | float) -> torch.Tensor:
@@ -139,3 +140,30 @@ def fpr_at_95_tpr(in_scores: torch.Tensor, out_scores: torch.Tensor) -> float:
     needed = -(-95 * len(a) // 100)                                         # rounded up, in whole numbers
     threshold = a.sort(descending=True).values[needed - 1]
     return (b >= threshold).double().mean().item()
+
+
+def asif(
+    image_x: torch.Tensor,
+    text_x: torch.Tensor,
+    image_anchors: torch.Tensor,
+    text_anchors: torch.Tensor,
+    k: int,
+    power: float = 1.0,
+) -> torch.Tensor:
+    """Similarity (N, M) of N images and M texts whose encoders were never joined (Norelli et al. 2023).
+
+    image_x: (N, D), text_x: (M, E); image_anchors: (A, D) and text_anchors: (A, E), row a of both being a pair. Of the
+    cosines to the anchors every row keeps the k largest, those below 0 as 0, raised to `power`.
+    """
+    if len(image_anchors) != len(text_anchors):
+        raise ValueError(f"There are {len(image_anchors)} anchor images and {len(text_anchors)} captions; give pairs.")
+    if not 1 <= k <= len(image_anchors):
+        raise ValueError(f"k is {k}, but there are {len(image_anchors)} anchors; take 1 <= k <= {len(image_anchors)}.")
+
+    def described(x: torch.Tensor, anchors: torch.Tensor) -> torch.Tensor:
+        cosines = F.normalize(x, dim=1) @ F.normalize(anchors, dim=1).T         # (n, A)
+        values, places = cosines.topk(k, dim=1)
+        kept = torch.zeros_like(cosines).scatter(1, places, values.clamp(min=0) ** power)
+        return F.normalize(kept, dim=1)
+
+    return described(image_x, image_anchors) @ described(text_x, text_anchors).T

@@ -7,12 +7,14 @@ import time
 import warnings
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import sslcourse
 from sslcourse import data, evaluate, models, plot, train
 from sslcourse.check import week10 as check
 from sslcourse.data.scenes import make_scenes
+from sslcourse.plot.schematics.two_neighbours import two_neighbours
 
 
 def two_nearest(x: torch.Tensor, chunk: int = 1024) -> tuple[torch.Tensor, torch.Tensor]:
@@ -140,3 +142,13 @@ def layer_profile(model: nn.Module, images: torch.Tensor, layers: list[str]) -> 
         "overlap": overlap,
         "features": features,
     }
+
+
+def information_imbalance(a: torch.Tensor, b: torch.Tensor) -> float:
+    """2 / N x mean rank in b (N, E) of each sample's nearest neighbour in a (N, D), Euclidean, itself left out."""
+    if len(a) != len(b) or len(a) < 2:
+        raise ValueError(f"a has {len(a)} rows and b has {len(b)}: row n of both is the same sample, of two or more.")
+    nearest = evaluate.nearest_neighbours(a, k=1, metric="euclidean")[1].to(b.device)            # (N, 1)
+    far = torch.cdist(b.double(), b.double()).fill_diagonal_(math.inf)                           # (N, N)
+    rank = 1 + (far < far.gather(1, nearest)).sum(dim=1)                                         # (N,)
+    return (2 * rank.double().mean() / len(a)).item()

@@ -12,6 +12,7 @@ from torch import nn
 import sslcourse
 from sslcourse import data, evaluate, models, plot, train
 from sslcourse.check import week11 as check
+from sslcourse.plot.schematics.similarities_to_anchors import similarities_to_anchors
 
 
 def relative(x: torch.Tensor, anchors: torch.Tensor, center: bool = False) -> torch.Tensor:
@@ -137,3 +138,16 @@ def procrustes(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """The orthogonal R (D, D), reflections allowed, that brings x R nearest to y after centring both (N, D)."""
     u, _, vh = torch.linalg.svd((x - x.mean(dim=0)).T @ (y - y.mean(dim=0)))
     return u @ vh
+
+
+def mutual_knn(x: torch.Tensor, y: torch.Tensor, k: int = 10) -> float:
+    """Mean share of the k nearest by cosine, itself left out, that a sample has in x (N, D) and in y (N, E)."""
+    if len(x) != len(y):
+        raise ValueError(f"x has {len(x)} rows and y has {len(y)}: row n of both should be the same sample.")
+    if not 1 <= k < len(x):
+        raise ValueError(f"k is {k}, but a sample has {len(x) - 1} neighbours: take a smaller k.")
+    near = []
+    for z in (x, y):
+        z = F.normalize(z, dim=1)
+        near.append((z @ z.T).fill_diagonal_(-torch.inf).topk(k).indices)                # (N, k)
+    return (near[0][:, :, None] == near[1][:, None, :]).sum().item() / near[0].numel()

@@ -1,6 +1,7 @@
 """Checks of week 9: CLIP's loss and zero-shot classifier. Definitions: oracle.py.
 
-The checks of the scores are in scores.py and mahalanobis.py, those of AUROC and FPR95 in rates.py.
+The checks of the scores are in scores.py and mahalanobis.py, those of AUROC and FPR95 in rates.py, CLIP without
+training in without_training.py.
 """
 
 from math import log
@@ -16,9 +17,10 @@ from sslcourse.check.week09 import oracle
 from sslcourse.check.week09.mahalanobis import Mahalanobis
 from sslcourse.check.week09.rates import auroc, fpr_at_95_tpr
 from sslcourse.check.week09.scores import energy, knn_score, max_logit, mcm, msp
+from sslcourse.check.week09.without_training import asif
 
-__all__ = ["Mahalanobis", "auroc", "clip_loss", "energy", "fpr_at_95_tpr", "knn_score", "max_logit", "mcm", "msp"]
-__all__ += ["report", "sweep", "zero_shot_weights"]
+__all__ = ["Mahalanobis", "asif", "auroc", "clip_loss", "energy", "fpr_at_95_tpr", "knn_score", "max_logit", "mcm"]
+__all__ += ["msp", "report", "sweep", "zero_shot_weights"]
 
 
 # --- clip_loss

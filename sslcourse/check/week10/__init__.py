@@ -22,13 +22,14 @@ from sslcourse.check.compare import (
 from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
+from sslcourse.check.week10 import imbalance_oracle as imbalance
 from sslcourse.check.week10 import oracle
 from sslcourse.check.week10 import overlap_oracle as overlap
 from sslcourse.check.week10 import spectrum_oracle as spectrum
 from sslcourse.check.words import shorten
 
-__all__ = ["gride", "id_scaling", "label_overlap", "layer_profile", "neighbourhood_overlap", "participation_ratio"]
-__all__ += ["report", "sweep", "two_nearest", "two_nn", "two_nn_mle"]
+__all__ = ["gride", "id_scaling", "information_imbalance", "label_overlap", "layer_profile", "neighbourhood_overlap"]
+__all__ += ["participation_ratio", "report", "sweep", "two_nearest", "two_nn", "two_nn_mle"]
 
 
 # --- two_nearest
@@ -333,6 +334,33 @@ def label_overlap(student: Student) -> str:
     )
     agree(student, [(x, labels, 1), (x, labels, 29), (x, labels * 0, 3)], overlap.label_overlap, words=_pairs)
     return "Equal to the definition for k from 1 to N - 1."
+
+
+def _spaces(a: Tensor, b: Tensor) -> str:
+    return f"{len(a)} samples in {a.shape[1]} and in {b.shape[1]} dimensions"
+
+
+@exercise("week10")
+def information_imbalance(student: Student) -> str:
+    """information_imbalance(a, b) -> 2 / N x the mean rank in b of the nearest neighbour in a (Glielmo et al. 2022)."""
+    # b holds less than a: from a to b little is lost, and much from b to a.
+    a = student.normal(30, 5) + 1
+    b = torch.cat([a[:, :2] + 0.2 * student.normal(30, 2), 0.1 * student.normal(30, 1)], dim=1)
+    unrelated = student.normal(25, 4), student.normal(25, 6)
+    many = student.normal(260, 3)
+    many = many, many[:, :2] + 0.3 * student.normal(260, 2)
+    few = torch.tensor([[0.0], [1.0], [4.0], [9.0]]), torch.tensor([[4.0], [0.0], [11.0], [1.0]])
+    agree(
+        student,
+        [(a, b), (b, a), unrelated, (a[:12], b[:12]), many],
+        imbalance.information_imbalance,
+        imbalance.IMBALANCE_MISTAKES,
+        words=_spaces,
+        small=few,
+        hint="for each of the four samples find the nearest other one in a; is it the first, second or third in b?",
+    )
+    agree(student, [few, (a, 3 * a - 1), (a[:2], b[:2])], imbalance.information_imbalance, words=_spaces)
+    return "Equal to the definition in both directions, for related and unrelated spaces; 2 / N for equal ones."
 
 
 # --- layer_profile

@@ -1,6 +1,7 @@
 """Checks of week 11: relative representations and retrieval. Definitions: oracle.py and its like.
 
-The measures of alignment (linear_cka, rsa, procrustes) are examined in alignment.py, stitch in stitching.py.
+The measures of alignment (linear_cka, rsa, procrustes) are examined in alignment.py, mutual_knn in mutual.py, stitch in
+stitching.py.
 """
 
 import math
@@ -15,9 +16,11 @@ from sslcourse.check.sweep import sweep
 from sslcourse.check.week11 import oracle
 from sslcourse.check.week11 import retrieval_oracle as found
 from sslcourse.check.week11.alignment import examine_cka, examine_procrustes, examine_rsa
+from sslcourse.check.week11.mutual import examine_mutual_knn
 from sslcourse.check.week11.stitching import examine_stitch
 
-__all__ = ["linear_cka", "procrustes", "relative", "report", "retrieval", "rsa", "select_anchors", "stitch", "sweep"]
+__all__ = ["linear_cka", "mutual_knn", "procrustes", "relative", "report", "retrieval", "rsa", "select_anchors"]
+__all__ += ["stitch", "sweep"]
 
 
 def _named(mistakes: dict, fits) -> str:
@@ -273,3 +276,9 @@ def rsa(student: Student) -> str:
 def procrustes(student: Student) -> str:
     """procrustes(x, y) -> R orthogonal with x R close to y after centring."""
     return examine_procrustes(student)
+
+
+@exercise("week11")
+def mutual_knn(student: Student) -> str:
+    """mutual_knn(x, y, k=10) -> mean share of the k nearest by cosine in common, itself left out (Huh et al. 2024)."""
+    return examine_mutual_knn(student)

@@ -1,0 +1,134 @@
+"""Week 9: CLIP without training, one pair of an image and a text at a time, in float64.
+
+Reference: Norelli et al. 2023, "ASIF: coupled data turns unimodal models to multimodal without training", section 2:
+cosines to the anchors of the own kind, all but the k largest set to 0, raised to a power, compared by cosine.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from sslcourse.check.compare import Mistake
+from sslcourse.check.week04.oracle import unit
+
+
+def asif(image_x: Tensor, text_x: Tensor, image_anchors: Tensor, text_anchors: Tensor, k: int, power: float) -> Tensor:
+    images = [_described(x, image_anchors, k, power) for x in image_x]
+    texts = [_described(x, text_anchors, k, power) for x in text_x]
+    return torch.stack(
+        [torch.stack([one.dot(other) / (one.norm() * other.norm()) for other in texts]) for one in images]
+    )
+
+
+def _described(x: Tensor, anchors: Tensor, k: int, power: float) -> Tensor:
+    cosines = ((anchors @ x) / (anchors.norm(dim=1) * x.norm())).tolist()
+    nearest = sorted(range(len(cosines)), key=lambda a: -cosines[a])[:k]
+    kept = [max(cosine, 0.0) ** power if a in nearest else 0.0 for a, cosine in enumerate(cosines)]
+    return torch.tensor(kept, dtype=torch.float64)
+
+
+def _as_is(x: Tensor) -> Tensor:
+    return x
+
+
+def _unit(x: Tensor) -> Tensor:
+    """unit, but of a row of zeros 0."""
+    return x / x.norm(dim=1, keepdim=True).clamp(min=1e-12)
+
+
+def _largest(cosines: Tensor, k: int, by: Callable = _as_is, dim: int = 1) -> Tensor:
+    """True at the k largest of every row, or (dim=0) of every column."""
+    places = by(cosines).topk(min(k, cosines.shape[dim]), dim=dim).indices
+    return torch.zeros_like(cosines, dtype=torch.bool).scatter(dim, places, True)
+
+
+def _asif(
+    image_x: Tensor,
+    text_x: Tensor,
+    image_anchors: Tensor,
+    text_anchors: Tensor,
+    k: int,
+    power: float,
+    *,
+    lengths=(unit, unit),
+    keep: Callable = _largest,
+    raised: Callable = lambda cosines, power: cosines.clamp(min=0) ** power,
+    last: Callable = _unit,
+    centred: bool = False,
+    whom: tuple[bool, bool] = (True, True),
+) -> Tensor:
+    """asif with something wrong; right with the defaults. whom: whether images, texts are made sparse."""
+    made = []
+    for x, anchors, sparse in ((image_x, image_anchors, whom[0]), (text_x, text_anchors, whom[1])):
+        if centred:
+            x, anchors = x - anchors.mean(dim=0), anchors - anchors.mean(dim=0)
+        cosines = lengths[0](x) @ lengths[1](anchors).T
+        values = raised(cosines, power)
+        made.append(last(torch.where(keep(cosines, k), values, 0.0) if sparse else values))
+    return made[0] @ made[1].T
+
+
+def _wrong(**what) -> partial:
+    return partial(_asif, **what)
+
+
+def _signed(cosines: Tensor, power: float) -> Tensor:
+    return cosines.sign() * cosines.abs() ** power
+
+
+ASIF_MISTAKES = (
+    Mistake(
+        "the features are not normalised: similarity to an anchor is a cosine, so divide rows by their length.",
+        (_wrong(lengths=(_as_is, _as_is)), _wrong(lengths=(_as_is, unit)), _wrong(lengths=(unit, _as_is))),
+    ),
+    Mistake(
+        "all anchors are kept: set all but the k largest similarities of every row to 0.",
+        (_wrong(keep=lambda cosines, k: torch.ones_like(cosines, dtype=torch.bool)),),
+    ),
+    Mistake(
+        "only one of the two sides is made sparse: images and texts both keep their k nearest anchors.",
+        (_wrong(whom=(True, False)), _wrong(whom=(False, True))),
+    ),
+    Mistake(
+        "the power is not used: raise what is kept to it.",
+        (_wrong(raised=lambda cosines, power: cosines.clamp(min=0)),),
+    ),
+    Mistake(
+        "negative similarities are raised to the power, and an even one makes them positive: they count as 0.",
+        (
+            _wrong(raised=lambda cosines, power: cosines**power),
+            _wrong(raised=lambda cosines, power: cosines.abs() ** power),
+        ),
+    ),
+    Mistake("negative similarities keep their sign: they count as 0.", (_wrong(raised=_signed),)),
+    Mistake(
+        "the sparse rows are not normalised at the end: the result is their cosine, not their product.",
+        (_wrong(last=_as_is), _wrong(last=lambda x: x / x.sum(dim=1, keepdim=True))),
+    ),
+    Mistake("the anchors' mean is taken off: here the features are compared as they are.", (_wrong(centred=True),)),
+    Mistake(
+        "the k largest are looked for among the samples: each sample, a row, keeps its own k anchors (dim=1).",
+        (_wrong(keep=partial(_largest, dim=0)),),
+    ),
+    Mistake(
+        "the k largest by size are kept, whatever their sign: the nearest anchors have the largest cosines.",
+        (_wrong(keep=partial(_largest, by=torch.abs)), _wrong(keep=partial(_largest, by=torch.abs), raised=_signed)),
+    ),
+    Mistake(
+        "the k smallest similarities are kept: the nearest anchors have the largest cosines.",
+        (_wrong(keep=partial(_largest, by=torch.neg)),),
+    ),
+    Mistake(
+        "the k largest are left out and the others kept.",
+        (_wrong(keep=lambda cosines, k: ~_largest(cosines, k)),),
+    ),
+    Mistake(
+        "one anchor too many or too few is kept.",
+        (
+            _wrong(keep=lambda cosines, k: _largest(cosines, k + 1)),
+            _wrong(keep=lambda cosines, k: _largest(cosines, max(k - 1, 1))),
+        ),
+    ),
+)

@@ -1,0 +1,113 @@
+"""Week 10: information imbalance, one point at a time, in float64.
+
+Reference: Glielmo et al. 2022, "Ranking the information content of distance measures", equation 2: twice the mean rank
+in b of the nearest neighbour in a, divided by N.
+"""
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from sslcourse.check.compare import Mistake
+from sslcourse.check.week10.oracle import L1, neighbours
+
+
+def information_imbalance(a: Tensor, b: Tensor) -> float:
+    n, total = len(a), 0
+    for nearest, there in zip(neighbours(a, 1), neighbours(b, n - 1), strict=True):
+        total += 1 + list(there).index(nearest[0])
+    return 2 * total / n**2
+
+
+def _far(x: Tensor, kind: str = "") -> Tensor:
+    """Distances (N, N), every point infinitely far from itself unless it is "itself"."""
+    x = x.double()
+    if kind == "cosine":
+        unit = x / x.norm(dim=1, keepdim=True)
+        far = -unit @ unit.T
+    elif kind == "dot":
+        far = -x @ x.T
+    else:
+        far = torch.cdist(x, x, p=1.0 if kind == "L1" else 2.0)
+    return far if kind == "itself" else far.fill_diagonal_(torch.inf)
+
+
+def _ranks(a: Tensor, b: Tensor, *, kind: str = "", order: int = 1) -> Tensor:
+    """Rank in b, from 1, of the neighbour number `order` in a."""
+    here, there = _far(a, kind), _far(b, "" if kind == "itself" else kind)
+    if kind == "itself":
+        here.fill_diagonal_(-1)
+    if kind == "farthest":
+        here = -here.nan_to_num(posinf=-torch.inf)
+    place = here.topk(order, largest=False).indices[:, order - 1 :]
+    return 1 + (there < there.gather(1, place)).sum(dim=1).double()
+
+
+def _imbalance(a: Tensor, b: Tensor, *, kind: str = "", order: int = 1, of: str = "definition") -> float:
+    ranks, n = _ranks(a, b, kind=kind, order=order), len(a)
+    return {
+        "definition": lambda: 2 * ranks.mean() / n,
+        "from 0": lambda: 2 * (ranks - 1).mean() / n,
+        "from 2": lambda: 2 * (ranks + 1).mean() / n,
+        "mean rank": lambda: ranks.mean(),
+        "no 2": lambda: ranks.mean() / n,
+        "no N": lambda: 2 * ranks.mean(),
+        "sum": lambda: 2 * ranks.sum(),
+        "N - 1": lambda: 2 * ranks.mean() / (n - 1),
+        "N + 1": lambda: 2 * ranks.mean() / (n + 1),
+        "median": lambda: 2 * ranks.quantile(0.5) / n,
+        "reciprocal": lambda: 2 / n / (1 / ranks).mean(),
+        "information": lambda: 1 - 2 * ranks.mean() / n,
+        "found": lambda: (ranks == 1).double().mean(),
+    }[of]().item()
+
+
+IMBALANCE_MISTAKES = (
+    Mistake(
+        "the directions are swapped: the nearest neighbour is looked for in a, and its rank in b.",
+        (lambda a, b: _imbalance(b, a),),
+    ),
+    Mistake(
+        "both directions are averaged: only the nearest neighbours in a ask for their ranks in b.",
+        (lambda a, b: (_imbalance(a, b) + _imbalance(b, a)) / 2,),
+    ),
+    Mistake(
+        "a point counts as its own nearest neighbour: leave it out.",
+        (
+            partial(_imbalance, kind="itself"),
+            lambda a, b: 0.0,
+            lambda a, b: 2 / len(a),
+        ),
+    ),
+    Mistake("the ranks count from 0: the nearest of all has rank 1.", (partial(_imbalance, of="from 0"),)),
+    Mistake(
+        "the ranks count from 2, the point itself being the first: leave it out, the nearest other has rank 1.",
+        (partial(_imbalance, of="from 2"),),
+    ),
+    Mistake("the factor 2 is missing: unrelated spaces should have 1.", (partial(_imbalance, of="no 2"),)),
+    Mistake(
+        "a division by N is missing: the mean of the ranks has one, and 2 / N another.",
+        (partial(_imbalance, of="no N"), partial(_imbalance, of="mean rank"), partial(_imbalance, of="sum")),
+    ),
+    Mistake(
+        "it is divided by something near N: 2 / N times the mean rank.",
+        (partial(_imbalance, of="N - 1"), partial(_imbalance, of="N + 1")),
+    ),
+    Mistake(
+        "it is another mean: the plain mean of the ranks.",
+        (partial(_imbalance, of="median"), partial(_imbalance, of="reciprocal")),
+    ),
+    Mistake(
+        "it is one minus the imbalance: 0 should say that a knows all of b.", (partial(_imbalance, of="information"),)
+    ),
+    Mistake(
+        "it is the share whose nearest neighbours are the same: every other rank counts as well.",
+        (partial(_imbalance, of="found"), lambda a, b: 1 - _imbalance(a, b, of="found")),
+    ),
+    Mistake("neighbours are compared by cosine: by Euclidean distance.", (partial(_imbalance, kind="cosine"),)),
+    Mistake("neighbours are those of the largest product: by Euclidean distance.", (partial(_imbalance, kind="dot"),)),
+    Mistake(L1, (partial(_imbalance, kind="L1"),)),
+    Mistake("the farthest point is taken for the nearest.", (partial(_imbalance, kind="farthest"),)),
+    Mistake("the second nearest is taken: the point itself was left out already.", (partial(_imbalance, order=2),)),
+)
