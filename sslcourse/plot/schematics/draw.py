@@ -19,6 +19,7 @@ def canvas(width: float, height: float):
     """(figure, axes): an empty sheet of so many inches, whose coordinates are inches."""
     width, height = arguments.number("width", width, above=0), arguments.number("height", height, above=0)
     figure = new_figure(width, height)
+    figure.set_layout_engine("none")  # the one sheet fills the figure, there is nothing to lay out
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(0, height))
     axes.set_axis_off()
