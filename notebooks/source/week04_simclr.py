@@ -790,15 +790,17 @@ for encoder, h in spaces.items():
     )
 plot.show(
     plot.clouds(maps, mapped.labels, mapped.class_names, title="t-SNE; colours are labels that training never saw"),
-    alt="Two maps of the same test images: points of one class gather loosely after this run, in clusters after a longer one.",
+    alt="Two maps of the same test images: points of one class gather loosely in both, a little more after longer training.",
 )
 
 # %% [markdown]
-# What a map can tell: points that lie together in it mostly lie together in the features. What it cannot: that features
-# are poor. Compare the two columns and the probe above. The plane has room for few of the neighbourhoods, and a linear
-# probe may use all directions at once and reads more than the eye sees. Sizes of clusters and distances between them
-# mean nothing. Clean clusters take a longer training: SimCLR asks every image to keep its distance from every other,
-# also from those of its class.
+# The two columns are close to each other: the map shows about as much as the nearest neighbours in all dimensions do, so
+# what it does not show is not the fault of the plane. And yet the probe reads the class from the same features far more
+# often. The classes lie along certain directions, which a probe may pick, while distances add up *everything* in which
+# two images differ, and SimCLR asks every image to keep its distance from every other, also from those of its class. So a
+# map without clusters does not say that features are poor: that of the longer training has no clean ones, either, and its
+# probe is higher still. What a map can tell is who lies near whom; sizes of clusters and distances between them mean
+# nothing.
 
 # %%
 _, found = evaluate.nearest_neighbours(test_h[:6], train_h, k=8)
@@ -864,8 +866,9 @@ for asked, group in knows.items():
 # ### BEGIN SOLUTION
 # (a) What augmentations change, such as colour: two views of an image differ in it, and the loss asks $z$ to be the
 # same for both, so what is left of colour in $z$ costs alignment. $h$ only has to contain what $z$ needs; the forgetting can
-# happen in the head. The figure shows the class kept and colour somewhat harder to read from $z$; after a training of
-# a few epochs the difference is small, and where intervals overlap, one run shows a tendency and proves nothing.
+# happen in the head. The figure shows just this: colour is harder to read from $z$, by points that the intervals set
+# apart, and the class is kept. That it is even a little easier to read from $z$ in one run, with intervals that overlap,
+# is a tendency and proves nothing.
 #
 # (b) A gap appears where the classes depend on something that the augmentations change, such as colour for birds and
 # fruit, or detail that a crop removes. Where all that is forgotten is irrelevant to the class, as in the scenes, whose
