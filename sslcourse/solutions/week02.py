@@ -11,6 +11,7 @@ from torch import nn
 import sslcourse
 from sslcourse import augment, data, evaluate, models, plot, train
 from sslcourse.check import week02 as check
+from sslcourse.plot.schematics.four_rotations import four_rotations
 
 
 def rotate_batch(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
