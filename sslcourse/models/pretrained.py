@@ -19,6 +19,7 @@ from sslcourse.data.proteins import potts
 from sslcourse.data.texts import reviews
 from sslcourse.models.backbones import backbone
 from sslcourse.models.bert import bert
+from sslcourse.models.masked import WithDecoder
 from sslcourse.models.protein import esm
 from sslcourse.models.published import moco_v2_resnet50
 from sslcourse.models.vit import ViT
@@ -101,6 +102,15 @@ SHIPPED = {
         recipe="sslcourse.cli.recipes.mae:mae_scenes_vit8",
         measure="sslcourse.cli.recipes.mae:probe_of_scenes",
         seed=508,
+        toy="scenes",
+        version=1,
+    ),
+    "mae_scenes_whole": Shipped(
+        build=lambda: WithDecoder(ViT(32, 8, dim=96, depth=3, num_heads=3)),
+        trained="encoder of mae_scenes_vit8, standing still, and a decoder trained on it: 8 epochs of 20,000 images",
+        recipe="sslcourse.cli.recipes.mae:mae_scenes_whole",
+        measure="sslcourse.cli.recipes.mae:error_of_scenes",
+        seed=518,
         toy="scenes",
         version=1,
     ),

@@ -12,6 +12,7 @@ from torch import nn
 import sslcourse
 from sslcourse import augment, data, evaluate, models, plot, train
 from sslcourse.check import week07 as check
+from sslcourse.plot.schematics.teacher_and_student import teacher_and_student
 
 
 def multi_crop(
@@ -163,3 +164,27 @@ def byol_loss(predictions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     Returns a scalar: the mean over N, from 0 to 4. No gradient reaches the targets.
     """
     return (2 - 2 * F.cosine_similarity(predictions, targets.detach(), dim=1)).mean()
+
+
+def sinkhorn(scores: torch.Tensor, temperature: float = 0.05, iterations: int = 3) -> torch.Tensor:
+    """Answers in which all prototypes are used alike (Caron et al. 2020, section 3.1; Cuturi 2013).
+
+    scores: (N, K), any size. Each of the iterations: columns to sum 1, then rows to sum 1. Returns (N, K), rows sum to
+    1, columns nearly to N / K; no gradient.
+    """
+    q = scores.detach() / temperature                                           # logarithms until the end
+    for _ in range(iterations):
+        q = q - q.logsumexp(dim=0, keepdim=True)                                # every prototype: sum 1 over images
+        q = q - q.logsumexp(dim=1, keepdim=True)                                # every image: sum 1 over prototypes
+    return q.exp()
+
+
+def koleo(features: torch.Tensor) -> torch.Tensor:
+    """Minus the mean log distance to the nearest neighbour (Sablayrolles et al. 2019, eq. 2; Oquab et al. 2024).
+
+    features: (N, D), N at least 2, not normalised. Returns a scalar; gradients reach both ends of a distance.
+    """
+    z = F.normalize(features, dim=1)
+    with torch.no_grad():
+        nearest = (z @ z.T).fill_diagonal_(-2).argmax(dim=1)                    # (N,), never the row itself
+    return -((z - z[nearest]).norm(dim=1) + 1e-8).log().mean()

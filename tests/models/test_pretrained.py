@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torchvision.models import resnet50
 
-from sslcourse import data, models, train, weeks
+import sslcourse
+from sslcourse import augment, data, models, train, weeks
 from sslcourse.cli import checkpoints
 from sslcourse.data.fetch import Download
 from sslcourse.data.images import scenes
@@ -79,6 +80,20 @@ def test_bert_reviews_numbers_the_pieces_as_its_tokenizer_does():
         likely = logits[tokens.input_ids == tokenizer.token_to_id("[MASK]")][0].topk(8).indices.tolist()
         kind = reviews.WORDS[int(word == "superb")]
         assert all(tokenizer.id_to_token(place) in kind for place in likely)
+
+
+def test_the_whole_autoencoder_is_week_8s_and_paints_scenes():
+    """Its state is that of the exercise's own network, whose forward pass then predicts what is hidden."""
+    MAE, mae_loss = (sslcourse.solution("week08", part) for part in ("MAE", "mae_loss"))
+    whole, network = models.load_pretrained("mae_scenes_whole"), MAE(32, 8, dim=96, depth=3, num_heads=3)
+    network.load_state_dict(whole.state_dict())
+    images = data.as_float(data.load_images("scenes", "test", n=100, seed=3).images)
+    torch.testing.assert_close(whole(images), network.encoder(images))
+    patches = sslcourse.solution("week06", "patchify")(images, 8)
+    mask = augment.random_mask(100, 16, 0.5, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        error = mae_loss(network.eval()(images, mask), patches, mask).item()
+    assert error < 0.45 < mae_loss(torch.zeros_like(patches), patches, mask).item()
 
 
 def test_the_table_is_that_of_the_files_and_all_are_small():

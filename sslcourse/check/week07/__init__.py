@@ -11,10 +11,11 @@ from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
 from sslcourse.check.week07 import head_oracle, oracle
 from sslcourse.check.week07.given import cosine_schedule, knn_accuracy, multi_crop
+from sslcourse.check.week07.spread import koleo, sinkhorn
 from sslcourse.check.week07.step import examine_step
 
 __all__ = ["DINOHead", "DINOLoss", "byol_loss", "collapse_report", "cosine_schedule", "dino_step", "knn_accuracy"]
-__all__ += ["multi_crop", "report", "sweep"]
+__all__ += ["koleo", "multi_crop", "report", "sinkhorn", "sweep"]
 
 
 # --- DINOHead

@@ -1,0 +1,186 @@
+"""Week 7: Sinkhorn-Knopp and KoLeo, one number at a time, as the papers write them.
+
+References: Caron et al. 2020, "Unsupervised learning of visual features by contrasting cluster assignments", appendix
+A; Sablayrolles et al. 2019, "Spreading vectors for similarity search", eq. 2.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from math import exp
+
+import torch
+from torch import Tensor
+
+from sslcourse.check.compare import Mistake
+
+EPS = 1e-8  # added to the distance in KoLeo, as in the codes of DINOv2 and lightly
+
+# --- sinkhorn
+
+
+def sinkhorn(scores: Tensor, temperature: float = 0.05, iterations: int = 3) -> Tensor:
+    """Rounds of: every prototype's column to sum 1, then every image's row to sum 1."""
+    top = max(max(row) for row in scores.tolist())  # a factor common to all, which no ratio notices
+    table = [[exp((value - top) / temperature) for value in row] for row in scores.tolist()]
+    for _ in range(iterations):
+        columns = [sum(column) for column in zip(*table, strict=True)]
+        table = [[value / total for value, total in zip(row, columns, strict=True)] for row in table]
+        table = [[value / sum(row) for value in row] for row in table]
+    return torch.tensor(table, dtype=torch.float64)
+
+
+def _sinkhorn(
+    scores: Tensor,
+    temperature: float = 0.05,
+    iterations: int = 3,
+    *,
+    fixed_temperature: float | None = None,
+    rounds: Callable[[int], int] = lambda n: n,
+    scale: Callable[[Tensor, float], Tensor] = lambda s, t: s / t,
+    order: tuple[int, ...] = (0, 1),
+    before: Callable[[Tensor], Tensor] = lambda q: q,
+    after: Callable[[Tensor], Tensor] = lambda q: q,
+) -> Tensor:
+    """sinkhorn with something wrong; right with the defaults. order: dimensions summed over, one after the other."""
+    temperature = temperature if fixed_temperature is None else fixed_temperature
+    logs = scale(scores, temperature)
+    q = before((logs - logs.max()).exp())
+    for _ in range(rounds(iterations)):
+        for dim in order:
+            q = q / q.sum(dim=dim, keepdim=True)
+    return after(q)
+
+
+def _wrong(**what) -> partial:
+    return partial(_sinkhorn, **what)
+
+
+SINKHORN = _sinkhorn  # the quick transcription
+
+SINKHORN_MISTAKES = (
+    Mistake(
+        "the columns are never divided: that is a softmax, in which a prototype can still win every image.",
+        (_wrong(order=(1,)),),
+    ),
+    Mistake("only the columns are divided: an image's answer has to sum to 1 as well.", (_wrong(order=(0,)),)),
+    Mistake(
+        "rows and columns are divided in the other order: columns first (dim=0), rows last (dim=1), so that each "
+        "answer sums to 1.",
+        (_wrong(order=(1, 0)),),
+    ),
+    Mistake(
+        "`iterations` is not used: as many rounds as it says.",
+        (_wrong(rounds=lambda n: 1), _wrong(rounds=lambda n: 3)),
+    ),
+    Mistake(
+        "there is one round too many or too few.", (_wrong(rounds=lambda n: n + 1), _wrong(rounds=lambda n: n - 1))
+    ),
+    Mistake(
+        "the argument temperature is not used: divide the scores by it.",
+        (_wrong(fixed_temperature=1.0), _wrong(fixed_temperature=0.05)),
+    ),
+    Mistake("the scores are multiplied by the temperature: divide by it.", (_wrong(scale=lambda s, t: s * t),)),
+    Mistake(
+        "the sign of the scores is wrong: the likeliest prototype has the largest.",
+        (_wrong(scale=lambda s, t: -s / t),),
+    ),
+    Mistake(
+        "the scores are not exponentiated, but made a softmax first: the first division is by columns.",
+        (_wrong(before=lambda q: q / q.sum(dim=1, keepdim=True)),),
+    ),
+    Mistake(
+        "all together sums to 1: each row, the answer of one image, does.",
+        (_wrong(after=lambda q: q / len(q)), _wrong(after=lambda q: q / q.numel() * q.shape[1])),
+    ),
+    Mistake("it returns logarithms: return the probabilities.", (_wrong(after=lambda q: q.log()),)),
+    Mistake(
+        "it returns the likeliest prototype alone: the answer is a whole row of probabilities.",
+        (_wrong(after=lambda q: torch.nn.functional.one_hot(q.argmax(dim=1), q.shape[1]).double()),),
+    ),
+)
+
+
+# --- koleo
+
+
+def koleo(features: Tensor) -> Tensor:
+    """Minus the mean logarithm of the distance from each direction to the nearest other one."""
+    z = [x / x.dot(x).sqrt() for x in features]
+    total = 0.0
+    for i, one in enumerate(z):
+        squares = [(one - other).dot(one - other) for j, other in enumerate(z) if j != i]
+        total = total + (min(squares).sqrt() + EPS).log()
+    return -total / len(z)
+
+
+def _unit(x: Tensor, dim: int = 1) -> Tensor:
+    return x / x.norm(dim=dim, keepdim=True)
+
+
+def _koleo(
+    x: Tensor,
+    *,
+    unit: Callable[[Tensor], Tensor] = _unit,
+    own: float = torch.inf,
+    pick: Callable[[Tensor], Tensor] = lambda d: d.min(dim=1).values,
+    value: Callable[[Tensor], Tensor] = lambda d: -(d + EPS).log().mean(),
+) -> Tensor:
+    """koleo with something wrong; right with the defaults. own: the distance of a row from itself."""
+    z = unit(x)
+    apart = (z[:, None] - z[None]).square().sum(dim=2).clamp(min=1e-30).sqrt()
+    return value(pick(apart.masked_fill(torch.eye(len(z), dtype=torch.bool), own)))
+
+
+def _wrong_koleo(**what) -> partial:
+    return partial(_koleo, **what)
+
+
+KOLEO_MISTAKES = (
+    Mistake("the features are not normalised: distances are between directions.", (_wrong_koleo(unit=lambda x: x),)),
+    Mistake(
+        "the normalisation runs over the batch: each row has length 1, dim=1.",
+        (_wrong_koleo(unit=partial(_unit, dim=0)),),
+    ),
+    Mistake(
+        "each row is its own nearest neighbour, at distance 0: leave the row itself out.", (_wrong_koleo(own=0.0),)
+    ),
+    Mistake(
+        "the sign is wrong: it is minus the logarithm, so that far apart costs little.",
+        (_wrong_koleo(value=lambda d: (d + EPS).log().mean()),),
+    ),
+    Mistake("the rows are summed: take the mean over them.", (_wrong_koleo(value=lambda d: -(d + EPS).log().sum()),)),
+    Mistake(
+        "the distance is squared: it is the distance itself.",
+        (_wrong_koleo(value=lambda d: -(d.square() + EPS).log().mean()),),
+    ),
+    Mistake("the logarithm is missing.", (_wrong_koleo(value=lambda d: -d.mean()),)),
+    Mistake(
+        "the logarithm is taken of the mean: first the logarithm of every distance, then the mean.",
+        (_wrong_koleo(value=lambda d: -(d + EPS).mean().log()),),
+    ),
+    Mistake(
+        "the farthest row is taken: the nearest one counts.",
+        (_wrong_koleo(own=0.0, pick=lambda d: d.max(dim=1).values),),
+    ),
+    Mistake(
+        "all other rows count: only the nearest one does.",
+        (
+            _wrong_koleo(own=1.0, pick=lambda d: d.log().sum(dim=1).div(len(d) - 1).exp()),
+            _wrong_koleo(own=0.0, pick=lambda d: d.sum(dim=1) / (len(d) - 1)),
+        ),
+    ),
+    Mistake(
+        "the logarithm is that of a cosine, or of 1 minus it: it is of the distance.",
+        (
+            _wrong_koleo(value=lambda d: -(1 - d.square() / 2).clamp(min=1e-30).log().mean()),
+            _wrong_koleo(value=lambda d: -(d.square() / 2 + EPS).log().mean()),
+        ),
+    ),
+    Mistake(
+        "the logarithm is not the natural one.",
+        (
+            _wrong_koleo(value=lambda d: -(d + EPS).log10().mean()),
+            _wrong_koleo(value=lambda d: -(d + EPS).log2().mean()),
+        ),
+    ),
+)
