@@ -14,7 +14,7 @@ OFFLINE := SSLCOURSE_OFFLINE=1 HF_HUB_OFFLINE=1
 # Small networks gain little from a second thread: two workers of one thread each finish sooner than one of two.
 WORKERS ?= 2
 PYTEST  := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
-NBVAL   := --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=120 -p no:cacheprovider
+NBVAL   := --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -p no:cacheprovider
 
 BEGAN := $(shell date +%s)
 MAKE_ID := $(BEGAN)-$(shell echo $$PPID)
