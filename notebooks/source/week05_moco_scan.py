@@ -1302,7 +1302,7 @@ plot.show(
 # %%
 by = {f"{method}_{which}": value for (method, which), value in accuracy.items()}
 claims = {
-    "MoCo live over the random encoder, kNN": (live_knn - random_knn, scale.pick(tiny=0.25, small=0.05, full=0.0)),
+    "MoCo live over the random encoder, kNN": (live_knn - random_knn, scale.pick(tiny=0.2, small=0.05, full=0.0)),
     "neighbour purity over chance": (purity - 1 / classes, scale.pick(tiny=0.3, small=0.1, full=0.4)),
 }
 if scale.name != "small":      # there photographs and their views leave whitening less to do
