@@ -552,7 +552,7 @@ print(f"{len(train_set)} training, {len(val_set)} validation and {len(test_set)}
 # %%
 n_local = scale.pick(dry=1, tiny=0, small=2, full=6)
 make_crops = scale.pick(tiny=multi_crop, small=augment.multi_crop, full=multi_crop)     # yours for tissue
-some = data.as_float(train_set.images[:8])
+some = data.as_float(train_set.images[:6])
 crops = make_crops(some, 2)
 plot.show(
     plot.panels(
@@ -561,7 +561,7 @@ plot.show(
         | {f"local {i + 1}": crop for i, crop in enumerate(crops[2:4])},
         title="The teacher sees the global crops, the student all of them",
     ),
-    alt="Rows of eight images, of their two global crops, and of two local crops, which show a small part.",
+    alt="Rows of six images, of their two global crops, and of two local crops, which show a small part.",
 )
 
 # %% [markdown]
@@ -908,7 +908,7 @@ for prototype in occurring[often.argsort(descending=True)[:6]].tolist():
     largest = train_set.labels[inside].bincount(minlength=classes)
     share = largest.max().item() / len(inside)
     title = f"{prototype}: {share:.0%} {train_set.class_names[largest.argmax()]}"
-    rows[title] = train_set.images[inside[torch.arange(8) % len(inside)]]
+    rows[title] = train_set.images[inside[torch.arange(6) % len(inside)]]
 plot.show(
     plot.panels(rows, title="Six common pseudo-labels of the live run, and the class they hold most of"),
     alt="For each of the six commonest prototypes a row of eight of its images, named by the commonest class inside.",
