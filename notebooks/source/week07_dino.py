@@ -641,7 +641,7 @@ def pretrain(
         return loss(answers, targets)
 
     def step(update, batch):
-        return dino_step(student, teacher, traced, update, make_crops(batch, n_local), next(momenta))
+        return dino_step(student, teacher, traced, update, make_crops(batch, n_local), next(momenta, 1.0))
 
     history = train.fit(
         step,
