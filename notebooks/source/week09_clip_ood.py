@@ -1216,9 +1216,9 @@ print(f"{len(below)} of {len(areas) * len(out_sets)} are below guessing: {'; '.j
 #    images of the same world look alike, whatever they show. Relative Mahalanobis takes them off, and on far sets
 #    may lose what they saw.
 #
-# The full spectrum costs every kind of score something, as the printed lines say, for two reasons. Scores from logits
-# lose because changed images are recognised less often (see the robustness map), and are then as undecided as foreign
-# ones. Neighbours among $h$ lose because a blurred or noisy image of a known thing lies farther from all training
+# On other shapes and on tissue the full spectrum costs every score of the printed lines something, for two reasons; how
+# the others fare is in the maps. Scores from logits lose because changed images are recognised less often (see the
+# robustness map), and are then as undecided as foreign ones. Neighbours among $h$ lose because a blurred or noisy image of a known thing lies farther from all training
 # images than a clean image of an unknown thing: what recognises strange *pictures* cannot know that this one is no
 # reason for an alarm. A tower that was trained to overlook such changes (week 4) is where a remedy would begin.
 #

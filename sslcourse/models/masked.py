@@ -1,4 +1,4 @@
-"""A masked autoencoder as it is shipped: the encoder and, beside it, the decoder that it was trained with.
+"""A masked autoencoder as it is shipped: the encoder and, beside it, a decoder that was trained on it.
 
 Week 8 writes the masked autoencoder itself; here are only its parts under the names that it gives them, so that the
 state of one is the state of the other:

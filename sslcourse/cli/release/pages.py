@@ -79,7 +79,7 @@ __pycache__/
 /dist/
 /runs/
 /.runs.lock
-/work/
+work/
 /data/*
 !/data/*.md
 """
