@@ -15,6 +15,7 @@ SKY, VERMILION, YELLOW, GREY = "#56B4E9", "#D55E00", "#F0E442", "#595959"
 COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, VERMILION, YELLOW, "#000000", "#332288", "#999933")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
 COLOUR_MAP = "cividis"
+DIVERGING = "PuOr"  # two sides of a value that means nothing, told apart by colour-blind eyes and in grey alike
 
 DPI = 80  # an executed notebook has to stay under 600 KB
 RIGHT, WRONG = BLUE, VERMILION
