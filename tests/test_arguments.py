@@ -501,6 +501,27 @@ CALLS = {
         }
         | {"title": ("text?", "t"), "seed": ("count", 0)},
     ),
+    "plane": (plot.plane, {"features": ("points", FEW), "seed": ("count", 0)}),
+    "clouds": (
+        plot.clouds,
+        {
+            "panels": ("mapping", {"a": FEW[:, :2]}),
+            "labels": ("numbers of classes", LABELS),
+            "class_names": ("names", ["a", "b", "c"]),
+            "title": ("text?", "t"),
+        },
+    ),
+    "clouds, points": (
+        lambda points: plot.clouds({"a": points}, LABELS, ["a", "b", "c"]),
+        {"points": ("points", FEW[:, :2])},
+    ),
+    "grouped_bars": (
+        plot.grouped_bars,
+        {"groups": ("mapping", {"probe": {"a": 0.5}}), "intervals": ("mapping?", {"probe": {"a": (0.4, 0.6)}})}
+        | {"levels": ("mapping?", {"chance": 0.1}), "ylabel": ("text", "y"), "title": ("text?", "t")},
+    ),
+    "grouped_bars, group": (lambda group: plot.grouped_bars({"probe": group}), {"group": ("mapping", {"a": 0.5})}),
+    "grouped_bars, value": (lambda value: plot.grouped_bars({"probe": {"a": value}}), {"value": ("number", 0.5)}),
     "heat_map": (
         plot.heat_map,
         {"matrix": ("square", torch.rand(2, 2)), "rows": ("names?", ["a", "b"]), "columns": ("names?", ["a", "b"])}

@@ -21,10 +21,8 @@ def bars(
     check_words(ylabel=ylabel, title=title)
     values = {name: arguments.number(f"The value of {name!r}", value) for name, value in values.items()}
     if intervals is not None:
-        intervals = {
-            name: tuple(arguments.number(f"An end of the interval of {name!r}", end) for end in _ends(name, ends))
-            for name, ends in arguments.mapping("intervals", intervals, '{"raw pixels": (0.2, 0.24)}').items()
-        }
+        given = arguments.mapping("intervals", intervals, '{"raw pixels": (0.2, 0.24)}')
+        intervals = {name: ends_of(name, ends) for name, ends in given.items()}
     levels = check_levels(levels)
     if not values:
         raise ValueError('There is nothing to draw: give at least one value, such as {"raw pixels": 0.22}.')
@@ -52,7 +50,9 @@ def bars(
     return figure
 
 
-def _ends(name: str, ends) -> tuple:
-    """(low, high) of anything with two entries, such as evaluate.wilson_interval returns."""
+def ends_of(name: str, ends) -> tuple[float, float]:
+    """(low, high) as numbers, of anything with two entries, such as evaluate.wilson_interval returns."""
     ends = ends.tolist() if hasattr(ends, "tolist") else ends
-    return arguments.pair(f"The interval of {name!r}", ends, "(0.2, 0.24)")
+    ends = arguments.pair(f"The interval of {name!r}", ends, "(0.2, 0.24)")
+    low, high = (arguments.number(f"An end of the interval of {name!r}", end) for end in ends)
+    return low, high

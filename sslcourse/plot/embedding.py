@@ -17,6 +17,12 @@ from sslcourse.plot.style import COLOURS, MARKERS, new_figure, styled
 _MOST = 1500  # points: more take longer than they show
 
 
+def plane(features, seed: int = 0) -> torch.Tensor:
+    """t-SNE of standardised features (N, D), started from PCA: points (N, 2), to be drawn by `clouds` or measured."""
+    seed = arguments.whole("seed", seed, 0, 2**32 - 1)
+    return torch.from_numpy(_tsne(_points("features", features), seed))
+
+
 @styled
 def embedding(features, labels, class_names: Sequence[str], title: str | None = None, seed: int = 0):
     """t-SNE of standardised features, started from PCA, coloured by class.
@@ -24,49 +30,87 @@ def embedding(features, labels, class_names: Sequence[str], title: str | None = 
     features: (N, D); labels: (N,) numbers into class_names. Of more than 1,500 points a random 1,500 are drawn.
     Classes differ in marker as well as in colour.
     """
-    from sklearn.manifold import TSNE
-
     arguments.text("title", title, optional=True)
     seed = arguments.whole("seed", seed, 0, 2**32 - 1)
-    x = arguments.tensor("features", features, "(N, D)").detach().cpu()
+    x = _points("features", features)
+    y, class_names = _classes(labels, class_names, len(x))
+    chosen = np.random.default_rng(seed).permutation(len(x))[:_MOST]
+    figure = new_figure(8.2, 5.6)
+    _cloud(figure.subplots(), _tsne(x[chosen], seed), y[chosen], class_names, title or "t-SNE of the features")
+    figure.axes[0].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=1.6)
+    return figure
+
+
+@styled
+def clouds(panels, labels, class_names: Sequence[str], title: str | None = None):
+    """The same samples in several planes side by side, coloured by class as in `embedding`.
+
+    panels: {name: points (N, 2)}, such as `plane` gives; labels: (N,) numbers into class_names.
+    """
+    arguments.text("title", title, optional=True)
+    arguments.mapping("panels", panels, '{"this run": points}')
+    if not panels:
+        raise ValueError('There is nothing to draw: give at least one cloud, such as {"this run": points}.')
+    places = {name: _points(repr(name), points) for name, points in panels.items()}
+    for name, points in places.items():
+        if points.shape[1] != 2:
+            raise ValueError(f"{name!r} has shape {points.shape}; points in a plane are (N, 2).")
+        y, class_names = _classes(labels, class_names, len(points))
+    figure = new_figure(4.6 * len(places) + 1.6, 4.9)
+    axes = figure.subplots(1, len(places), squeeze=False)[0]
+    for ax, (name, points) in zip(axes, places.items(), strict=True):
+        _cloud(ax, points, y, class_names, name)
+    axes[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=1.6)
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
+def _points(name: str, features) -> np.ndarray:
+    x = arguments.tensor(name, features, "(N, D)").detach().cpu()
     if x.dim() < 2 or x.is_complex() or not len(x):
-        raise ValueError(f"features has shape {tuple(x.shape)}; it should hold real numbers (N, D).")
+        raise ValueError(f"{name} has shape {tuple(x.shape)}; it should hold real numbers (N, D).")
     x = x.double().flatten(1).numpy()
-    y = arguments.tensor("labels", labels, "whole numbers (N,)").detach().cpu()
-    class_names = arguments.several("class_names", class_names)
-    if y.dim() != 1 or len(x) != len(y):
-        raise ValueError(f"There are {len(x)} features for {y.numel()} labels; they must be equally many.")
-    if y.is_complex() or y.dtype == torch.bool or not (y.isfinite() & (y == y.round())).all():
-        raise ValueError("labels should hold whole numbers; points of other ones would be missing from the map.")
-    y = y.long().numpy()
     if len(x) < 5:
         raise ValueError(f"A map needs at least 5 points, not {len(x)}.")
     if not x.shape[1]:
         raise ValueError("The features have no columns; there is nothing to map.")
-    if y.min() < 0 or y.max() >= len(class_names):
-        raise ValueError(f"Labels run from {y.min()} to {y.max()}, and there are {len(class_names)} class names.")
     if not np.isfinite(x).all():
         raise ValueError("Some features are not finite numbers; look at them before drawing a map.")
+    return x
 
-    # Constant features (a dead unit) stay at 0 instead of dividing by zero.
-    chosen = np.random.default_rng(seed).permutation(len(x))[:_MOST]
-    x, y = x[chosen], y[chosen]
+
+def _classes(labels, class_names: Sequence[str], n: int) -> tuple[np.ndarray, list]:
+    y = arguments.tensor("labels", labels, "whole numbers (N,)").detach().cpu()
+    class_names = arguments.several("class_names", class_names)
+    if y.dim() != 1 or n != len(y):
+        raise ValueError(f"There are {n} features for {y.numel()} labels; they must be equally many.")
+    if y.is_complex() or y.dtype == torch.bool or not (y.isfinite() & (y == y.round())).all():
+        raise ValueError("labels should hold whole numbers; points of other ones would be missing from the map.")
+    y = y.long().numpy()
+    if y.min() < 0 or y.max() >= len(class_names):
+        raise ValueError(f"Labels run from {y.min()} to {y.max()}, and there are {len(class_names)} class names.")
+    return y, class_names
+
+
+def _tsne(x: np.ndarray, seed: int) -> np.ndarray:
+    """(N, 2); constant features (a dead unit) stay at 0 instead of dividing by zero."""
+    from sklearn.manifold import TSNE
+
     x = x / np.maximum(np.abs(x).max(axis=0), np.finfo(float).tiny)  # squares of the rest stay within range
     spread = x.std(axis=0)
     x = (x - x.mean(axis=0)) / np.where(spread > 0, spread, 1)
     collapsed = not spread.any()
     start = "random" if collapsed or x.shape[1] < 2 else "pca"
     perplexity = min(30.0, (len(x) - 1) / 3)
-    points = TSNE(init=start, perplexity=perplexity, random_state=seed).fit_transform(x)  # (N, 2)
+    return TSNE(init=start, perplexity=perplexity, random_state=seed).fit_transform(x)
 
-    figure = new_figure(8.2, 5.6)
-    ax = figure.subplots()
+
+def _cloud(ax, points: np.ndarray, y: np.ndarray, class_names: Sequence[str], title: str) -> None:
     for n, name in enumerate(class_names):
         here = points[y == n]
         marker, colour = MARKERS[n % len(MARKERS)], COLOURS[n % len(COLOURS)]
         ax.scatter(here[:, 0], here[:, 1], s=22, marker=marker, color=colour, alpha=0.8, linewidths=0, label=name)
     ax.set(xticks=[], yticks=[], aspect="equal")
     ax.spines[:].set_visible(False)
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=1.6)
-    ax.set_title(title or "t-SNE of the features")
-    return figure
+    ax.set_title(title)

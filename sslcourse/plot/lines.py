@@ -17,6 +17,8 @@ from sslcourse.plot.style import (
     two_lines,
 )
 
+_BESIDE = 13  # points from a recorded point to the star of one's own run
+
 
 @styled
 def curves(
@@ -74,11 +76,13 @@ def sweep(
     log_x: bool = False,
     title: str | None = None,
 ):
-    """A recorded sweep: mean and sample deviation over the recorded seeds, and your own points as stars.
+    """A recorded sweep: mean and sample deviation over the recorded seeds, your own points as stars to their right.
 
     recorded: what check.sweep returns, or {"name": sweep, ...} to compare several over the same points. The points are
     numbers, or names ("no crop"), which are drawn in their order without a line between them.
     """
+    from matplotlib.transforms import ScaledTranslation
+
     log_x = arguments.flag("log_x", log_x)
     several = recorded if isinstance(recorded, dict) else {getattr(recorded, "name", ""): recorded}
     for one in several.values():
@@ -98,6 +102,7 @@ def sweep(
     figure = new_figure(8, 4.4)
     ax = figure.subplots()
     stars = {"marker": "*", "markersize": 18, "markeredgecolor": "black", "linestyle": "none", "zorder": 5}
+    own_stars = []
     for n, (name, one) in enumerate(several.items()):
         colour, known = COLOURS[n % len(COLOURS)], np.isfinite(one.mean).any()
         if known:  # a sweep that was never recorded comes with NaN
@@ -107,7 +112,11 @@ def sweep(
         if one.own:
             # Among several, the colour tells whose star it is; where no curve carries the colour, the star is named.
             label = "yours" if len(several) == 1 else None if known else f"yours: {name}"
-            ax.plot([positions[p] for p in one.own], list(one.own.values()), color=colour, label=label, **stars)
+            (line,) = ax.plot(
+                [positions[p] for p in one.own], list(one.own.values()), color=colour, label=label, **stars
+            )
+            if known:
+                own_stars.append(line)
     if len(several) > 1 and any(one.own and np.isfinite(one.mean).any() for one in several.values()):
         ax.plot([], [], color="white", label="yours", **stars)
 
@@ -118,6 +127,10 @@ def sweep(
         _powers(ax, np.asarray(points, dtype=float))
     elif all(float(point).is_integer() for point in points):  # counts: no ticks between them
         ax.xaxis.get_major_locator().set_params(integer=True)
+    # A star over the recorded point would hide it, error bar and all; limits are those of the true places.
+    beside = ScaledTranslation(_BESIDE / 72, 0, figure.dpi_scale_trans)
+    for line in own_stars:
+        line.set_transform(ax.transData + beside)
     if len(several) > 1 or not np.isfinite(first.mean).any():
         # Where the numbers come from (date, scale, seeds) is said once, under the title.
         title = f"{title}\n{first.label}" if title else first.label

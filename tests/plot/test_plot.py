@@ -147,6 +147,8 @@ def test_sweep_draws_mean_spread_and_the_students_own_point_as_a_star():
     (ax,) = figure.axes
     star = next(line for line in ax.lines if line.get_marker() == "*")
     np.testing.assert_array_equal(star.get_xydata(), [[2, 0.5], [7, 0.9]])  # one of them beside the sweep
+    shift = star.get_transform().transform((2, 0.5)) - ax.transData.transform((2, 0.5))
+    assert shift[0] > 9 * figure.dpi / 72 and shift[1] == pytest.approx(0)  # the recorded point stays visible
     mean, _, (whiskers,) = ax.containers[0]
     np.testing.assert_allclose(np.asarray(mean.get_ydata(), float), [0.2, 0.3, 0.4])
     np.testing.assert_allclose(np.asarray(whiskers.get_segments()[1], float), [[2, 0.29], [2, 0.31]])
@@ -210,7 +212,58 @@ def test_bars_carry_values_intervals_and_levels():
     assert len(plot.bars({str(n): 0.1 for n in range(12)}).axes[0].patches) == 12
 
 
+def test_grouped_bars_have_one_colour_an_encoder_and_stand_by_judge():
+    groups = {"probe": {"random": 0.2, "SimCLR": 0.8}, "neighbours": {"SimCLR": 0.7}}
+    whiskers = {"neighbours": {"SimCLR": (0.65, 0.74)}}
+    figure = plot.grouped_bars(groups, whiskers, {"chance": 0.1}, ylabel="accuracy")
+    (ax,) = figure.axes
+    assert [patch.get_height() for patch in ax.patches] == [0.2, 0.8, 0.7]
+    random, first, second = (patch.get_facecolor() for patch in ax.patches)
+    assert first == second != random
+    (drawn,) = [c[2][0] for c in ax.containers if c.__class__.__name__ == "ErrorbarContainer"]
+    np.testing.assert_allclose(drawn.get_segments()[0][:, 1], [0.65, 0.74])
+    places = [patch.get_x() + patch.get_width() / 2 for patch in ax.patches]
+    np.testing.assert_allclose(ax.get_xticks(), [np.mean(places[:2]), places[2]])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["random", "SimCLR"]
+    assert {"0.20", "0.80", "0.70", "probe", "chance", "accuracy"} <= texts(figure)
+
+
+@pytest.mark.parametrize(
+    ("groups", "intervals", "words"),
+    [
+        ({}, None, "nothing to draw"),
+        ({"probe": {}}, None, "nothing to draw"),
+        ({"probe": {"a": 0.5}}, {"probe": {"b": (0.1, 0.2)}}, "no such bar"),
+        ({"probe": {"a": 0.5}}, {"knn": {"a": (0.1, 0.2)}}, "no such bar"),
+        ({"probe": {"a": 0.5}}, {"probe": {"a": (0.6, 0.7)}}, "does not hold its value"),
+        ({"probe": {str(n): 0.1 for n in range(11)}}, None, "11 encoders for 10 colours"),
+    ],
+)
+def test_groups_that_do_not_fit_are_refused(groups, intervals, words):
+    with pytest.raises(ValueError, match=words):
+        plot.grouped_bars(groups, intervals)
+
+
 # embedding, heat_map
+
+
+def test_clouds_draw_the_points_that_plane_gives(monkeypatch):
+    from sklearn.manifold import TSNE
+
+    monkeypatch.setattr(TSNE, "fit_transform", lambda self, x: x[:, :2])
+    features = torch.randn(12, 3, generator=torch.Generator().manual_seed(0))
+    points = plot.plane(features)
+    np.testing.assert_allclose(
+        points.numpy(), ((features - features.mean(0)) / features.std(0, correction=0))[:, :2], atol=1e-5
+    )
+    labels = torch.arange(12) % 2
+    figure = plot.clouds({"short": points, "long": 2 * points}, labels, ["a", "b"], title="maps")
+    assert [ax.get_title() for ax in figure.axes] == ["short", "long"]
+    np.testing.assert_allclose(figure.axes[0].collections[1].get_offsets(), points[labels == 1])
+    with pytest.raises(ValueError, match="points in a plane are"):
+        plot.clouds({"a": features}, labels, ["a", "b"])
+    with pytest.raises(ValueError, match="nothing to draw"):
+        plot.clouds({}, labels, ["a", "b"])
 
 
 def test_embedding_separates_what_is_separate_and_draws_at_most_1500_points():
