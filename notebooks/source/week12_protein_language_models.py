@@ -796,14 +796,14 @@ def jacobian_precision(model, some=test_set, n=scale.pick(dry=1, tiny=2, small=2
 
 whole, whole_own, whole_untrained = map(jacobian_precision, (model, own_model, untrained))
 plot.show(
-    plot.bars(
+    plot.grouped_bars(
         {
-            "attention,\nuntrained": untrained_precision,
-            "attention,\nyour training": own_precision,
-            "attention,\ncheckpoint": test_precision,
-            "Jacobian,\nuntrained": whole_untrained,
-            "Jacobian,\nyour training": whole_own,
-            "Jacobian,\ncheckpoint": whole,
+            "attention and regression": {
+                "untrained": untrained_precision,
+                "your training": own_precision,
+                "checkpoint": test_precision,
+            },
+            "Jacobian": {"untrained": whole_untrained, "your training": whole_own, "checkpoint": whole},
         },
         levels={"chance": chance, "mutual information": float(np.mean(column_pairs))},
         ylabel="precision at L, single test sequences",
@@ -1557,11 +1557,17 @@ if scale.name in ("small", "full"):
             ]
             gene_probes[f"{asked}, {kind}"] = max(found, key=lambda probe: probe.val_accuracy)
     plot.show(
-        plot.bars(
-            {kind.replace(", ", ",\n"): probe.accuracy for kind, probe in gene_probes.items()},
-            intervals={kind.replace(", ", ",\n"): (probe.low, probe.high) for kind, probe in gene_probes.items()},
+        plot.grouped_bars(
+            {asked: {kind: gene_probes[f"{asked}, {kind}"].accuracy for kind in views_of_genes} for asked in questions},
+            intervals={
+                asked: {
+                    kind: (gene_probes[f"{asked}, {kind}"].low, gene_probes[f"{asked}, {kind}"].high)
+                    for kind in views_of_genes
+                }
+                for asked in questions
+            },
             ylabel="test accuracy",
-            title="Germline genes, relatives apart: composition, random weights, AntiBERTy",
+            title="Germline genes, relatives apart",
         ),
         alt="Accuracy of probes for locus, species and family from composition, an untrained network and AntiBERTy.",
     )
