@@ -107,8 +107,7 @@ WEEKS = {
             "week12_protein_language_models",
             "Protein language models: structure from filling in blanks",
             data={
-                "small": ("secondary_structure", "localisation", "gb1", "tem1"),
-                "full": ("secondary_structure", "localisation", "gb1", "tem1", "gfp"),
+                scale: ("secondary_structure", "localisation", "gb1", "tem1", "gfp") for scale in ("small", "full")
             },
             minutes={"dry": 0.3, "tiny": 1, "small": 4},
             weights={"small": ("antiberty", "germlines")},

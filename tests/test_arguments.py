@@ -440,6 +440,13 @@ CALLS = {
         evaluate.retrieval,
         {"a": ("features", FEW), "b": ("features", FEW.flip(0)), "k": ("count", 2), "chunk": ("count", 5)},
     ),
+    "reads_its_input": (
+        evaluate.reads_its_input,
+        {
+            "encode": ("function", lambda items: torch.tensor([[float(ord(item[0]))] for item in items])),
+            "items": ("texts", ["ab", "cd"]),
+        },
+    ),
     # plot
     "show": (plot.show, {"figure": ("module", None), "alt": ("text", "a figure")}),
     "image_grid": (
@@ -527,7 +534,8 @@ CALLS = {
             "rows": ("names?", ["a", "b"]),
             "columns": ("names?", ["a", "b"]),
         }
-        | {"label": ("text", "l"), "xlabel": ("text", "x"), "ylabel": ("text", "y"), "title": ("text?", "t")},
+        | {"label": ("text", "l"), "xlabel": ("text", "x"), "ylabel": ("text", "y"), "title": ("text?", "t")}
+        | {"centre": ("number?", 0.5)},
     ),
     "overlays": (
         plot.overlays,

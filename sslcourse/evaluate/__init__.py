@@ -11,6 +11,7 @@ from sslcourse.evaluate.neighbours import knn_accuracy, nearest_neighbours
 from sslcourse.evaluate.ood import auroc, auroc_interval, fpr_at_95_tpr
 from sslcourse.evaluate.overlap import neighbourhood_overlap
 from sslcourse.evaluate.probe import Probe, linear_probe
+from sslcourse.evaluate.reads import reads_its_input
 from sslcourse.evaluate.retrieval import retrieval
 from sslcourse.evaluate.similarity import linear_cka
 from sslcourse.evaluate.spectrum import rankme
@@ -34,6 +35,7 @@ __all__ = [
     "participation_ratio",
     "precision_at_l",
     "rankme",
+    "reads_its_input",
     "relax",
     "retrieval",
     "sample_masks",

@@ -6,7 +6,7 @@ import torch
 
 from sslcourse import arguments
 from sslcourse.plot.matrix import as_cells
-from sslcourse.plot.style import check_words, new_figure, styled
+from sslcourse.plot.style import DIVERGING, check_words, new_figure, styled
 
 
 @styled
@@ -18,11 +18,13 @@ def heat_maps(
     xlabel: str = "",
     ylabel: str = "",
     title: str | None = None,
+    centre: float | None = None,
 ):
     """Matrices of equal shape in a row, one colour bar named `label` for all; each name is written above its matrix.
 
     matrices: {name: (R, C)}, cells that are NaN are left white. rows, columns: names along the left and the lower edge,
-    the same for all matrices. Raises ValueError for matrices that do not fit, infinite values and nothing but NaN.
+    the same for all matrices. centre: a value that means no change, pale between two colours that run equally far to
+    both sides. Raises ValueError for matrices that do not fit, infinite values and nothing but NaN.
     """
     check_words(label=label, xlabel=xlabel, ylabel=ylabel, title=title)
     arguments.mapping("matrices", matrices, '{"before": matrix}')
@@ -38,14 +40,22 @@ def heat_maps(
     # One scale for all: a colour must mean the same number left and right.
     known = torch.cat([matrix[~matrix.isnan()] for matrix in values.values()])
     low, high = known.min().item(), known.max().item()
+    colours = {"vmin": low, "vmax": high}
+    if centre is not None:
+        centre = arguments.number("centre", centre)
+        reach = max(high - centre, centre - low) or 1.0
+        colours = {"cmap": DIVERGING, "vmin": centre - reach, "vmax": centre + reach}
     across = len(values) if len(values) <= 3 else 2  # four in a row would be too small to read
     down = -(-len(values) // across)
-    figure = new_figure(4.4 * across + 1.2, 4.4 * down)
+    # Many names need room, and letters no larger than a cell.
+    side = 6.2 if max(height * (rows is not None), width * (columns is not None)) > 16 else 4.4
+    letters = min(12.0, 72 * 0.7 * side / max(height, width)) if side > 4.4 else 12.0
+    figure = new_figure(side * across + 1.2, 4.4 * down)
     axes = figure.subplots(down, across, squeeze=False)
     for place, (ax, (name, matrix)) in enumerate(zip(axes.flat, values.items(), strict=False)):
-        picture = ax.imshow(matrix.numpy(), vmin=low, vmax=high)
+        picture = ax.imshow(matrix.numpy(), **colours)
         ax.set(xticks=[], yticks=[], xlabel=xlabel, ylabel=ylabel, title=name)
-        ax.tick_params(length=0)
+        ax.tick_params(length=0, labelsize=letters)
         if rows is not None and place % across == 0:  # said once, on the left
             ax.set_yticks(range(height), [str(row) for row in rows])
         if columns is not None:

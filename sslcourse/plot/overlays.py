@@ -1,5 +1,7 @@
 """Heat maps over images: where a network looked, by several networks or measures."""
 
+import math
+
 import torch
 
 from sslcourse import arguments
@@ -12,7 +14,8 @@ def overlays(images, maps: dict[str, torch.Tensor], title: str | None = None):
     """The images in the first row, below them a labelled row for each entry of maps, laid over the images in grey.
 
     images: (N, C, H, W); maps: {label: (N, H, W)}, NaN left uncoloured. Every map has its own colours, from its
-    smallest to its largest value, which are written below it: levels differ more between maps than within one.
+    smallest to its largest value, written below it as centre and half-width: levels differ more between maps than
+    within one, and two ends that agree in their first three digits would tell nothing.
     """
     pixels = _pixels(images)
     arguments.text("title", title, optional=True)
@@ -40,8 +43,18 @@ def overlays(images, maps: dict[str, torch.Tensor], title: str | None = None):
             _draw(ax, image.mean(axis=2) if image.ndim == 3 else image)
             ax.imshow(one, alpha=0.65)
             known = one[one == one]
-            level = f"{known.min():.3g} to {known.max():.3g}" if len(known) else "unknown"
+            level = _centre_and_width(known.min(), known.max()) if len(known) else "unknown"
             ax.set_xlabel(level, fontsize=9, labelpad=1)
     if title:
         figure.suptitle(title)
     return figure
+
+
+def _centre_and_width(low: float, high: float) -> str:
+    """The centre, to as many digits as the half-width needs, and the half-width below it, to one digit."""
+    centre, half = (low + high) / 2, (high - low) / 2
+    digits = -math.floor(math.log10(half)) if half > 0 else 0
+    if half == 0 or digits > 6 or abs(centre) >= 1e5:
+        return f"{centre:.3g}\n± {half:.1g}"
+    digits = max(digits, 0)
+    return f"{centre:.{digits}f}\n± {half:.{digits}f}"

@@ -12,6 +12,7 @@ from torch import nn
 import sslcourse
 from sslcourse import augment, data, evaluate, models, plot, train
 from sslcourse.check import bonus as check
+from sslcourse.plot.schematics.masks_to_importance import masks_to_importance
 
 
 def sample_masks(

@@ -12,7 +12,9 @@ from torch import nn
 
 import sslcourse
 from sslcourse import augment, data, evaluate, models, plot, train
+from sslcourse.check import board
 from sslcourse.check import bonus_jepa as check
+from sslcourse.plot.schematics.three_predictions import three_predictions
 
 
 def epps_pulley(x: torch.Tensor, knots: int = 17, t_max: float = 3.0) -> torch.Tensor:

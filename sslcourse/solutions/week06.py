@@ -11,6 +11,7 @@ from torch import nn
 import sslcourse
 from sslcourse import augment, data, evaluate, models, plot, train
 from sslcourse.check import week06 as check
+from sslcourse.plot.schematics.patches_to_student import patches_to_student
 
 
 def patchify(images: torch.Tensor, patch_size: int) -> torch.Tensor:
@@ -138,3 +139,14 @@ def hard_distillation_loss(
     """
     choice = teacher_logits.argmax(dim=1)
     return (F.cross_entropy(class_logits, labels) + F.cross_entropy(distill_logits, choice)) / 2
+
+
+def feature_distillation_loss(
+    student_features: torch.Tensor, teacher_features: torch.Tensor, mapping: nn.Module
+) -> torch.Tensor:
+    """1 minus the cosine of mapped and teacher's features (Ranzinger et al. 2024, section 3.3), mean over the batch.
+
+    student_features: (N, D); teacher_features: (N, E); mapping: (N, D) to (N, E), linear, learnt along. Returns a
+    scalar from 0, the same directions, to 2. No gradient reaches the teacher.
+    """
+    return 1 - F.cosine_similarity(mapping(student_features), teacher_features.detach(), dim=1).mean()

@@ -15,8 +15,10 @@ import sslcourse
 from sslcourse import data, evaluate, models, plot, train
 from sslcourse.check import week12 as check
 from sslcourse.data import AMINO_ACIDS
+from sslcourse.data.own import split_own
 from sslcourse.data.proteins import encode
 from sslcourse.models.protein import MASK, PAD
+from sslcourse.plot.schematics.contact_from_attention import contact_from_attention
 
 
 def symmetrize(x: torch.Tensor) -> torch.Tensor:
@@ -136,3 +138,22 @@ def categorical_jacobian(model, sequence: str) -> torch.Tensor:
         mutants = [sequence[:i] + a + sequence[i + 1 :] for a in AMINO_ACIDS]
         rows.append(model(mutants) - before)                  # (20, L, 20)
     return torch.stack(rows)
+
+
+def proteingym(scores: torch.Tensor, measured: torch.Tensor) -> dict[str, float]:
+    """How well scores rank the mutants of a scan (Notin et al. 2023, section 4).
+
+    scores, measured: (M,), higher is better in both. Returns {"spearman", "ndcg", "recall"}: over all mutants, and two
+    of the best tenth.
+    """
+    from scipy.stats import spearmanr
+
+    k = max(1, len(scores) // 10)
+    best, wanted = scores.topk(k).indices, measured.topk(k).indices
+    gains = (measured - measured.min()) / (measured.max() - measured.min())
+    discount = torch.arange(2, k + 2).log2()                   # log2(rank + 1)
+    return {
+        "spearman": float(spearmanr(scores, measured).statistic),
+        "ndcg": float((gains[best] / discount).sum() / (gains[wanted] / discount).sum()),
+        "recall": float(torch.isin(best, wanted).double().mean()),
+    }

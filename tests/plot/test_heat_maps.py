@@ -16,6 +16,27 @@ def test_all_matrices_share_one_colour_scale():
     assert bar.get_ylabel() == "cosine"
 
 
+def test_a_centre_is_pale_and_both_sides_reach_equally_far():
+    figure = plot.heat_maps({"a": torch.tensor([[0.0, -3.0]]), "b": torch.tensor([[1.0, torch.nan]])}, centre=0.0)
+    for ax in figure.axes[:2]:
+        (picture,) = ax.images
+        assert picture.get_clim() == (-3.0, 3.0)
+        red, green, blue, _ = picture.to_rgba(0.0)
+        assert min(red, green, blue) > 0.9
+    assert plot.heat_maps({"a": torch.full((2, 2), 0.5)}, centre=0.5).axes[0].images[0].get_clim() == (-0.5, 1.5)
+    with pytest.raises(TypeError, match="centre is 'middle'"):
+        plot.heat_maps({"a": torch.rand(2, 2)}, centre="middle")
+
+
+def test_many_names_are_no_larger_than_their_cells():
+    figure = plot.heat_maps({"a": torch.rand(20, 32)}, rows=list("ACDEFGHIKLMNPQRSTVWY"), columns=range(1, 33))
+    figure.canvas.draw()
+    for labels, edge in ((figure.axes[0].get_yticklabels(), "y0"), (figure.axes[0].get_xticklabels(), "x0")):
+        ends = sorted(getattr(label.get_window_extent(), edge) for label in labels)
+        apart = min(b - a for a, b in zip(ends, ends[1:], strict=False))
+        assert apart > figure.dpi / 72 * labels[0].get_fontsize()
+
+
 @pytest.mark.parametrize("matrices", [{}, {"a": torch.rand(2, 2), "b": torch.rand(3, 3)}, {"a": torch.rand(4)}])
 def test_shapes_that_do_not_fit_are_refused(matrices):
     with pytest.raises(ValueError, match="all of one shape"):

@@ -1,4 +1,7 @@
-"""Checks of week 6: vision transformers and distillation. Definitions: oracle.py, distillation_oracle.py."""
+"""Checks of week 6: vision transformers and distillation. Definitions: oracle.py, distillation_oracle.py.
+
+feature_distillation_loss is examined in features.py.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -9,9 +12,10 @@ from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
 from sslcourse.check.week06 import distillation_oracle as distillation
 from sslcourse.check.week06 import oracle
+from sslcourse.check.week06.features import examine_features
 
-__all__ = ["Block", "SelfAttention", "ViT", "attention_distance", "distillation_loss", "hard_distillation_loss"]
-__all__ += ["patchify", "report", "sweep", "unpatchify"]
+__all__ = ["Block", "SelfAttention", "ViT", "attention_distance", "distillation_loss", "feature_distillation_loss"]
+__all__ += ["hard_distillation_loss", "patchify", "report", "sweep", "unpatchify"]
 
 
 # --- patchify and unpatchify
@@ -366,6 +370,12 @@ def hard_distillation_loss(student: Student) -> str:
     if any(head.grad is None or not head.grad.any() for head in (c, d)):
         raise Wrong("The value is right, but one of the two heads gets no gradient.")
     return "Half to the labels, half to the teacher's choice, each by its own head."
+
+
+@exercise("week06")
+def feature_distillation_loss(student: Student) -> str:
+    """feature_distillation_loss(student_features (N, D), teacher_features (N, E), mapping) -> scalar."""
+    return examine_features(student)
 
 
 # --- attention distance

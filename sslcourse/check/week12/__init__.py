@@ -1,6 +1,6 @@
 """Checks of week 12, protein language models. Definitions and mistakes: oracle.py, mutations_oracle.py.
 
-precision_at_l is examined in precision.py.
+precision_at_l is examined in precision.py, proteingym in fitness.py.
 """
 
 import operator
@@ -15,10 +15,11 @@ from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
 from sslcourse.check.week12 import mutations_oracle as mutations
 from sslcourse.check.week12 import oracle
+from sslcourse.check.week12.fitness import examine_proteingym
 from sslcourse.check.week12.precision import examine_precision
 
 __all__ = ["ContactHead", "apc", "attention_features", "categorical_jacobian", "masked_marginal", "parse_mutation"]
-__all__ += ["pool_residues", "precision_at_l", "report", "sweep", "symmetrize"]
+__all__ += ["pool_residues", "precision_at_l", "proteingym", "report", "sweep", "symmetrize"]
 
 
 def _same(
@@ -318,3 +319,9 @@ def categorical_jacobian(student: Student) -> str:
         lambda model, s: f"the sequence {s}",
     )
     return "The change of every logit for every single mutation."
+
+
+@exercise("week12")
+def proteingym(student: Student) -> str:
+    """proteingym(scores (M,), measured (M,)) -> {"spearman", "ndcg", "recall"}."""
+    return examine_proteingym(student)

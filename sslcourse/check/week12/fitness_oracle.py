@@ -1,0 +1,136 @@
+"""Week 12, ProteinGym's measures of a scan: one mutant at a time.
+
+Reference: Notin et al. 2023, "ProteinGym: large-scale benchmarks for protein fitness prediction and design", section 4,
+and the file proteingym/performance_DMS_benchmarks.py of its repository.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from sslcourse.check.compare import Mistake
+
+
+def proteingym(scores: Tensor, measured: Tensor) -> dict[str, float]:
+    """Spearman over all; NDCG and recall of the best tenth, int(N / 10) mutants and at least one."""
+    return {"spearman": spearman(scores, measured), "ndcg": ndcg(scores, measured), "recall": recall(scores, measured)}
+
+
+def ranks(x: Tensor) -> Tensor:
+    """From 1 for the smallest; equal values share the mean of their ranks."""
+    below = (x[None, :] < x[:, None]).sum(dim=1).double()
+    return below + ((x[None, :] == x[:, None]).sum(dim=1).double() + 1) / 2
+
+
+def _correlation(a: Tensor, b: Tensor) -> float:
+    a, b = a.double() - a.double().mean(), b.double() - b.double().mean()
+    return float((a * b).sum() / (a.square().sum() * b.square().sum()).sqrt())
+
+
+def spearman(scores: Tensor, measured: Tensor) -> float:
+    return _correlation(ranks(scores), ranks(measured))
+
+
+def _tenth(n: int, share: float = 0.1) -> int:
+    return max(1, int(share * n + 1e-9))
+
+
+def _first(x: Tensor, count: int) -> list[int]:
+    return sorted(range(len(x)), key=lambda n: -float(x[n]))[:count]
+
+
+def ndcg(
+    scores: Tensor,
+    measured: Tensor,
+    *,
+    share: float = 0.1,
+    gain: Callable = lambda m: (m - m.min()) / (m.max() - m.min()),
+    first: int = 1,
+    ideal_share: float | None = None,
+    discount: Callable = lambda rank: math.log2(rank + 1),
+    divide: bool = True,
+    order: Callable = lambda s: s,
+) -> float:
+    """Discounted gain of the best tenth by score, over that of the best tenth by measurement."""
+    gains, count = gain(measured.double()), _tenth(len(scores), share)
+
+    def gathered(chosen: list[int]) -> float:
+        return sum(float(gains[n]) / discount(rank) for rank, n in enumerate(chosen, first))
+
+    best = gathered(_first(measured, _tenth(len(scores), share if ideal_share is None else ideal_share)))
+    found = gathered(_first(order(scores), count))
+    return found / best if divide else found
+
+
+def recall(scores: Tensor, measured: Tensor, *, share: float = 0.1, over: str = "top") -> float:
+    """Share of the best tenth by measurement that is among the best tenth by score."""
+    count = _tenth(len(scores), share)
+    hits = len(set(_first(scores, count)) & set(_first(measured, count)))
+    return hits / {"top": count, "all": len(scores), "none": 1}[over]
+
+
+def _order(x: Tensor) -> Tensor:
+    return x.argsort().double()
+
+
+MISTAKES = {
+    "spearman": (
+        Mistake("this is Pearson's correlation of the values: Spearman's is that of their ranks.", (_correlation,)),
+        Mistake(
+            "argsort stands for ranks: it tells which mutant comes n-th, ranks tell at which place a mutant comes, "
+            "argsort().argsort().",
+            (lambda s, m: _correlation(_order(s), _order(m)),),
+        ),
+        Mistake(
+            "equal values get different ranks: they share the mean of their ranks, as scipy.stats.spearmanr has it.",
+            (lambda s, m: _correlation(_order(s).argsort(), _order(m).argsort()),),
+        ),
+        Mistake("the sign is lost.", (lambda s, m: abs(spearman(s, m)),)),
+        Mistake(
+            "the sign is turned round: higher scores and higher measurements agree.", (lambda s, m: -spearman(s, m),)
+        ),
+        Mistake("only the best tenth is correlated: all mutants count.", (lambda s, m: _best(s, m),)),
+    ),
+    "ndcg": (
+        Mistake("all mutants are ranked: only the best tenth by score counts.", (partial(ndcg, share=1.0),)),
+        Mistake(
+            "the ideal runs over all mutants: it is the best tenth by measurement.", (partial(ndcg, ideal_share=1.0),)
+        ),
+        Mistake(
+            "the gain is the measurement as it is: move and scale it to [0, 1] over all mutants.",
+            (partial(ndcg, gain=lambda m: m),),
+        ),
+        Mistake(
+            "the gain is 1 for every mutant of the best tenth: it is the measurement, moved and scaled to [0, 1].",
+            (partial(ndcg, gain=lambda m: (m >= m.sort().values[-_tenth(len(m))]).double()),),
+        ),
+        Mistake(
+            "the discount of the first place is log2(3): ranks count from 1, and the first is divided by log2(2) = 1.",
+            (partial(ndcg, discount=lambda rank: math.log2(rank + 2)),),
+        ),
+        Mistake(
+            "the discount is missing: place n is divided by log2(n + 1).", (partial(ndcg, discount=lambda rank: 1),)
+        ),
+        Mistake("the discount is the rank: it is log2(rank + 1).", (partial(ndcg, discount=lambda rank: rank),)),
+        Mistake("it is not divided by the ideal.", (partial(ndcg, divide=False),)),
+        Mistake("the lowest scores come first: the highest are the best.", (partial(ndcg, order=lambda s: -s),)),
+        Mistake(
+            "scores and measurements are swapped: mutants are ordered by score, and their measurements are the gains.",
+            (lambda s, m: ndcg(m, s),),
+        ),
+    ),
+    "recall": (
+        Mistake("the hits are counted: divide by the number of the best tenth.", (partial(recall, over="none"),)),
+        Mistake("the hits are divided by all mutants: divide by the best tenth.", (partial(recall, over="all"),)),
+        Mistake("half of the mutants are taken: the best tenth.", (partial(recall, share=0.5),)),
+        Mistake("the lowest tenth is taken: the highest.", (lambda s, m: recall(-s, -m), lambda s, m: recall(-s, m))),
+    ),
+}
+
+
+def _best(scores: Tensor, measured: Tensor) -> float:
+    chosen = torch.tensor(_first(scores, _tenth(len(scores))))
+    return spearman(scores[chosen], measured[chosen]) if len(chosen) > 1 else math.nan
