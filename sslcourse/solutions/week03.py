@@ -3,6 +3,7 @@
 
 
 import copy
+import functools
 import math
 
 import torch
@@ -11,8 +12,11 @@ from torch import nn
 
 import sslcourse
 from sslcourse import data, evaluate, models, plot, train
-from sslcourse.data import expect
+from sslcourse.check import recorded
 from sslcourse.check import week03 as check
+from sslcourse.data import expect
+from sslcourse.data.texts.surprise import hidden_word_surprise
+from sslcourse.plot.schematics.hidden_words import hidden_words
 
 
 def mask_tokens(
@@ -136,3 +140,20 @@ def sentence_pairs(
             first, second = documents[one], documents[other]
             pairs.append((first[draw(len(first))], second[draw(len(second))], False))
     return pairs
+
+
+def rotary(q: torch.Tensor, k: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Queries and keys turned by their places (Su et al. 2021, eq. 14 and 15), base 10,000.
+
+    q, k: (N, heads, L, d), d even; positions: (L,) whole numbers. Returns (q, k) of the same shapes and lengths.
+    """
+    half = q.shape[3] // 2
+    frequencies = 10_000.0 ** (-torch.arange(half, device=q.device) / half)
+    angles = positions[:, None] * frequencies                           # (L, d / 2)
+    cos, sin = angles.cos().to(q), angles.sin().to(q)
+
+    def turned(x):
+        a, b = x.chunk(2, dim=3)                                        # (N, heads, L, d / 2) each
+        return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=3)
+
+    return turned(q), turned(k)

@@ -12,6 +12,7 @@ from torch import nn
 import sslcourse
 from sslcourse import augment, data, evaluate, models, plot, train
 from sslcourse.check import week04 as check
+from sslcourse.plot.schematics.two_views_to_loss import two_views_to_loss
 
 
 def two_views(images: torch.Tensor, augment) -> tuple[torch.Tensor, torch.Tensor]:
@@ -55,6 +56,7 @@ def train_step(backbone: nn.Module, head: nn.Module, images: torch.Tensor, augme
     view0, view1 = two_views(images, augment)
     h = backbone(torch.cat([view0, view1]))                   # (2N, D), one pass: both views share batch statistics
     z0, z1 = head(h).chunk(2)                                 # (N, P) each
+    z0, z1 = train.gather(z0), train.gather(z1)               # of all processes; on one process they stay as they are
     return nt_xent(z0, z1, temperature)
 
 
@@ -123,3 +125,14 @@ def barlow_twins(z0: torch.Tensor, z1: torch.Tensor, lambda_: float = 5e-3) -> t
     on_diagonal = (1 - c.diagonal()).square().sum()
     off_diagonal = c.square().sum() - c.diagonal().square().sum()
     return on_diagonal + lambda_ * off_diagonal
+
+
+def sigmoid_loss(z0: torch.Tensor, z1: torch.Tensor, scaling: float = 10.0, bias: float = -10.0) -> torch.Tensor:
+    """Pairwise sigmoid loss (Zhai et al. 2023, eq. 1).
+
+    z0, z1: (N, D) embeddings, not normalised; row n of both comes from image n. A score is scaling x cosine + bias.
+    Returns a scalar: the sum over all N x N pairs of a view 0 and a view 1, divided by N, in nats.
+    """
+    scores = scaling * F.normalize(z0, dim=1) @ F.normalize(z1, dim=1).T + bias      # (N, N)
+    signs = 2 * torch.eye(len(z0), device=z0.device) - 1                             # 1 for "same", -1 for "other"
+    return -F.logsigmoid(signs * scores).sum() / len(z0)

@@ -13,6 +13,7 @@ import sslcourse
 from sslcourse import augment, data, evaluate, models, plot, train
 from sslcourse.check import week08 as check
 from sslcourse.models.vit import Block
+from sslcourse.plot.schematics.masked_autoencoder import masked_autoencoder
 
 
 def random_mask(

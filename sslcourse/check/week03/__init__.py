@@ -12,9 +12,19 @@ from sslcourse.check.sweep import sweep
 from sslcourse.check.week03 import oracle
 from sslcourse.check.week03.inputs import BertEmbeddings, sentence_pairs
 from sslcourse.check.week03.masking import IGNORED, mask_tokens
+from sslcourse.check.week03.turning import examine_rotary
 
 __all__ = ["BertEmbeddings", "attention", "mask_tokens", "mlm_accuracy", "mlm_loss", "pool", "report", "sweep"]
-__all__ += ["sentence_pairs"]
+__all__ += ["rotary", "sentence_pairs"]
+
+# --- rotary
+
+
+@exercise("week03")
+def rotary(student: Student) -> str:
+    """rotary(q, k, positions) -> (q, k), all (N, heads, L, d), positions (L,) (Su et al. 2021, eq. 14 and 15)."""
+    return examine_rotary(student)
+
 
 # --- attention
 

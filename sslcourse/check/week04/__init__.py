@@ -10,11 +10,11 @@ from sslcourse.check.compare import agree, by_hand, close, doubled, gives, gradi
 from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
-from sslcourse.check.week04 import oracle, redundancy_oracle, sphere_oracle
+from sslcourse.check.week04 import oracle, redundancy_oracle, sigmoid_oracle, sphere_oracle
 from sslcourse.check.week04.step import train_step
 
-__all__ = ["alignment", "barlow_twins", "mi_lower_bound", "nt_xent", "projection_head", "report", "sweep", "train_step"]
-__all__ += ["two_views", "uniformity", "vicreg"]
+__all__ = ["alignment", "barlow_twins", "mi_lower_bound", "nt_xent", "projection_head", "report", "sigmoid_loss"]
+__all__ += ["sweep", "train_step", "two_views", "uniformity", "vicreg"]
 
 
 # --- two_views
@@ -268,3 +268,45 @@ def barlow_twins(student: Student) -> str:
     agree(student, [(z0, z1)], readings, words=_pairs, tolerance=1e-3)
     _gradients_of_one(student, cases[-1], readings)
     return "Equal to the definition at four weights; gradients reach both views."
+
+
+# --- a loss of pairs
+
+
+@exercise("week04")
+def sigmoid_loss(student: Student) -> str:
+    """sigmoid_loss(z0, z1, scaling=10.0, bias=-10.0) -> scalar, over N x N pairs, divided by N (Zhai et al. 2023)."""
+    z0 = student.normal(7, 6) * (0.5 + student.uniform(7, 1))
+    z1 = z0 + 0.6 * student.normal(7, 6)
+    few = by_hand(student.normal(2, 2)), by_hand(student.normal(2, 2)), 2.0, -1.0
+    agree(
+        student,
+        [(z0, z1, 10.0, -10.0), (z0, z1, 4.0, -3.0), (z1, z0, 2.0, 0.5), (z0[:4], z1[:4], 3.0, -1.0)],
+        sigmoid_oracle.sigmoid_loss,
+        sigmoid_oracle.SIGMOID_LOSS_MISTAKES,
+        words=_scored,
+        small=few,
+        hint="two rows make four pairs, of which two are a yes.",
+    )
+    agree(student, [few, (z0[:1], z1[:1], 5.0, -2.0)], sigmoid_oracle.sigmoid_loss, words=_scored)
+    left_out, wanted = number(student(z0, z1)), float(sigmoid_oracle.sigmoid_loss(z0.double(), z1.double()))
+    if not close(left_out, wanted):
+        raise Wrong(f"Without scaling and bias {gives(left_out, wanted)} The defaults are 10 and -10.")
+    same = torch.ones(6, 4)
+    if not close(came := number(student(same, same)), 6 * log(2)):
+        raise Wrong(f"When all embeddings are equal {gives(came, 6 * log(2))} Every score is 0, and costs ln 2.")
+
+    # As large as scores become in training: exp and the logarithm of sigmoid leave float32.
+    steep = (z0, -z1, 200.0, -10.0)
+    came, wanted = number(student(*steep)), float(sigmoid_oracle.sigmoid_loss(*doubled(steep)))
+    if not close(came, wanted):
+        raise Wrong(f"At scaling 200 {gives(came, wanted)} exp or log(sigmoid) leaves float32: use F.logsigmoid.")
+    gradients_agree(student, (z0, z1, 4.0, -3.0), sigmoid_oracle.sigmoid_loss, names=("z0", "z1"))
+    return (
+        "Equal to the definition at four scalings and biases, also where scores are large; gradients reach both views; "
+        "constant embeddings give N ln 2."
+    )
+
+
+def _scored(z0: Tensor, z1: Tensor, scaling: float, bias: float) -> str:
+    return f"{_pairs(z0)}, scaling {scaling:g} and bias {bias:g},"
