@@ -460,7 +460,7 @@ print(f"colour fill costs {colour_fill:.3f}")
 
 # %%
 ratio = scale.pick(tiny=0.5, small=0.6, full=0.75)
-epochs = scale.pick(dry=1, tiny=18, small=20, full=400)
+epochs = scale.pick(dry=1, tiny=12, small=20, full=400)
 batch_size = 128
 learning_rate = scale.pick(tiny=3e-3, small=1.5e-3, full=1.5e-3)
 shape = scale.pick(
