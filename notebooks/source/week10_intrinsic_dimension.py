@@ -1284,7 +1284,7 @@ check.report(
 #   [doi:10.1038/s41467-024-55449-7](https://doi.org/10.1038/s41467-024-55449-7).
 # - A. Di Noia, I. Macocco, A. Glielmo, A. Laio, A. Mira. *Beyond the noise: intrinsic dimension estimation with optimal
 #   neighbourhood identification.* 2024. [arXiv:2405.15132](https://arxiv.org/abs/2405.15132). Which scale to look at.
-# - R. Schulte, D. Rügamer. *Rethinking intrinsic dimension estimation in neural representations.* 2026.
+# - R. Schulte, D. Rügamer. *Rethinking intrinsic dimension estimation in neural representations.* AISTATS 2026.
 #   [arXiv:2604.20276](https://arxiv.org/abs/2604.20276). What these estimates do not measure.
 # - P. Gao et al. *A theory of multineuronal dimensionality, dynamics and measurement.* bioRxiv 2017.
 #   [doi:10.1101/214262](https://doi.org/10.1101/214262). The participation ratio.

@@ -656,7 +656,8 @@ plot.show(
 # centred? Why does the ring survive, and what would happen to discs that are *anywhere*, whose codes fill a square? (b)
 # The relative decoder is a new network, trained on start 0. What was trained on the other starts, and what do they have
 # to share with start 0? (c) Procrustes needs the same anchors and an equal width, and does about as well on the ring.
-# Name two situations in which only relative representations are possible or safe.
+# Name two situations in which only relative representations are possible or safe. (d) The recorded sweep: which way
+# does the likeness of two starts go with the noise, and its spread over seeds, and why?
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
@@ -671,6 +672,11 @@ plot.show(
 # (c) Networks of different widths, for which there is no orthogonal matrix between them; many networks, for which one
 # would need a map for every pair, while a relative space is common to all; a head that is to serve networks that do not
 # exist yet. Conversely, where lengths of features matter Procrustes keeps them and cosines do not.
+#
+# (d) It rises, in the mean and at every recorded seed most from no noise to the smallest, and the spread falls. Without
+# noise any invertible change of the code costs nothing, so that each start ends in a shape of its own. Noise makes
+# crowded codes dear and the penalty makes wide ones dear: what is left free is little more than rotation and
+# reflection, which CKA does not see.
 # ### END SOLUTION
 
 # %% [markdown]
@@ -798,9 +804,10 @@ at_twenty = check.sweep(
 # %% [markdown]
 # The bars are the spread over seeds, that is over other autoencoders, other images and other draws, and some of that
 # moves all three ways *together*. Two ways that are tried on the same autoencoders are a pair: compare them seed by
-# seed, and what both share drops out. The report does that at 20 anchors, with the difference of every recorded seed. A
-# plausible reason for what it shows is that codes crowd in the middle, so that anchors drawn at random resemble each
-# other, while the farthest ones lie in all directions. With five anchors the three ways lie closer together.
+# seed, and what both share drops out. The report does that at 20 anchors, with the difference of every recorded seed:
+# farthest first is ahead of uniform draws in each. A plausible reason is that codes crowd in the middle, so that
+# anchors drawn at random resemble each other, while the farthest ones lie in all directions. With five anchors the
+# three ways lie closer together.
 
 # %% [markdown]
 # ## Stitching classifiers
