@@ -396,13 +396,13 @@ protein_guessing = draw(protein_probes, test_proteins.labels, "proteins")
 # ### BEGIN SOLUTION
 # *Example.* The probe on MoCo's features lies above both baselines, and the intervals do not overlap: the answer is yes
 # for these drawings. The intervals cover the choice of test images, not the training of the encoder, of which there is
-# one; how much another seed would change is not known from this notebook. That random features lie below raw pixels
-# was not expected: averages over space lose the outline. Among the neighbours there are more errors than the probe
+# one; how much another seed would change is not known from this notebook. That random features lie below raw pixels was
+# not expected; averages over space may lose the outline. Among the neighbours there are more errors than the probe
 # suggests: it weighs directions, and neighbours take them all alike.
 #
-# Of the other two examples the same can be said. Counts of words cannot tell what a negator denies; some of that is in
-# BERT's features. The families of proteins were made with nearly one composition; what tells them apart is which
-# residues go together.
+# In the other two examples the pretrained model lies above both baselines, too. Counts of words cannot tell what a
+# negator denies; some of that seems to be in BERT's features. The families of proteins were made with nearly one
+# composition; what tells them apart is which residues go together.
 # ### END SOLUTION
 
 # %% [markdown]

@@ -17,7 +17,8 @@
 # text tower so that an image lies near its caption. A class is then nothing but a text, and a classifier can be written
 # down in words, without one labelled image. The second half asks what every classifier is asked sooner or later: what
 # does it do with an image that is none of its classes? You write six scores that answer, two measures that judge them,
-# and will find that the scores which recognise a strange *object* are not those which recognise a strange *picture*.
+# and will find that the scores which recognise a strange *object* best are not those which recognise a strange
+# *picture* best.
 #
 # **You will be able to**
 #
@@ -754,9 +755,10 @@ if history:
     )
 
 # %% [markdown]
-# At first the loss may lie above the level of guessing: cosines are already multiplied by 14, and confident wrong
-# answers cost more than none. And it has a floor above 0: when two images of a batch have equal captions, neither can
-# be told from the other. Short captions make that frequent, so losses of different captions may not be compared.
+# In the first steps the loss may lie above the level of guessing (a point of the curve is the mean of an epoch):
+# cosines are already multiplied by 14, and confident wrong answers cost more than none. And it has a floor above 0:
+# when two images of a batch have equal captions, neither can be told from the other. Short captions make that frequent,
+# so losses of different captions may not be compared.
 #
 # ### Images against sentences
 
@@ -884,7 +886,7 @@ plot.show(
 # nothing at all: it counts words, a word the less the more captions it stands in (by the logarithm of its rarity, so
 # that "a" weighs nothing). The anchors are training images with one caption each, drawn as CLIP's were, and images are
 # seen from the anchors' mean (week 11 says why). The settings, a tenth of the anchors and the power 4, were found on
-# another seed.
+# another seed, in a search that is no part of this notebook.
 
 # %%
 n_pairs = scale.pick(dry=200, tiny=4000, small=4000, full=4000)
@@ -951,11 +953,12 @@ print(f"{'CLIP, trained':16} {accuracy:.3f} with {len(train_set)} pairs")
 #
 # #### Question 1
 #
-# (a) Zero-shot needs no label, and yet the comparison in the last figure is not "labels against no labels". What did
-# the captions give away? (b) Why does the level of zero-shot differ from where the probes on the same features end up:
-# what can a probe use that the text classifier cannot, and the reverse? (c) Somebody mirrors images at random in this
-# training. Which of the four retrieval queries suffers? (d) The two recorded sweeps below: which way does accuracy go
-# with what captions leave out, and with the width of the tower, and what is the reason in each case?
+# (a) Zero-shot needs no label, and yet the figure "A sentence against a few labels" does not show "no labels against
+# labels". What did the captions give away? (b) Why does the level of zero-shot in that figure differ from where the
+# probes on the same features end up: what can a probe use that the text classifier cannot, and the reverse? (c)
+# Somebody mirrors images at random in this training. Which of the four retrieval queries suffers? (d) The two recorded
+# sweeps below: which way does accuracy go with what captions leave out, and with the width of the tower, and what is
+# the reason in each case?
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
@@ -966,15 +969,16 @@ print(f"{'CLIP, trained':16} {accuracy:.3f} with {len(train_set)} pairs")
 #
 # (b) A probe sees $h$ before the projection, and may use any direction in it; with a few labels it finds directions
 # that happen to separate those few images. The text classifier is fixed to the one direction that all captions with
-# that word agree on, an average over thousands of images, but only within the 64 dimensions that were trained to
+# that word agree on, an average over all images of the class, but only within the 64 dimensions that were trained to
 # match captions. So it starts higher and cannot get better with labels.
 #
 # (c) The one with "on the left": mirrored images contradict their captions, so that left and right become one. The
 # others do not mention a side.
 #
-# (d) It rises with the share that is left out: a caption that names everything can be told from the others by its
-# background and colour, so that the object is one help among many; one that names nothing else makes the object all
-# there is to learn. It rises with the width, too: a narrow tower has no room for shapes.
+# (d) It rises with the share that is left out, presumably because a caption that names everything can be told from the
+# others by its background and colour, so that the object is one help among many, while one that names nothing else
+# makes the object all there is to learn. It rises with the width, too: a narrow tower has few features, presumably too
+# few for shapes.
 # ### END SOLUTION
 
 # %% [markdown]
@@ -1040,9 +1044,9 @@ plot.show(
 # %% [markdown]
 # ### Robustness
 #
-# Zero-shot and a probe on all training labels, on test images that were changed: blurred, made noisy, a quarter
-# covered, the tiles of a 4 x 4 puzzle shuffled (texture stays, shape goes), and, in the toy world, the object's inside
-# replaced by tissue (shape stays, texture goes).
+# Zero-shot and a probe on the labels of `n_bank` training images, on test images that were changed: blurred, made
+# noisy, a quarter covered, the tiles of a 4 x 4 puzzle shuffled (texture stays, shape goes), and, in the toy world, the
+# object's inside replaced by tissue (shape stays, texture goes).
 
 # %%
 n_bank = scale.pick(dry=300, tiny=3000, small=5000, full=5000)
@@ -1102,8 +1106,9 @@ plot.show(
 )
 
 # %% [markdown]
-# Compare the rows before the columns: where zero-shot and the probe fall alike, it is the tower that is not robust, and
-# no classifier on top of it can help. It was trained on images as they are, without a single augmentation.
+# Compare the rows before the columns. Both classifiers were made from unchanged images; where they fall alike, the
+# fault is likely the tower's, which was trained on images as they are, without a single augmentation. Whether its
+# features of changed images still hold the class, only a probe that is fitted to changed images would tell.
 #
 # ## Known or unknown?
 #
@@ -1197,35 +1202,38 @@ below = [f"{key} on {part}" for key, row in areas.items() for part, area in row.
 print(f"{len(below)} of {len(areas) * len(out_sets)} are below guessing: {'; '.join(below)}.")
 
 # %% [markdown]
-# Two kinds of strangeness, and no score for both:
+# Two kinds of strangeness, and no score of the table is the best at both:
 #
 # - **Another object in the same world** is near everything in the details. Here scores that ask for the *classes* do
 #   better: the cosines with texts, neighbours among projections, relative Mahalanobis.
-# - **Another world** differs in everything that captions never mention. The projection was trained to drop exactly
-#   that, so nothing keeps foreign images away from the words; the features $h$ still hold it, and distances in $h$
-#   see it at once. Compare the two baselines without CLIP: where raw pixels do as well, the set is so foreign that
-#   recognising it proves nothing about features; where they fail, learning has gained something.
+# - **Another world** differs in everything that captions never mention. The projection had no reason to keep it, and
+#   nothing keeps foreign images away from the words: at `tiny` most scores from logits are near guessing here, or below
+#   it. Neighbours among projections see more, and those among the features $h$ nearly all. Compare the two baselines
+#   without CLIP: where raw pixels do as well, the set is so foreign that recognising it proves nothing about features;
+#   where they fail, learning has gained something.
 #
-# And three ways to be no better than guessing, or worse, each with its reason:
+# And three ways to be little better than guessing, or worse, each with its reason:
 #
 # 1. *Logit scores on far sets.* A cosine says how near an image is to a word, not whether it is like any image that was
 #    seen. A whole set can land near one word; the next cell counts.
-# 2. *Energy of raw cosines.* By the expansion in the theory, at $T = 1$ it is the mean cosine with all classes,
-#    whatever the best one is. The next figure shows the same on the axis of temperature.
-# 3. *Mahalanobis on near sets.* $\Sigma^{-1}$ weighs directions of small variance, in which class plays no part and
-#    images of the same world look alike, whatever they show. Relative Mahalanobis takes them off, and on far sets
-#    may lose what they saw.
+# 2. *Energy of raw cosines on near sets.* By the expansion in the theory, at $T = 1$ it is the mean cosine with all
+#    classes, whatever the best one is. The figure of temperature, below, shows the same on its axis.
+# 3. *Mahalanobis in $h$ on near sets.* $\Sigma^{-1}$ weighs directions of small variance, in which class plays no part
+#    and images of the same world look alike, whatever they show. Relative Mahalanobis takes them off, and on far sets
+#    may lose what they saw. Among projections, which keep little besides what captions say, the table shows no such
+#    weakness.
 #
-# On other shapes and on tissue the full spectrum costs every score of the printed lines something, for two reasons; how
-# the others fare is in the maps. Scores from logits lose because changed images are recognised less often (see the
-# robustness map), and are then as undecided as foreign ones. Neighbours among $h$ lose because a blurred or noisy image of a known thing lies farther from all training
-# images than a clean image of an unknown thing: what recognises strange *pictures* cannot know that this one is no
-# reason for an alarm. A tower that was trained to overlook such changes (week 4) is where a remedy would begin.
+# On other shapes and on tissue the full spectrum costs every score of the printed lines something; how the others fare
+# is in the maps. Two reasons are likely. Zero-shot scores lose because changed images are recognised less often (see
+# the robustness map), and what is recognised less surely scores lower. Neighbours among $h$ lose because a blurred or
+# noisy image of a known thing can lie farther from all training images than a clean image of an unknown thing: what
+# recognises strange *pictures* cannot know that this one is no reason for an alarm. A tower that was trained to
+# overlook such changes (week 4) is where a remedy might begin.
 #
 # How large CLIPs do on such pairs of data sets, with tables: Adaloglou et al. (2023), below.
 #
-# Could one not flip a score that is reliably below 1/2? On this set, yes, by having looked at it. The same score is
-# above 1/2 on the other set: the sign would have been chosen on test data.
+# Could one not flip a score that is reliably below 1/2? On this set, yes, by having looked at it. In the table each
+# such score is above 1/2 on another set: the sign would have been chosen on test data.
 
 # %%
 for part, (_, foreign_z) in spaces.items():
@@ -1343,9 +1351,10 @@ plot.show(
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
-# (a) (i) one that looks at classes: max logit, relative Mahalanobis or neighbours among projections, whichever is
-# best on held-out *known* parts that play the unknown; (ii) a distance in features that hold more than the classes, or
-# even in pixels. One needs both, and a threshold for each from known images alone.
+# (a) (i) one that looks at classes: max logit, relative Mahalanobis or neighbours among projections, whichever is best
+# on held-out *known* parts that play the unknown; (ii) a distance in features that hold more than the classes:
+# neighbours among $h$. Pixels would not do: they tell the digits from known images, and not the tissue. One needs both
+# scores, and a threshold for each from known images alone.
 #
 # (b) They need training images at test time, Mahalanobis also their labels, while a zero-shot score needs words. And
 # where raw pixels separate a set nearly perfectly, a high AUROC on it says nothing about the features: the set is too
@@ -1407,8 +1416,8 @@ for part in out_sets:
 #
 # Mistakes that no check of a function can see. All of them run without an error.
 #
-# - **Prompts built and then not used.** An ensemble that changes no digit of the accuracy is an ensemble that was never
-#   handed on. Compare the weights.
+# - **Prompts built and then not used.** An ensemble that changes no digit of the accuracy may never have been handed
+#   on; the two digits of the bars above are too few to tell. Compare the weights.
 # - **Threshold, temperature or sign found on the test-out set.** See question 3.
 # - **Inverses in float32.** A covariance of features has eigenvalues over many powers of ten; its inverse in float32
 #   may have negative "distances". Cholesky in float64 costs nothing here.
@@ -1446,8 +1455,8 @@ print(f"errors of {total} answers: {(n_known * missed + n_foreign * passed) / to
 # %% [markdown]
 # ## Report
 #
-# `spread` of AUROCs over seeds is large for far sets: where a foreign set lands among the words is an accident of the
-# training. What holds over seeds is claimed below, and only that.
+# The deviation over seeds is largest for a score from logits on far sets (`far_max_logit`): where a foreign set lands
+# among the words is an accident of the training. What holds over seeds is claimed below, and only that.
 
 # %%
 far_parts = list(out_sets)[1:]
@@ -1516,8 +1525,8 @@ check.report(
 #   sentences.
 # - MSP, max logit, energy and MCM read the same cosines and differ in what they compare; temperature decides between
 #   the best class and the mean of all.
-# - Scores that know classes see strange objects; scores that know images see strange pictures. A score can be worse
-#   than guessing, and the honest answer is a reason, not a minus sign.
+# - Scores that know classes see strange objects best; scores that know images see strange pictures best. A score can be
+#   worse than guessing, and the honest answer is a reason, not a minus sign.
 # - Two encoders that never met can be joined by captioned images alone; what that gives depends on the encoder of
 #   images.
 # - AUROC and FPR95 judge; they choose nothing, they do not know how rare the foreign is, and whether a changed image of

@@ -487,7 +487,8 @@ for name, values in zip(("TwoNN", "maximum likelihood", "PCA"), torus_ids.T):
     print(f"3-torus in 50 dimensions, {name:18}: {values.mean():.2f} +- {values.std():.2f} over {draws} draws")
 
 # %% [markdown]
-# The line of the regression, for one draw. The points that were not fitted are the upper tenth.
+# The line of the regression, for one draw. Not fitted is the upper tenth of the ratios, above the dashed line: a tenth
+# of the points, though most of the axis.
 
 # %%
 r1, r2 = two_nearest(tori[0])
@@ -550,7 +551,8 @@ plot.show(
 
 # %% [markdown]
 # The wrongly cut estimate even looks *better* at high dimension, since two errors cancel. At dimension 2, where there
-# is nothing to cancel, it is plainly wrong. A bias is no correction of another one.
+# is nothing to cancel, it is plainly wrong. A bias is no correction of another one. The flat torus, which has no
+# border, comes out too *high*: there curvature is what is left.
 #
 # ### Far from the origin, in float32
 #
@@ -639,10 +641,10 @@ plot.show(
 # (b) TwoNN 1: it is a curve. PCA 40: all pairs of functions have the same variance and are uncorrelated. One degree of
 # freedom may be bent through as many dimensions as you like.
 #
-# (c) At least about 14, as borders and sparse neighbours bias downwards, unless noise, rounding or compression add
-# dimensions at the small scale that was looked at. Next: the same over subsets (is it a plateau, or does it change with
-# the scale?), cubes of known dimension with the same number of points for the size of the bias, and the spread over
-# subsets.
+# (c) At least about 14 if borders and sparse neighbours are all that is wrong, since they bias downwards. Curvature
+# biases upwards (the flat torus), and noise, rounding or compression add dimensions at the small scale that was looked
+# at. Next: the same over subsets (is it a plateau, or does it change with the scale?), cubes of known dimension with
+# the same number of points for the size of the bias, and the spread over subsets.
 # ### END SOLUTION
 
 # %% [markdown]
@@ -685,19 +687,19 @@ everything = make_scenes(n_world, seed=scale.seed).images.float().flatten(1)
 print(f"the full world: pixels {two_nn(everything):.1f}, a cube of 24 dimensions {two_nn(cube(n_world, 24)):.1f}")
 
 # %% [markdown]
-# The estimate rises with the number of factors, but it is a ruler with an offset. With few factors neighbours are near,
-# and what is rough at that scale counts as dimension: pixels are rounded to whole numbers, edges jump from pixel to
-# pixel, and a factor that changes little (the tilt) is not much larger than that. With many factors neighbours are
-# far, and what pulls the estimate of the cube down, borders and sparse neighbours, pulls at the pixels too. The two
-# errors have opposite signs, and their sum is known where the truth is known. The PCA dimension has nothing to do with
-# the number of factors: moving an object moves a picture along a curve that is bent through many directions.
+# The estimate rises with the number of factors, and is not that number. With few factors neighbours are near, and what
+# is rough at that scale counts as dimension: pixels are rounded to whole numbers, edges jump from pixel to pixel, and a
+# factor that changes little (the tilt) is not much larger than that. With many factors neighbours are far, and what
+# pulls the estimate of the cube down, borders and sparse neighbours, pulls at the pixels too. The two errors have
+# opposite signs, and their sum is known where the truth is known. The PCA dimension does not follow the number of
+# factors: moving an object moves a picture along a curve that is bent through many directions.
 #
 # In the full world, 24 numbers vary continuously (six factors, three each for light, object, sky, haze and ground,
 # three for proportions and phase of the texture), three more for each cloud or bush that happens to be there, and
 # beside them class, colour, background and texture, which take few values and have no dimension. The last printed line
 # has the estimate for this world, and for a cube of 24 dimensions with as many points. The cube shows how much is lost
-# where neighbours are far; what the pixels have above it comes from clouds and bushes, from jumps between classes, and
-# from the rough small scale. Which of these adds how much, the number does not say.
+# where neighbours are far; what the pixels have above it may come from clouds and bushes, jumps between classes,
+# curvature and the rough small scale. Which of these adds how much, the number does not say.
 
 # %% [markdown]
 # ## Layers of trained, untrained and random-label nets
@@ -855,12 +857,12 @@ plot.show(
 # %% [markdown]
 # Read the three together, and the printed lines for where each net is highest.
 #
-# Training on classes turns neighbours into classmates, layer by layer; learning random labels does not, as the third
-# figure shows. In the first, look at stage 3. What does not help to tell the classes apart may be overlooked, and the
-# intrinsic dimension of the net with true labels can fall. The net with random labels has nothing that it may overlook,
-# since any detail may be what tells one image from another. On the scenes (`tiny`) the report claims just that: the
-# supervised net lies below the untrained one and far below the one with random labels, whose *linear* dimension rises
-# furthest.
+# Training on classes turns neighbours into classmates, stage by stage; learning random labels leaves no more of them in
+# the pooled layer than the untrained net has, as the third figure shows. In the first, look at stage 3. What does not
+# help to tell the classes apart may be overlooked, and the intrinsic dimension of the net with true labels can fall.
+# The net with random labels has nothing that it may overlook, since any detail may be what tells one image from
+# another. On the scenes (`tiny`) the report claims just that: the supervised net lies below the untrained one and far
+# below the one with random labels, whose *linear* dimension rises furthest.
 #
 # Is the **hunchback** of Ansuini et al. (2019) here, a rise in the middle and a fall towards the head? They found it in
 # large nets on natural images, in the intrinsic dimension. Look for it in both measures, at the scale that you run.
@@ -982,8 +984,8 @@ print(f"from {other} to {target}: {there:.2f}, back: {back:.2f}")
 # A map like this is not symmetric, and the difference is what it has to tell. Compare each entry with the one on the
 # other side of the diagonal: the smaller one starts at the representation that knows more *about what the other one
 # calls near*. "Near" is defined by the units: the factors have equal weights here because we gave them equal weights,
-# while a network that was trained to ignore shifts and shades has given them none. So a net can know a factor (a probe
-# would find it) and still call images near that differ in it.
+# while a network that was trained to ignore shifts and shades gives them little. So a net may know a factor (a probe
+# would tell) and still call images near that differ in it.
 #
 # ### Transformers
 #
@@ -1036,10 +1038,11 @@ if name == "scenes":
 # through more directions: ReLUs fold it, and classes that move apart occupy directions of their own. PCA sees the
 # bending, TwoNN the degrees of freedom.
 #
-# What rises is the *estimate*. It sees the degrees of freedom that matter at the distance of nearest
-# neighbours. Some that hardly move a pixel (fine texture, a shifted edge) are below that scale in the input, and layers
-# that enlarge them bring them into sight; with few points in many dimensions the estimate is too low besides, and not
-# equally in all layers. Which of these it is, the profile alone does not tell: look over scales, layer by layer.
+# What rises is the *estimate*. It sees the degrees of freedom that matter at the distance of nearest neighbours. Some
+# that hardly move a pixel (fine texture, a shifted edge) are below that scale in the input, and layers that enlarge
+# them bring them into sight; with few points in many dimensions the estimate is off besides, downwards by borders and
+# upwards by curvature, and not equally in all layers. Which of these it is, the profile alone does not tell: look over
+# scales, layer by layer.
 #
 # (b) With true labels whole families of images (the same shape elsewhere, in another colour) have one answer, and the
 # net may map them together. With random labels no such family exists; to map two similar images of different label
@@ -1048,10 +1051,10 @@ if name == "scenes":
 # the labels random, the net has to do both, and the dimension of stage 3 should lie between: the recorded sweep rises
 # with the share.
 #
-# (c) All layers of all nets are measured on the same images, so the number of points is equal, and differences between
-# nets remain meaningful as an order. The bias is larger where the dimension is larger, so differences between high
-# values are compressed. Equal: images, their number, the pooling of maps, the fraction. Then repeat with half of the
-# images: does the order stay?
+# (c) All layers of all nets are measured on the same images, so their number explains no difference between nets. But
+# the bias grows with the dimension, and its sign depends on the shape (the cube and the flat torus of ten dimensions):
+# a small difference between high values says little. Equal: images, their number, the pooling of maps, the fraction.
+# Then repeat with half of the images: does the order stay?
 # ### END SOLUTION
 
 # %% [markdown]
@@ -1176,8 +1179,8 @@ if scale.name == "full":
 #   channels averaged over space cannot have more than 16.
 # - **Augmented copies in the sample.** The nearest neighbour of a view is the other view of the same image: TwoNN then
 #   measures the augmentation.
-# - **Too many digits.** One draw of 2,000 points has a relative error of about two per cent even where nothing else is
-#   wrong.
+# - **Too many digits.** One draw of 2,000 points has a relative error of two per cent or more even where nothing else
+#   is wrong.
 
 # %% [markdown]
 # ## Report
@@ -1250,11 +1253,11 @@ check.report(
 #
 # - The ratio of two distances knows the dimension and not the density: $F(\mu) = 1 - \mu^{-d}$.
 # - Cut in the regression, never in the maximum likelihood.
-# - High dimensions come out too low, noise and rounding make small scales too high: always look over scales, and at a
-#   cube with as many points.
+# - Borders make high dimensions come out too low, curvature too high, and noise and rounding make small scales too
+#   high: always look over scales, and at a cube with as many points.
 # - Intrinsic dimension counts degrees of freedom, PCA counts directions. Their gap is curvature.
-# - On the scenes, training on classes lowered the intrinsic dimension and learning by heart did not. Whether training
-#   lowers or raises it depends on the net and on the images: there is always an untrained net to compare with.
+# - On the scenes, training on classes lowered the intrinsic dimension of stage 3 and learning by heart did not. Whether
+#   training lowers or raises it depends on the net and on the images: there is always an untrained net to compare with.
 # - Overlap of neighbourhoods says which layers agree; information imbalance says which of two knows more.
 
 # %% [markdown]
@@ -1281,7 +1284,7 @@ check.report(
 #   [doi:10.1038/s41467-024-55449-7](https://doi.org/10.1038/s41467-024-55449-7).
 # - A. Di Noia, I. Macocco, A. Glielmo, A. Laio, A. Mira. *Beyond the noise: intrinsic dimension estimation with optimal
 #   neighbourhood identification.* 2024. [arXiv:2405.15132](https://arxiv.org/abs/2405.15132). Which scale to look at.
-# - R. Schulte, D. Rügamer. *Rethinking intrinsic dimension estimation in neural representations.* 2026.
+# - R. Schulte, D. Rügamer. *Rethinking intrinsic dimension estimation in neural representations.* AISTATS 2026.
 #   [arXiv:2604.20276](https://arxiv.org/abs/2604.20276). What these estimates do not measure.
 # - P. Gao et al. *A theory of multineuronal dimensionality, dynamics and measurement.* bioRxiv 2017.
 #   [doi:10.1101/214262](https://doi.org/10.1101/214262). The participation ratio.

@@ -13,12 +13,12 @@
 # %% [markdown]
 # # Week 11 · Relative representations and alignment of representations
 #
-# Train the same network twice. The two reach the same accuracy, and their features have nothing to do with each other:
-# a classifier that was trained on the one guesses on the other. Have they learnt different things, or the same thing
-# in another coordinate system? This week you find out, with a change of view that takes one line: describe a sample
-# not by its coordinates but by **how similar it is to a few samples that both networks know**. Parts of networks that
-# have never met can then be plugged together without training. And you learn to measure how alike two representations
-# are, which is easy to do and easy to get wrong.
+# Train the same network twice. The two reach about the same accuracy, and their features have nothing to do with each
+# other: a classifier that was trained on the one guesses on the other. Have they learnt different things, or the same
+# thing in another coordinate system? This week you find out, with a change of view that takes one line: describe a
+# sample not by its coordinates but by **how similar it is to a few samples that both networks know**. Parts of networks
+# that have never met can then be plugged together without training. And you learn to measure how alike two
+# representations are, which is easy to do and easy to get wrong.
 #
 # **You will be able to**
 #
@@ -646,16 +646,18 @@ plot.show(
 
 # %% [markdown]
 # Without noise the two starts are least alike, and how much alike differs most from seed to seed: the loss of a plain
-# autoencoder does not fix the shape of its latent space. With noise the two come close to equal up to rotation.
+# autoencoder does not fix the shape of its latent space. With noise the two come close to equal up to rotation and
+# scale.
 
 # %% [markdown]
 # #### Question 1
 #
 # (a) With a latent size of 2, how many numbers of information are left in the relative representation when it is not
-# centred? Why does the ring survive, and what would happen to discs that are *anywhere*, whose codes fill a square?
-# (b) The relative decoder is a new network, trained on start 0. What was trained on the other starts, and what do they
-# have to share with start 0? (c) Procrustes needs the same anchors and an equal width, and is as good or better on the
-# ring. Name two situations in which only relative representations are possible or safe.
+# centred? Why does the ring survive, and what would happen to discs that are *anywhere*, whose codes fill a square? (b)
+# The relative decoder is a new network, trained on start 0. What was trained on the other starts, and what do they have
+# to share with start 0? (c) Procrustes needs the same anchors and an equal width, and does about as well on the ring.
+# Name two situations in which only relative representations are possible or safe. (d) The recorded sweep: which way
+# does the likeness of two starts go with the noise, and its spread over seeds, and why?
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
@@ -670,6 +672,11 @@ plot.show(
 # (c) Networks of different widths, for which there is no orthogonal matrix between them; many networks, for which one
 # would need a map for every pair, while a relative space is common to all; a head that is to serve networks that do not
 # exist yet. Conversely, where lengths of features matter Procrustes keeps them and cosines do not.
+#
+# (d) It rises, in the mean and at every recorded seed most from no noise to the smallest, and the spread falls. Without
+# noise any invertible change of the code costs nothing, so that each start ends in a shape of its own. Noise makes
+# crowded codes dear and the penalty makes wide ones dear: what is left free is little more than rotation and
+# reflection, which CKA does not see.
 # ### END SOLUTION
 
 # %% [markdown]
@@ -724,7 +731,7 @@ def compare(h: list, test_h: list, anchors: torch.Tensor, center: bool) -> dict[
 # The same comparison at growing numbers of anchors, with and without centring. Dashed are the levels of the absolute
 # codes and, for MRR, of guessing. MRR looks *across* the two spaces, and there absolute codes are hardly better than a
 # guess. Jaccard compares neighbours *within* each space, so that it needs no common coordinates: absolute codes have
-# one as well.
+# one as well, in the run shown a higher one than any relative space.
 
 # %%
 counts = [5, 20] if scale.name == "dry" else [5, 10, 20, 50, 100, 200, 400]
@@ -795,11 +802,12 @@ at_twenty = check.sweep(
 )
 
 # %% [markdown]
-# The bars are the spread over seeds, that is over other autoencoders, other images and other draws, which move all
-# three ways up and down *together*. Two ways that are tried on the same autoencoders are a pair: compare them seed by
-# seed, and what both share drops out. The report does that at 20 anchors, with the difference of every recorded seed.
-# A plausible reason for what it shows is that codes crowd in the middle, so that anchors drawn at random resemble each
-# other, while the farthest ones lie in all directions. With five anchors the way of choosing hardly matters.
+# The bars are the spread over seeds, that is over other autoencoders, other images and other draws, and some of that
+# moves all three ways *together*. Two ways that are tried on the same autoencoders are a pair: compare them seed by
+# seed, and what both share drops out. The report does that at 20 anchors, with the difference of every recorded seed:
+# farthest first is ahead of uniform draws in each. A plausible reason is that codes crowd in the middle, so that
+# anchors drawn at random resemble each other, while the farthest ones lie in all directions. With five anchors the
+# three ways lie closer together.
 
 # %% [markdown]
 # ## Stitching classifiers
@@ -990,9 +998,10 @@ print(f"one pair of the accuracy {stitched['stitched, relative']:.3f} has the in
 #
 # What is it about conv3? Look at its row and its column in the matrix of relative stitching at `tiny`. Its *head*
 # serves the others about as well as conv3 itself; its *features* serve other heads far worse. It is also the network
-# that knows least with its own head, and the one whose CKA with the others is lowest (below). It has learnt something
-# else, not the same in other coordinates, and no change of coordinates can make up for that. At `small`, where its
-# own accuracy is close to that of the others, its column is only a little darker.
+# that knows least with its own head, and the one whose CKA with the others is lowest (below). So it seems to have
+# learnt something else, not the same in other coordinates. A rotation does not make up for that either: look at the
+# worst pair of Procrustes. At `small`, where its own accuracy is close to that of the others, all pairs lose little
+# more than those without it (recorded, one seed).
 #
 # The last line is the 95 % interval of the test sample alone. The whiskers are the range over pairs, which share
 # networks, so they are no interval of anything.
@@ -1089,19 +1098,19 @@ plot.show(
 # depends on the pair, since two effects work against each other. All vectors become longer, and the same disagreement
 # between two networks turns a longer vector less; but all of them also come to lie in a cone.
 #
-# So centring pays where two spaces are translated against each other. Where they hardly are, it can cost a little,
-# since it takes a shared shift off as well. Which of the two a pair of trainings gives is chance: compare the two rows
-# of the autoencoders above at several seeds. A first version of this notebook claimed a gain of MRR in every run, and
-# was wrong; the report now claims what the experiment shows.
+# So centring pays where two spaces are translated against each other. Where they hardly are, it may gain nothing. How
+# far two trainings are translated is chance: compare the two rows of the autoencoders above at several seeds. So the
+# report claims no gain of MRR for trainings as they come, but what the experiment shows.
 
 # %% [markdown]
 # #### Question 2
 #
 # (a) Why is absolute stitching near chance although all these networks know the classes? What would it give if two
 # networks had been trained from the same initial weights? (b) Stitching asks for less than retrieval: compare the
-# accuracy of stitched heads with top1 or MRR of the same networks. Why can a stitched head be right where the
-# image itself is not found? (c) Somebody evaluates retrieval on a set that includes the anchors. What is wrong? (d) The
-# claim of 15 points failed with conv3 and holds without. Write the sentence that you would put into a paper.
+# accuracy of stitched heads with the MRR of the same networks (the table of the cone). Why can a stitched head be right
+# where the image itself is not found? (c) Somebody evaluates retrieval on a set that includes the anchors. What is
+# wrong? (d) The claim of 15 points failed with conv3 and holds without. Write the sentence that you would put into a
+# paper.
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
@@ -1118,9 +1127,9 @@ plot.show(
 # name. Its retrieval is easier than that of any other image, and the result is too good.
 #
 # (d) For example: "Between three conv4 networks, two of which differ in their start only, a stitched head loses few
-# points [the number]; with a fourth, smaller network among them the mean over all pairs loses more than the 15 points
-# that we had expected [the number], more where other heads read its features than where its head reads theirs. We
-# left it out after we had seen this." What is claimed for similar networks would now have to be tested on others,
+# points [the number]; with a fourth network of another design among them the mean over all pairs loses more than the 15
+# points that we had expected [the number], more where other heads read its features than where its head reads theirs.
+# We left it out after we had seen this." What is claimed for similar networks would now have to be tested on others,
 # chosen beforehand.
 # ### END SOLUTION
 
@@ -1160,8 +1169,8 @@ plot.show(
 print(f"plain CKA of noise: {noise_cka['plain'][2]:.2f} at 32 samples, {noise_cka['plain'][-1]:.2f} at 1024")
 
 # %% [markdown]
-# A batch of 32 images and features of width 64 or more are quite usual, and then two thirds similarity is what you get
-# for nothing. Debiased, or with many samples, the measure is safe.
+# A batch of 32 images and features of width 64 or more are quite usual, and then two thirds similarity or more is what
+# you get for nothing. Debiased, or with many samples, the measure is safe from that.
 #
 # ### A map of the networks of the course
 #
@@ -1255,9 +1264,9 @@ if test_set.captions:
 # Any share above the level says that some of what makes two images neighbours also makes their captions alike. It need
 # not be much to order the networks: a caption says nothing about shades and clouds, and a network that was trained on
 # images alone has no reason to weigh size, place and background as the words do. Compare the two columns for MoCo and
-# for the pixels (thumbnails). CKA cannot tell them apart, since it adds up *all* pairs, and of those the many that are
-# far apart in both decide; among the nearest the two are far from equal. Captions that name the same things are tied,
-# and which of them count as the nearest is decided by the order of the rows, which has nothing to do with the images.
+# for the pixels (thumbnails). CKA hardly tells them apart, presumably since it adds up *all* pairs, most of which are
+# far apart in both; among the nearest the two are far from equal. Captions that name the same things are tied, and
+# which of them count as the nearest is decided by the order of the rows, which has nothing to do with the images.
 #
 # ## Human alignment, with toy humans
 #
