@@ -1423,7 +1423,7 @@ check.report(
 #   T. Aarsen and others. *Smarter, better, faster, longer: a modern bidirectional encoder for fast, memory efficient,
 #   and long context finetuning and inference.* ACL 2025. [arXiv:2412.13663](https://arxiv.org/abs/2412.13663).
 #   ModernBERT.
-# - L. Le Breton, Q. Fournier, J. X. Morris, M. El Mezouar, S. Chandar. *NeoBERT: a next-generation BERT.* 2025.
+# - L. Le Breton, Q. Fournier, M. El Mezouar, J. X. Morris, S. Chandar. *NeoBERT: a next-generation BERT.* 2025.
 #   [arXiv:2502.19587](https://arxiv.org/abs/2502.19587). Which of the changes matters how much.
 # - H. Gisserot-Boukhlef, N. Boizard, M. Faysse, D. M. Alves, E. Malherbe, A. F. T. Martins, C. Hudelot, P. Colombo.
 #   *Should we still pretrain encoders with masked language modeling?* 2025.

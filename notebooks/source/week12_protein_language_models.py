@@ -1706,11 +1706,15 @@ check.report(
 # - P. Notin, A. Kollasch, D. Ritter, et al. *ProteinGym: large-scale benchmarks for protein fitness prediction and
 #   design.* NeurIPS Datasets and Benchmarks 2023.
 #   [doi:10.1101/2023.12.07.570727](https://doi.org/10.1101/2023.12.07.570727).
-# - T. Hayes, R. Rao, H. Akin, et al. *Simulating 500 million years of evolution with a language model.* Science 2025.
-#   ESM3: sequence, structure and function as tokens of one model.
-# - H. Kenlay, F. Dreyer, A. Kovaltsuk, D. Miketa, D. Pires, C. Deane. *Large scale paired antibody language models.* PLOS
-#   Computational Biology 2024. [arXiv:2403.17889](https://arxiv.org/abs/2403.17889). What came after AntiBERTy.
-# - R. Shuai, J. Ruffolo, J. Gray. *IgLM: infilling language modeling for antibody sequence design.* Cell Systems 2023.
+# - T. Hayes, R. Rao, H. Akin, et al. *Simulating 500 million years of evolution with a language model.* Science 387,
+#   2025. [doi:10.1126/science.ads0018](https://doi.org/10.1126/science.ads0018). ESM3: sequence, structure and function
+#   as tokens of one model.
+# - H. Kenlay, F. Dreyer, A. Kovaltsuk, D. Miketa, D. Pires, C. Deane. *Large scale paired antibody language models.*
+#   PLOS Computational Biology 20, 2024.
+#   [doi:10.1371/journal.pcbi.1012646](https://doi.org/10.1371/journal.pcbi.1012646),
+#   [arXiv:2403.17889](https://arxiv.org/abs/2403.17889). What came after AntiBERTy.
+# - R. Shuai, J. Ruffolo, J. Gray. *IgLM: infilling language modeling for antibody sequence design.* Cell Systems
+#   14, 2023. [doi:10.1016/j.cels.2023.10.001](https://doi.org/10.1016/j.cels.2023.10.001).
 # - J. Ruffolo, J. Gray, J. Sulam. *Deciphering antibody affinity maturation with language models and weakly supervised
 #   learning.* 2021. [arXiv:2112.07782](https://arxiv.org/abs/2112.07782). AntiBERTy.
 # - A. Rives, J. Meier, T. Sercu, et al. *Biological structure and function emerge from scaling unsupervised learning to
@@ -1720,13 +1724,14 @@ check.report(
 # - J. Meier, R. Rao, R. Verkuil, J. Liu, T. Sercu, A. Rives. *Language models enable zero-shot prediction of the
 #   effects of mutations on protein function.* NeurIPS 2021.
 # - Z. Lin, H. Akin, R. Rao, et al. *Evolutionary-scale prediction of atomic-level protein structure with a language
-#   model.* Science 2023. ESM-2.
+#   model.* Science 379, 2023. [doi:10.1126/science.ade2574](https://doi.org/10.1126/science.ade2574). ESM-2.
 # - J. Vig, A. Madani, L. Varshney, C. Xiong, R. Socher, N. Rajani. *BERTology meets biology: interpreting attention in
 #   protein language models.* ICLR 2021. [arXiv:2006.15222](https://arxiv.org/abs/2006.15222).
 # - N. Bhattacharya, N. Thomas, R. Rao, et al. *Single layers of attention suffice to predict protein contacts.* 2020.
 #   Attention as a factored Potts model.
 # - Z. Zhang, H. Wayment-Steele, G. Brixi, H. Wang, D. Kern, S. Ovchinnikov. *Protein language models learn evolutionary
-#   statistics of interacting sequence motifs.* PNAS 2024. The categorical Jacobian.
+#   statistics of interacting sequence motifs.* PNAS 121, 2024.
+#   [doi:10.1073/pnas.2406285121](https://doi.org/10.1073/pnas.2406285121). The categorical Jacobian.
 # - S. Dunn, L. Wahl, G. Gloor. *Mutual information without the influence of phylogeny or entropy dramatically improves
 #   residue contact prediction.* Bioinformatics 2008. APC.
 # - M. Weigt, R. White, H. Szurmant, J. Hoch, T. Hwa. *Identification of direct residue contacts in protein-protein
