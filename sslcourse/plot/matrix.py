@@ -49,7 +49,7 @@ def heat_map(
             axis.get_major_locator().set_params(integer=True)
     if columns is not None and max(len(str(name)) for name in columns) > 5:
         ax.tick_params(axis="x", rotation=45)
-        for name in ax.get_xticklabels():                 # a name ends below its column, beside its neighbour and not on it
+        for name in ax.get_xticklabels():  # each ends below its column; centred ones would run into their neighbours
             name.set(ha="right", rotation_mode="anchor")
     if written:
         _write(ax, values, picture)
