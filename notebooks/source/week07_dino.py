@@ -1345,7 +1345,8 @@ for recorded, ylabel, levels, title in (
 # BYOL swaps head and loss: a projection, and a predictor for the student alone. There is no centre; what keeps it from
 # collapsing is the predictor and the slow teacher (Grill et al. 2020). Beside it the same network trained by labels:
 # the transformer and the few epochs of the study above, and one learning rate for all three. So the figure shows how
-# little so short a training teaches without labels, and ranks no methods; `docs/board.md` gives each its own rate.
+# little so short a training teaches without labels, and ranks no methods; for that `sslcourse board` gives each its own
+# rate.
 
 # %%
 def byol(images, seed: int) -> nn.Module:
