@@ -17,7 +17,7 @@
 # image through a few numbers and rebuild it from them. What can be rebuilt must be in those numbers, so they should
 # *know* the image. This week you build such a network, train it with a loop that you write yourself, and then ask the
 # question that the whole course is about: **are its features any good?** The tool for the answer, the linear probe,
-# comes back every week. The answer itself may disappoint you, and that is what week 2 begins with.
+# comes back in most weeks. The answer itself may disappoint you, and that is what week 2 begins with.
 #
 # **You will be able to**
 #
@@ -124,10 +124,10 @@ plot.show(
 # three rules, and every week of this course keeps them:
 #
 # - **Standardise with training statistics.** The penalty of logistic regression, $\frac{1}{2} \lVert w \rVert^2 + C
-#   \sum_n \ell_n$, treats all features alike: one measured in thousandths needs a weight a thousand times as large for
-#   the same say, and pays for it. So bring each to mean 0 and standard deviation 1. The statistics come from the
-#   training set only. Those of the test set are not known when a single new image arrives, and using them lets the test
-#   set shape the classifier.
+#   \sum_n \ell_n$, treats all features alike: one whose values are a thousand times as small needs a weight a thousand
+#   times as large for the same say, and pays for it. So bring each to mean 0 and standard deviation 1. The statistics
+#   come from the training set only. Those of the test set are not known when a single new image arrives, and using them
+#   lets the test set shape the classifier.
 # - **Choose on validation.** The strength $C$, but also the latent size, the layer, the number of epochs: everything
 #   that is chosen is chosen on images that were cut from the training set.
 # - **Test once.** The best of twenty test results is not an estimate of anything. And give an interval: $k$ right of
@@ -460,11 +460,12 @@ plot.show(
 )
 
 # %% [markdown]
-# The squared error has few bright spots where the absolute one is grey all over: squaring makes one large error
-# expensive and many small ones cheap. That is the bargain behind the blur: a soft edge in about the right place costs
-# less than a sharp edge one pixel beside it.
+# The squared error has few bright spots where the absolute one is grey over much of the object: squaring makes one
+# large error expensive and many small ones cheap. That is the bargain behind the blur: a soft edge in about the right
+# place costs less than a sharp edge one pixel beside it.
 #
-# How much of all this is about the object? For the scenes we have a mask of it.
+# How much of all this is about the object? For the scenes we have a mask of it. A share of the error that is larger
+# than its share of the area says that the object is what has *not* been learnt: the background is copied first.
 
 # %%
 if test_set.masks is not None:
@@ -539,10 +540,11 @@ plot.show(
 # %% [markdown]
 # ### When does a curved surface beat a flat one?
 #
-# Look at who wins in the figure. In the scenes most of the variance is light and tint, and light scales all pixels
-# together: a straight line in pixel space, which is what PCA is made for. Now a world that is curved: one soft disc,
-# which is somewhere. Two numbers say everything about such an image, but moving the disc does not scale any picture, it
-# swaps one for another. The same two contestants, both of size 2, your loop and your class:
+# Look at who wins in the figure. In the scenes most of the variance is light and tint (at `tiny` two directions take
+# PCA from the dashed level down more than half of the way to 0), and light scales all pixels together: a straight line
+# in pixel space, which is what PCA is made for. Now a world that is curved: one soft disc, which is somewhere. Two
+# numbers say everything about such an image, but moving the disc does not scale any picture, it swaps one for another.
+# The same two contestants, both of size 2, your loop and your class:
 
 
 # %%
@@ -591,7 +593,7 @@ plot.show(
 #
 # (b) Read it off your figure; it wins by most where the code is large. That a better network *exists* does not mean
 # that a short training finds it: PCA is solved exactly, the autoencoder is stopped after a few epochs, and its
-# convolutions must send fine detail through maps of an eighth of the side. Besides, what makes up most of the error
+# convolutions must send fine detail through maps of an eighth of the side. Besides, what makes up most of the variance
 # here, light and tint, varies along straight lines, where a curved surface has nothing to offer.
 #
 # (c) The latent size was chosen on the test images, so the smallest of several test errors is reported, which is too
@@ -736,8 +738,8 @@ for other in (f"PCA of size {chosen}", "random encoder", "raw pixels"):
 #
 # (a) Put into words what the bar chart says about autoencoders as feature learners, using the intervals. (b) A random
 # encoder has never seen an image. Why can a probe on it be above chance? (c) The raw pixels hold all the information,
-# so no encoder can add any. Why can a probe on an encoder still be better, and why can one on the pixels be *worse*
-# than one on a few of their principal components?
+# so no encoder can add any. Why can a probe on an encoder still be better, and why need one on the pixels not be better
+# than one on a few of their principal components, which hold less?
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
@@ -752,7 +754,8 @@ for other in (f"PCA of size {chosen}", "random encoder", "raw pixels"):
 #
 # (c) The probe reads only what is linearly accessible; an encoder can unfold what a straight cut cannot reach. Pixels
 # are many features, nearly all of them nuisance: the classifier fits noise, which the penalty can only limit. A few
-# components are a smaller space in which it can fit less noise.
+# components are a smaller space in which it can fit less noise, which may make up for what they leave out: read off the
+# bar chart whether it does.
 # ### END SOLUTION
 
 # %% [markdown]
@@ -798,9 +801,11 @@ if train_set.factors is not None:
 # (a) Background, place and colour are read a good part of the way to certainty; the class, the size and the texture are
 # hardly read at all. A wrong background is wrong in most pixels, a wrong place or colour of the object in all pixels of
 # the object. Size, texture and class are about outlines and fine detail: getting them wrong changes few pixels, so the
-# bottleneck leaves them out. The objective pays by the pixel, and the class is cheap in pixels. Within the first group
-# the figure is one seed and one size of code, and a *linear* probe may read only a part of what is there: an order needs
-# several seeds, at least.
+# bottleneck leaves them out. The objective pays by the pixel, and the class is cheap in pixels. The random encoder,
+# which nobody paid, shows the same two groups, only fainter: what fills many pixels is easy to read from any function
+# of them. What was learnt is the difference between the two rows, and most of it lies in the first group. Within the
+# first group the figure is one seed and one size of code, and a *linear* probe may read only a part of what is there:
+# an order needs several seeds, at least.
 #
 # (b) Anything whose answer needs the object: is the image upright or rotated (week 2; though the horizon alone gives
 # that away in the scenes, a shortcut to watch for), fill in the covered object, find the other view of the same scene

@@ -159,10 +159,10 @@ plot.show(
 # two peaks where a mean cannot.
 #
 # **Inpainting** has the same trouble: the mean of all plausible fillings is a blur. Pathak et al. add an adversarial
-# loss, which makes fillings sharp; the reconstruction loss still does most of the teaching. Unlike rotation, both tasks
-# train the network on images that it will never see again, grey ones or ones with holes: a **domain gap** between
-# pretext and use. Rotation has one too (three of four training images lie on their side), and only the upright quarter
-# is free of it.
+# loss, which makes fillings sharp; the reconstruction loss still does most of the teaching. Both tasks train the
+# network on images that it will never see again, grey ones or ones with holes: a **domain gap** between pretext and
+# use. Rotation has one too (three of four training images do not stand upright), and only the upright quarter is free
+# of it.
 
 # %% [markdown]
 # ## Data
@@ -563,13 +563,15 @@ if sees:
 # %% [markdown]
 # ## Are the features any good?
 #
-# From here on everything is frozen, and class labels are used for the first time. A network that tells angles has to know
-# *where* things are, which the mean of a map over all of space forgets. So the features of a layer are the means of its
-# maps over each field of a 2 x 2 grid (Gidaris et al. probe whole maps), standardised with training statistics. The probe
-# is that of week 1. For each of the three networks **layer and penalty are chosen on validation images** (the layer with
-# two penalties, then the penalty for that layer from a grid that grows until the best lies inside it), and only the
-# chosen one is measured on the test split, once. Beside the trained network stand chance, raw pixels (averaged over
-# 2 x 2), the random encoder with its own best layer, and the same architecture trained with all labels.
+# From here on everything is frozen, and class labels are used for the first time. A network that tells angles has to
+# know *where* things are, which the mean of a map over all of space forgets. So the features of a layer are the means
+# of its maps over each field of a 2 x 2 grid (Gidaris et al. probe whole maps), standardised with training statistics.
+# The probe is that of week 1. For each of the three networks the **layer is chosen on validation images**, with two
+# penalties. For the trained and the random one the penalty follows, from a grid that grows until the best lies inside
+# it, and the chosen probe is measured on the test split, once. The last layer of the trained network stands beside it,
+# whether it was chosen or not: it is there to show what the choice of a layer is worth. Beside the trained network
+# stand chance, raw pixels (averaged over 2 x 2), the random encoder with its own best layer, and the same architecture
+# trained with all labels, judged by its own answers.
 
 # %%
 supervised_epochs = scale.pick(dry=1, tiny=8, small=20, full=100)
@@ -683,10 +685,10 @@ plot.show(
 )
 
 # %% [markdown]
-# The whiskers are 95 % Wilson intervals. They cover the chance of *this test sample*, not that of the seed; the table at
-# the end gives that spread from recorded runs. Budgets are not equal: the supervised network had fewer epochs, and more
-# would help it. The pretext task never mentioned classes: all that lies above the random encoder was learnt because it
-# helps to know what is upright.
+# The whiskers are 95 % Wilson intervals. They cover the chance of *this test sample*, not that of the seed; the table
+# at the end gives that spread from recorded runs. Budgets are not equal: the supervised network had fewer epochs, so
+# its bar is no ceiling. The pretext task never mentioned classes: all that lies above the random encoder was learnt
+# because it helps to know what is upright.
 
 # %% [markdown]
 # #### Question 2
@@ -699,8 +701,8 @@ plot.show(
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
 # (a) A random convolution is a random filter with a bend: means over parts of its maps are coarse statistics of edges
-# and textures, which differ somewhat between classes. The curve shows what the *architecture* gives for nothing; only what lies above
-# it was learnt.
+# and textures, which differ somewhat between classes. The curve shows what the *architecture* gives for nothing; only
+# what lies above it was learnt.
 #
 # (b) The first layer has few channels and sees few pixels: edges and colours. Then parts and shapes are composed, which
 # tell angles and classes alike, and the curve rises. Towards the head the features are bent to the four angles: what
@@ -898,16 +900,19 @@ for point in kinds[1:]:
     print(f"{point:17} pretext accuracy {of_task:+6.1f} points, probe {of_probe:+6.1f} points, against 'as above'")
 
 # %% [markdown]
-# Compare the first two figures point by point. But for neighbours within the spread of the seeds the order is the same:
-# whoever solves the task better tends to have the better features. The *sizes* are not. Look at "no colour change": the
-# pretext accuracy hardly moves, and the probe loses more than half of what training had won, since sky and ground can then be told
-# apart by their colours. So a pretext accuracy that stays up does not say that the features did. The third figure says
-# why, and that none of the views closes the shortcut: with the object covered, every network that was trained on upright
-# images stays far above chance.
+# Compare the first two figures point by point. The order is nearly the same: whoever solves the task better tends to
+# have the better features. ("Larger crops" and "whole images" change places, and their probes lie within the spread of
+# the seeds; without an upright nothing is learnt, and the features are no better than random ones.) The *sizes* are
+# not. Look at "no colour change": the pretext accuracy hardly moves, and the probe loses more than half of what
+# training had won, since sky and ground can then be told apart by their colours. So a pretext accuracy that stays up
+# does not say that the features did. The third figure says why, and that none of the views closes the shortcut: with
+# the object covered, every network that was trained on upright images stays far above chance.
 #
 # **Which angles?** The paper compares sets of rotations: 0, 90, 180, 270; only 0, 180; only 90, 270; and eight in steps
-# of 45 degrees, and finds the four best on CIFAR-10 (Gidaris et al. 2018, table 2). The sweep repeats three of these. With
-# 90 and 270 alone the network never sees an upright image before it is probed with upright ones.
+# of 45 degrees, and finds the four best on CIFAR-10 (Gidaris et al. 2018, table 2). The sweep repeats three of these.
+# With 90 and 270 alone the network never sees an upright image before it is probed with upright ones; in the paper this
+# set is the worst of the four. In the recorded runs below it is not: 90 and 270 lie within the spread of all four
+# angles, and 0 and 180 below both. The order of such sets belongs to the data, too.
 
 # %%
 angles = check.sweep(
@@ -972,8 +977,8 @@ plot.show(
 # %% [markdown] tags=["question", "points:1"]
 # ### BEGIN SOLUTION
 # (a) The task needs only a ratio of densities, and with natural colours the sky and the ground settle it. The network
-# answers as often as before, and looks less at the object: with all but the object covered it falls to about chance,
-# while with the object covered it is as good as the others. What it had no need of, it did not learn.
+# is right nearly as often as before, and looks less at the object: with all but the object covered it falls nearly to
+# chance, while with the object covered it is as good as the others. What it had no need of, it did not learn.
 #
 # (b) Not by itself: the random network gains as well, because more fields give the probe more numbers and tell it where
 # things are, whatever the filters. Only the distance between the two curves at the same grid was learnt. To compare
