@@ -782,7 +782,8 @@ if losses.values and accuracies.values:
     spreads = {f"lam = {one}": [accuracies.std[i] for i in chosen] for one, chosen in within.items()}
     chosen_by_loss = accuracies.points[min(every, key=lambda i: losses.mean[i])]
     best = max(every, key=lambda i: accuracies.mean[i])
-    for which, chosen in {f"all {len(every)} settings": every} | {f"lam = {k}": v for k, v in within.items()}.items():
+    subsets = {f"all {len(every)} settings": every} | {f"lam = {one}": chosen for one, chosen in within.items()}
+    for which, chosen in subsets.items():
         shown = ", ".join(f"{value:.2f}" for value in agreement_of_ranks(chosen))
         print(f"Spearman over {which}, by seed: {shown}")
     found = accuracies.mean[accuracies.points.index(chosen_by_loss)]

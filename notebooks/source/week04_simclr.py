@@ -1071,7 +1071,8 @@ plot.show(
 # The probe leaves the encoder frozen. With labels at hand one may also train it on, starting from SimCLR's weights, and
 # the fair comparison is the same network from random weights: same labels, same number of steps, same augmentations,
 # and **each start at a learning rate of its own**: a rate that suits one start can ruin the other. Both are the best of
-# one grid, 1e-3 to 1.6e-2 in steps of two, on the validation images of another seed, and lie inside it. Never start
+# one grid, 1e-3 to 1.6e-2 in steps of two, on the validation images of another seed, and lie inside it. At `tiny` these
+# are 200 steps; incomplete batches are left out, which leaves both starts 172 at 300 labels and 128 at 100. Never start
 # SimCLR itself from ImageNet weights when you want to show what it learns: these have seen a million labels. At scale
 # `full` they stand *beside* it, as a third start, at a rate that was not tuned.
 
@@ -1157,13 +1158,14 @@ plot.show(
 
 # %% [markdown] tags=["question", "points:1"]
 # ### BEGIN SOLUTION
-# They differ most with few labels: the pretrained network already has the features, and only the last step from features
-# to names has to be learnt, while in as many steps random weights hardly leave chance. With all labels the distance is
-# smaller, since labels can then teach the features as well, but so few steps do not close it. They do not meet in the
-# figure; where they would, the bar chart further up tells: the supervised network there starts from random weights, too,
-# and has all labels and more than twice as many steps. Pretraining pays when labels or steps are scarce and unlabelled
-# images of the *same* kind plenty. (The labelled images are part of the unlabelled ones here, as in most papers; with few
-# unlabelled images the gain would be smaller.)
+# They differ most at 300 labels: the pretrained network has the features, and thirty images of a class suffice to tell
+# which of them make a class, while in as many steps random weights get little out of the same images. At 100 labels the
+# distance is smaller, since ten images of a class are few for either start: features help, but do not say by themselves
+# what belongs together. With all labels it is smaller, too, since labels can then teach the features as well, but so few
+# steps do not close it. The curves do not meet in the figure; where they would, the bar chart further up tells: the
+# supervised network there starts from random weights, too, and has all labels and more steps, of larger batches.
+# Pretraining pays when labels or steps are scarce and unlabelled images of the *same* kind plenty. (The labelled images
+# are part of the unlabelled ones here, as in most papers; with few unlabelled images the gain would be smaller.)
 # ### END SOLUTION
 
 # %% [markdown]
