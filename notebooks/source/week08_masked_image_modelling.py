@@ -827,11 +827,15 @@ plot.show(
 
 # %% [markdown]
 # The second figure is there because equal steps are a fair comparison only if neither side needs more of them: a
-# network from scratch may simply be slow. So *both* sides also get four times the steps, and the claim of this notebook
-# is about the smaller of the two gaps. And equal steps of fine-tuning are not equal work: the pretraining came before,
-# on images without labels. In the first figure mind that fine-tuning has the same steps at every budget, so that it
-# sees each of many labels only a few times, while a probe is fitted to the end: where these lines meet says as much
-# about steps as about features.
+# network from scratch may simply be slow. So *both* sides also get four times the steps. Compare the two gaps, and see
+# where "from scratch, four times the steps" lies beside "from MAE": with so easy a task, so small a network and so short
+# a pretraining, what MAE gives is mostly a head start in *steps*. A better training from scratch takes most of the
+# distance at scale, too: He et al. (2022, section 4) give 76.5 % for a ViT-L from scratch as first published, 82.5 %
+# with a recipe of their own, and 84.9 % from MAE.
+#
+# And equal steps of fine-tuning are not equal work: the pretraining came before, on images without labels. In the first
+# figure mind that fine-tuning has the same steps at every budget, so that it sees each of many labels only a few times,
+# while a probe is fitted to the end: where these lines meet says as much about steps as about features.
 
 # %% [markdown]
 # #### Question 2
@@ -1277,10 +1281,11 @@ claims = {
 }
 from_sweeps, picture = {}, {}
 if scale.name == "tiny":
-    same_steps, more_steps = (patience.gap(f"from MAE{many}", f"from scratch{many}") for many in ("", longer))
-    smaller = min(same_steps, more_steps, key=lambda gap: gap.mean)
     from_sweeps = {
-        "from MAE over from scratch, the smaller gap of equal and of four times the steps": (smaller, 0.05),
+        "from MAE over from scratch, equal steps": (patience.gap("from MAE", "from scratch"), 0.1),
+        "four times the steps from scratch over few steps from MAE": (
+            patience.gap("from scratch" + longer, "from MAE"), 0.05
+        ),
         "fine-tuned after eight epochs of MAE over from scratch, at one rate": (
             by_mask["fine-tuned"].gap(ratio, 0), 0.05
         ),
