@@ -27,7 +27,9 @@ from sslcourse.cli import Refusal
 from sslcourse.cli.forked import Forked, Nursery
 
 # Minutes that a notebook may take, many times what the slowest one does: what hangs should not hang for ever.
+# The sweeps of a notebook are dozens of such runs.
 MINUTES = {"dry": 10, "tiny": 20, "small": 120, "full": 24 * 60}
+SWEEPS = 12
 
 # One thread a notebook: small networks gain little from a second one, a notebook beside it more from the core; and sums
 # in another order are other numbers, so what is recorded, tested and run has the same number of threads.
@@ -111,11 +113,14 @@ class Usage:
     cells: dict[str, float] = field(default_factory=dict)
 
 
-def minutes(scale: str) -> float:
-    """How long a notebook may take: SSLCOURSE_MINUTES, else what its scale allows. Raises Refusal for no number."""
+def minutes(scale: str, sweeps: bool = False) -> float:
+    """How long a notebook may take: SSLCOURSE_MINUTES, else what its scale allows, `SWEEPS` times that with its sweeps.
+
+    Raises Refusal for no number.
+    """
     text = os.environ.get("SSLCOURSE_MINUTES", "").strip()
     if not text:
-        return MINUTES[scale]
+        return MINUTES[scale] * (SWEEPS if sweeps else 1)
     if not re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII) or not 0 < float(text) < 1e5:
         raise Refusal(f"SSLCOURSE_MINUTES is {text!r}; it should be the minutes that a notebook may take, such as 30.")
     return float(text)

@@ -145,7 +145,7 @@ def run_notebook(
                 path.parent,  # as Jupyter does; the data root of the checkout is found from here
                 _environment(scale, seed) | (environment or {}),
                 on_cell=lambda cell: _tell(bar, cell),
-                minutes=minutes(scale),
+                minutes=minutes(scale, sweeps=bool((environment or {}).get("SSLCOURSE_SWEEPS"))),
                 watch=watch,
                 nursery=nursery,
             )
