@@ -1164,7 +1164,7 @@ plot.show(
 # distance is smaller, since ten images of a class are few for either start: features help, but do not say by themselves
 # what belongs together. With all labels it is smaller, too, since labels can then teach the features as well, but so few
 # steps do not close it. The curves do not meet in the figure; where they would, the bar chart further up tells: the
-# supervised network there starts from random weights, too, and has all labels and more steps, of larger batches.
+# supervised network there starts from random weights, too, and has all labels and more than twice as many steps.
 # Pretraining pays when labels or steps are scarce and unlabelled images of the *same* kind plenty. (The labelled images
 # are part of the unlabelled ones here, as in most papers; with few unlabelled images the gain would be smaller.)
 # ### END SOLUTION
