@@ -116,7 +116,7 @@ def sweep(
         colour, known = COLOURS[n % len(COLOURS)], np.isfinite(one.mean).any()
         if known:  # a sweep that was never recorded comes with NaN
             style = {"linestyle": "none" if named else "-", "marker": MARKERS[n % len(MARKERS)], "capsize": 4}
-            label = one.label if len(several) == 1 else name
+            label = None if len(several) == 1 else name
             ax.errorbar([positions[p] for p in one.points], one.mean, yerr=one.std, color=colour, label=label, **style)
         if one.own:
             # Among several, the colour tells whose star it is; where no curve carries the colour, the star is named.
@@ -140,9 +140,8 @@ def sweep(
     beside = ScaledTranslation(_BESIDE / 72, 0, figure.dpi_scale_trans)
     for line in own_stars:
         line.set_transform(ax.transData + beside)
-    if len(several) > 1 or not np.isfinite(first.mean).any():
-        # Where the numbers come from (date, scale, seeds) is said once, under the title.
-        title = f"{title}\n{first.label}" if title else first.label
+    # Where the numbers come from (date, scale, seeds) is said under the title: in a legend it would cover error bars.
+    title = f"{title}\n{first.label}" if title else first.label
     return _finish(figure, ax, levels, xlabel, ylabel, title, legend=bool(ax.get_legend_handles_labels()[0]))
 
 
