@@ -104,3 +104,12 @@ def is_given(thing: type | types.FunctionType) -> bool:
         file = getattr(sys.modules.get(top), "__file__", None)
         return top in sys.builtin_module_names or (file is not None and Path(file).is_relative_to(_STDLIB))
     return top in _GIVEN
+
+
+def raised_by(error: BaseException) -> types.CodeType | None:
+    """The code whose own `raise` statement raised the error: torch raises NotImplementedError for other reasons too."""
+    step = error.__traceback__
+    while step.tb_next is not None:
+        step = step.tb_next
+    raising = [i.offset for i in dis.get_instructions(step.tb_frame.f_code) if i.opname == "RAISE_VARARGS"]
+    return step.tb_frame.f_code if step.tb_lasti in raising else None

@@ -28,31 +28,29 @@ What a check does must not be told as the student's deed:
     with student.listening() as warned:                        warnings that the check asks for: a list of messages,
         student(...)                                           not shown afterwards
 
-Within a check the warning filter, NumPy's error state and the modes of autograd are the check's own. Should the check
-itself fail, that is an outcome too, `CheckFailed`: neither right nor wrong. It raises in strict mode, so that somebody
-looks; else the reference goes on.
+Within a check the warning filter, NumPy's error state and the modes of autograd are the check's own (isolation.py).
+Should the check itself fail, that is an outcome too, `CheckFailed`: neither right nor wrong. It raises in strict mode,
+so that somebody looks; else the reference goes on.
 """
 
 import contextlib
 import copy
 import functools
 import linecache
-import random
 import sys
 import traceback
 import types
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
-from dis import get_instructions
 from pathlib import Path
 
-import numpy as np
 import torch
 
 import sslcourse
 from sslcourse import missing, notices
 from sslcourse.check import blank, roads, words
+from sslcourse.check.isolation import isolated
 from sslcourse.check.outcomes import CheckFailed, NotAttempted, Told, Wrong, is_strict, plain
 
 SEED = 0  # of all inputs; the tests of the checks try others
@@ -122,9 +120,7 @@ def judge(week: str, name: str, submission: object) -> tuple[str, str, list[str]
     return kinds.get(type(outcome), "right"), message, student.remarks("".join(heard))
 
 
-def _examined(
-    examine: Callable, student: "Student", reference: object, notebook: dict
-) -> tuple[Exception | None, str]:
+def _examined(examine: Callable, student: "Student", reference: object, notebook: dict) -> tuple[Exception | None, str]:
     """(None where it is right, else what to raise or print; the praise)."""
     name, submission = student.name, student.submission
     try:
@@ -134,7 +130,7 @@ def _examined(
             raise NotAttempted(f"this is the reference; run your own cell again. {missing.why(name, notebook)}")
         if blank.is_blank(submission):
             raise NotAttempted("not attempted.")
-        with _isolated(student):
+        with isolated(student.seed), student.warnings():
             return None, examine(student)
     except NotAttempted as error:
         return NotAttempted(plain(f"{name}: {error}")), ""
@@ -170,36 +166,6 @@ def _is_reference(submission: object, reference: object) -> bool:
 
 
 # --- running student code
-
-
-@contextlib.contextmanager
-def _isolated(student: "Student") -> Iterator[None]:
-    """Random numbers from a seed and the usual defaults inside, everything as it was afterwards; always on the CPU."""
-    states = random.getstate(), np.random.get_state(), torch.get_default_dtype()
-    # Where the CPU is the default already, naming it would send every call of torch through Python, at twice the time.
-    elsewhere = torch.get_default_device().type != "cpu"
-    with (
-        torch.random.fork_rng(devices=[]),
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        torch.autograd.set_detect_anomaly(False),
-        torch.autocast("cpu", enabled=False),
-        torch.device("cpu") if elsewhere else contextlib.nullcontext(),
-        np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"),
-        student.warnings(),
-    ):
-        random.seed(student.seed)
-        np.random.seed(student.seed % 2**32)
-        torch.manual_seed(student.seed)
-        torch.set_default_dtype(torch.float32)
-        try:
-            yield
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])
-            torch.set_default_dtype(states[2])
-            if not elsewhere and torch.get_default_device().type != "cpu":
-                torch.set_default_device(None)
 
 
 class Student:
@@ -370,8 +336,8 @@ class Student:
             return NotAttempted(f"not attempted. {error}")
         steps = list(traceback.walk_tb(error.__traceback__))
         own = [(frame.f_code, line) for frame, line in steps if frame.f_code in self._codes]
-        if isinstance(error, NotImplementedError) and _raised_by(error) in self._codes:
-            inside = f" ({_raised_by(error).co_name} is blank)" if isinstance(self.submission, type) else ""
+        if isinstance(error, NotImplementedError) and blank.raised_by(error) in self._codes:
+            inside = f" ({blank.raised_by(error).co_name} is blank)" if isinstance(self.submission, type) else ""
             return NotAttempted(f"not attempted{inside}.")
 
         message = None
@@ -390,12 +356,3 @@ class Student:
         meant += "".join(f" {sentence}" for sentence in self._meant)
         raised = words.stop(f"{who} raised {words.described(error, message)}{place}{words.given(named)}")
         return Wrong(f"{raised}{meant}")
-
-
-def _raised_by(error: BaseException) -> types.CodeType | None:
-    """The code whose own `raise` statement raised the error: torch raises NotImplementedError for other reasons too."""
-    step = error.__traceback__
-    while step.tb_next is not None:
-        step = step.tb_next
-    raising = [i.offset for i in get_instructions(step.tb_frame.f_code) if i.opname == "RAISE_VARARGS"]
-    return step.tb_frame.f_code if step.tb_lasti in raising else None

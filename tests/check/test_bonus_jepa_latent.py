@@ -82,6 +82,8 @@ def test_right_blocks_in_other_styles(right):
         (("(0.15, 0.2)", "(0.02, 0.03)"), "15 to 20 %"),
         (("(0.75, 1.5)", "(3.0, 4.0)"), "height / width"),
         (("(0.75, 1.5)", "(1.0, 1.0)"), "never higher than wide"),
+        (("(0.75, 1.5)", "(1 / 1.5, 1 / 0.75)"), "height and width are swapped"),
+        (("(0.15, 0.2)", "(0.175, 0.175)"), "the share is drawn at random too"),
         (("block(grid, (0.85, 1.0), (1.0, 1.0), generator) &", "torch.ones(grid**2, dtype=torch.bool) &"),
          "always everything but the targets"),
         (("block(grid, (0.85, 1.0)", "block(grid, (0.3, 0.4)"), "is not what a block of 85 to 100 %"),
@@ -201,6 +203,21 @@ def test_smooth_l1_is_named():
     wrong = step("(predictor(h, context, block) - truth[:, block]).square().mean()",
                  "F.smooth_l1_loss(predictor(h, context, block), truth[:, block])")  # fmt: skip
     assert_wrong(check.jepa_step, wrong, "the smooth L1 loss")
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("-F.cosine_similarity(predictor(h, context, block), truth[:, block], dim=-1).mean()", "the cosine is taken"),
+        ("(predictor(h, context, block) - truth[:, block]).square().sum()", "the squares are summed"),
+        ("(predictor(h, context, block) - truth[:, block].flip(1)).square().mean()", "patches in another order"),
+        ("(predictor(h, context, block) - F.layer_norm(whole, whole.shape[1:])[:, block]).square().mean()",
+         "over all patches together"),
+    ],
+)  # fmt: skip
+def test_other_losses_are_named(written, words):
+    assert_wrong(check.jepa_step, step("(predictor(h, context, block) - truth[:, block]).square().mean()", written),
+                 words)  # fmt: skip
 
 
 def test_targets_of_parts_are_named():

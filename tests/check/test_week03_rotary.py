@@ -1,5 +1,7 @@
 """Rotary positions: both conventions accepted, in several styles, and each slip told as what it is."""
 
+import math
+
 import pytest
 import torch
 from harness import assert_right, assert_wrong
@@ -94,6 +96,25 @@ def mixed(q, k, positions):
         (changed(lambda p, d: p[:, None] * 1e4 ** (torch.arange(0, d, 2) / d)), "exponent of the base is negative"),
         (changed(lambda p, d: p[:, None] * torch.ones(d // 2)), "all pairs turn alike"),
         (changed(lambda p, d: angles(p, d, 1000.0)), "the base is not 10,000"),
+        (changed(lambda p, d: angles(p, d, 500_000.0)), "the base is not 10,000"),
+        (
+            changed(lambda p, d: p[:, None] * 1e4 ** (-2 * torch.arange(d // 2) / max(d - 2, 1))),
+            "not that of the paper",
+        ),
+        (changed(lambda p, d: p[:, None] * 1e4 ** (-2 * torch.arange(1, d // 2 + 1) / d)), "not that of the paper"),
+        (changed(lambda p, d: angles(p - p[0], d)), "counted from the first that is given"),
+        (changed(lambda p, d: angles(p.sort().values, d)), "positions are sorted"),
+        (changed(lambda p, d: angles(p / p.max().clamp(min=1), d)), "divided by their number or by the largest"),
+        (changed(lambda p, d: angles(2 * math.pi * p, d)), "factor of pi"),
+        (changed(turn=lambda a, b, c, s: (a * c - b * s, (a * c - b * s) * s + b * c)), "after it was turned"),
+        (changed(turn=lambda a, b, c, s: (a * c - b * s, b)), "only one of each pair"),
+        (changed(turn=lambda a, b, c, s: (a * c, b * c)), "only the cosine is there"),
+        (changed(turn=lambda a, b, c, s: (a + s, b + c)), "sines and cosines are added"),
+        (lambda q, k, p: tuple(x / 8**0.5 for x in by_halves(q, k, p)), "divided by the root of d"),
+        (
+            lambda q, k, p: tuple(torch.cat([x[..., ::2], x[..., 1::2]], -1) for x in by_complex_numbers(q, k, p)),
+            "come back in another order",
+        ),
         (mixed, "two conventions are mixed"),
         (changed(both=False), "k comes out as it went in"),
         (changed(back=-1.0), "opposite directions"),

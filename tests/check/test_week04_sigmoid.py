@@ -112,6 +112,34 @@ def detached(z0, z1, scaling=10.0, bias=-10.0):
         (changed(score=lambda c, s, b: s * c - b), "the bias is subtracted"),
         (changed(score=lambda c, s, b: s * (c + b)), "the bias is scaled, too"),
         (changed(score=lambda c, s, b: s * c), "the argument bias is not used"),
+        (changed(loss=lambda y, s: -F.logsigmoid(y * s).sum() / max(len(s) - 1, 1)), "N - 1"),
+        (changed(score=lambda c, s, b: s * c.clamp(min=0) + b), "cut off at 0"),
+        (changed(loss=lambda y, s: (1 - y * s).clamp(min=0).sum() / len(s)), "a hinge"),
+        (changed(loss=lambda y, s: ((1 - (y * s).sigmoid()) ** 2 * F.softplus(-y * s)).sum() / len(s)), "focal"),
+        (
+            changed(loss=lambda y, s: F.binary_cross_entropy_with_logits(s, 0.45 * y + 0.5, reduction="sum") / len(s)),
+            "labels are smoothed",
+        ),
+        (
+            changed(
+                loss=lambda y, s: (
+                    F.binary_cross_entropy_with_logits(
+                        s, (y + 1) / 2, pos_weight=torch.tensor(max(len(s) - 1.0, 1.0)), reduction="sum"
+                    )
+                    / len(s)
+                )
+            ),
+            "weight of their",
+        ),
+        (
+            changed(
+                loss=lambda y, s: (
+                    F.softplus(-s.diag()) + F.softplus(s - torch.diag(torch.full((len(s),), 1e9))).amax(1)
+                ).mean()
+            ),
+            "only the hardest",
+        ),
+        (changed(score=lambda c, s, b: (s * c + b).softmax(1)), "a softmax stands before"),
         (changed(score=lambda c, s, b: c / s + b), "the scaling divides"),
         (changed(score=lambda c, s, b: 10 * c + b), "the argument scaling is not used"),
         (changed(score=lambda c, s, b: math.exp(s) * c + b), "exponentiated"),

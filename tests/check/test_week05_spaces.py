@@ -85,6 +85,18 @@ def _root(v, floor):
         (lambda views, floor=0.1: by_eigh()(views, floor), "Without a floor it is 0.001"),
         (lambda views, floor=1e-3: torch.diag(deviations(views).var(0, unbiased=False).add(
             floor * deviations(views).var(0, unbiased=False).mean()).rsqrt()), "variances of single features"),
+        (by_eigh(of=lambda v: (v - v[:1]).flatten(0, 1)), "compared with one of them"),
+        (by_eigh(of=lambda v: v[0] - v[1]), "compared with one of them"),
+        (by_eigh(of=lambda v: v.mean(0) - v.mean((0, 1))), "of the images' means"),
+        (by_eigh(of=lambda v: (v - v.median(0).values).flatten(0, 1)), "the median is subtracted"),
+        (by_eigh(of=lambda v: v.flatten(0, 1) - v.mean(0).repeat_interleave(len(v), 0)), "do not stand beside"),
+        (by_eigh(of=lambda v: deviations(v)[: v.shape[1]]), "only one view counts"),
+        (by_eigh(of=lambda v: F.normalize(deviations(v))), "divided by their lengths"),
+        (by_eigh(of=lambda v: deviations(v) / deviations(v).std(0, unbiased=False)), "the correlation is taken"),
+        (by_eigh(scale=lambda v, floor: v.clamp(min=floor * v.mean()).rsqrt()), "below the floor are lifted"),
+        (by_eigh(scale=lambda v, floor: (v + floor * v.sum()).rsqrt()), "of the sum of the variances"),
+        (by_eigh(scale=lambda v, floor: ((1 - floor) * v + floor * v.mean()).rsqrt()), "shrunk"),
+        (by_eigh(scale=lambda v, floor: 1 / (v.sqrt() + floor * v.mean().sqrt())), "added after the root"),
         (lambda views, floor=1e-3: by_eigh()(views, floor)[:, 1:], "it should be (4, 4)"),
     ],
 )  # fmt: skip
@@ -144,6 +156,16 @@ def masked(losses, keep, weights=None):
     return (weights * losses).sum() / weights.sum().clamp(min=1e-9)
 
 
+def kept(confident):
+    """published, with another reading of who is confident: confident(p, weak, strong, threshold)."""
+
+    def self_label_loss(weak, strong, threshold=0.99):
+        keep = confident(weak.softmax(1), weak, strong, threshold)
+        return published(torch.where(keep[:, None], 100 * weak, 0 * weak), strong, 0.9)
+
+    return self_label_loss
+
+
 def plainly(loss):
     """loss(weak, strong, confident (N,), guess (N,), cross-entropies (N,), inverse counts (N,))."""
 
@@ -176,6 +198,20 @@ def plainly(loss):
         (plainly(lambda w, s, keep, g, losses, inv: (keep * inv * losses).sum() / w.shape[1]), "of all clusters"),
         (plainly(lambda w, s, keep, g, losses, inv: (keep * inv * losses).sum()), "the losses are summed"),
         (plainly(lambda w, s, keep, g, losses, inv: -masked(losses, keep, inv)), "the sign is wrong"),
+        (kept(lambda p, w, s, t: p.log().amax(1) > t), "no image is ever confident"),
+        (kept(lambda p, w, s, t: p.topk(2, 1).values.diff().abs()[:, 0] > t), "confidence is measured otherwise"),
+        (kept(lambda p, w, s, t: w.softmax(0).amax(1) > t), "confidence is measured otherwise"),
+        (kept(lambda p, w, s, t: (p.amax(1) > t) & (s.argmax(1) == p.argmax(1))), "both views agree"),
+        (plainly(lambda w, s, keep, g, losses, inv: masked(losses, keep, 1 / torch.bincount(
+            g, minlength=w.shape[1]).clamp(min=1)[g])), "counted among all"),
+        (plainly(lambda w, s, keep, g, losses, inv: masked(losses, keep, 1 / (1 + 1 / inv))), "is not 1 / (confident"),
+        (plainly(lambda w, s, keep, g, losses, inv: masked(
+            F.cross_entropy(s.softmax(1), g, reduction="none"), keep, inv)), "a softmax is taken before"),
+        (plainly(lambda w, s, keep, g, losses, inv: masked(
+            F.cross_entropy(s / 0.1, g, reduction="none"), keep, inv)), "divided by a temperature"),
+        (plainly(lambda w, s, keep, g, losses, inv: masked(
+            F.cross_entropy(s, g, reduction="none", label_smoothing=0.1), keep, inv)), "are smoothed"),
+        (plainly(lambda w, s, keep, g, losses, inv: masked(losses * w.softmax(1).amax(1), keep)), "by its confidence"),
         (lambda w, s, threshold=0.95: published(w, s, threshold), "The default is 0.99"),
         (lambda w, s, threshold=0.99: published(w, s.detach(), threshold), "no gradient"),
         (lambda w, s, threshold=0.99: published(w, s, threshold) + 0 * w.sum(), ""),

@@ -75,6 +75,13 @@ NO_GRAD = "    with torch.no_grad():\n        k = key(view1)\n"
         step(source=BY_STATE),
         step(EMA + ENQUEUE, ENQUEUE + EMA),
         step(UPDATE + EMA + ENQUEUE, ENQUEUE + UPDATE + EMA),  # the loss has been computed: the queue may move on
+        step("k = key(view1)", "order = torch.randperm(len(view1)); k = key(view1[order])[order.argsort()]"),
+        step(
+            "k = key(view1)",
+            "order = torch.tensor([2, 0, 1, 3])[: len(view1)]; raw = key(view1[order]); k = raw[order.argsort()]",
+            "enqueue(k)",
+            "enqueue(raw)",
+        ),
         step(NO_GRAD, "    k = key(view1).detach()\n", "update_ema(", "train.update_ema("),
         step("return loss", "return loss.detach()", "queue.enqueue(k)", "queue.enqueue(F.normalize(k, dim=1))"),
         sslcourse.solution("week05", "moco_step"),
@@ -93,6 +100,23 @@ def test_right_moco_step(right, seeds, monkeypatch):
         ((NO_GRAD, EMA + NO_GRAD, UPDATE + EMA, UPDATE), "the moving average comes before the update"),
         ((NO_GRAD, "    k = key(view1)\n"), "carry a gradient"),
         ((NO_GRAD, "    k = key(view1)\n", "info_nce(q,", "attached(q,"), "gradient reaches"),
+        (("k = key(view1)", "k = key(view1.flip(0))"), "in another order than the queries"),
+        (("k = key(view1)", "k = key(view1).roll(1, 0)"), "in another order than the queries"),
+        (("q = query(view0)", "q = F.normalize(query(view0), dim=0)"), "runs over the batch"),
+        (("update(loss)", "update(loss / 2)"), "multiplied by something"),
+        (("update(loss)", "update(2 * temperature * loss)"), "multiplied by something"),
+        (("queue.keys, temp", "queue.keys[1:], temp"), "a part of the queue"),
+        ((LOSS, "    logits = F.normalize(q) @ F.normalize(torch.cat([k, queue.keys])).T / temperature\n"
+          "    loss = F.cross_entropy(logits, torch.arange(len(q)))\n"), "the new keys are among the negatives"),
+        ((LOSS, "    logits = F.normalize(q) @ queue.keys.clone().T / temperature\n"
+          "    loss = F.cross_entropy(logits, torch.zeros(len(q)).long())\n"), "the positive is missing"),
+        ((LOSS, "    logits = torch.cat([(q * k).sum(1, True), q @ queue.keys.clone().T], 1) / temperature\n"
+          "    loss = F.cross_entropy(logits, torch.zeros(len(q)).long())\n"), "embeddings are not normalised"),
+        ((LOSS, "    qq = F.normalize(q)\n"
+          "    logits = torch.cat([(qq * F.normalize(k)).sum(1, True), qq @ queue.keys.T], 1) / temperature\n"
+          "    loss = F.cross_entropy(logits, torch.zeros(len(q)).long())\n" + ENQUEUE,
+          ENQUEUE + "    return", "    return"),
+         "still needs the old ones"),
         (("queue.enqueue(k)", "queue.enqueue(q)"), "fed with queries"),
         (("queue.enqueue(k)", "queue.enqueue(q.detach())"), "fed with queries"),
         (("queue.enqueue(k)", "queue.enqueue(key(view1).detach())"), "run 2 times"),

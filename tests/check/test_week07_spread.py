@@ -105,6 +105,18 @@ def changed(order=(0, 1), divide=True, rounds=None, end=lambda q: q, start=lambd
         (changed(divide=False), "temperature is not used"),
         (changed(start=lambda q: q / q.sum(dim=1, keepdim=True)), "made a softmax first"),
         (changed(end=lambda q: q / len(q)), "all together sums to 1"),
+        (changed(order=(), end=lambda q: q / q.sum()), "is divided by its sum"),
+        (changed(end=lambda q: q / q.sum(0)), "divided once more at the end"),
+        (
+            lambda scores, temperature=0.05, iterations=3: ((scores - scores.mean(0)) / temperature).softmax(1),
+            "a softmax of centred scores",
+        ),
+        (
+            lambda scores, temperature=0.05, iterations=3: in_logs(F.normalize(scores), temperature, iterations),
+            "normalised first",
+        ),
+        (changed(start=lambda q: q / q.amax(1, keepdim=True)), "largest of every row is taken off"),
+        (lambda scores, temperature=0.1, iterations=3: in_logs(scores, temperature, iterations), "defaults are 0.05"),
         (changed(end=lambda q: q.log()), "returns logarithms"),
         (changed(end=lambda q: q.T), "the transpose"),
         (changed(end=lambda q: F.one_hot(q.argmax(1), q.shape[1]).float()), "likeliest prototype alone"),

@@ -91,6 +91,18 @@ def itself(a, b):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
+        (lambda a, b: max(by_ranks(a, b), by_ranks(b, a)), "the larger or the smaller"),
+        (lambda a, b: by_ranks((a - a.mean(0)) / a.std(0), (b - b.mean(0)) / b.std(0)), "are standardised"),
+        (
+            lambda a, b: 2 * (distances(b).argsort(1)[np.arange(len(a)), distances(a).argmin(1)] + 1).mean() / len(a),
+            "a single argsort",
+        ),
+        (
+            lambda a, b: 2 * rankdata(distances(b), axis=0)[np.arange(len(a)), distances(a).argmin(1)].mean() / len(a),
+            "among the neighbours of its nearest",
+        ),
+        (version(ranks=lambda r: len(r) - r), "count from the farthest"),
+        (version(end=lambda r: 2 * np.log(r).mean()), "another mean"),
         (lambda a, b: by_ranks(b, a), "the directions are swapped"),
         (lambda a, b: (by_ranks(a, b) + by_ranks(b, a)) / 2, "both directions are averaged"),
         (itself, "counts as its own nearest"),

@@ -95,6 +95,25 @@ def reciprocated(x, y, k=10):
     return (masks[0] * masks[1]).sum() / len(x) / k
 
 
+def either(x, y, k=10):
+    masks = []
+    for z in (x, y):
+        knn = (F.normalize(z) @ F.normalize(z).T).fill_diagonal_(-1e8).topk(k).indices
+        mask = torch.zeros(len(z), len(z), dtype=torch.bool).scatter(1, knn, True)
+        masks.append(mask | mask.T)
+    return (masks[0] & masks[1]).sum() / len(x) / k
+
+
+def own_is_zero(x, y, k=10):
+    near = [(F.normalize(z) @ F.normalize(z).T).fill_diagonal_(0).topk(k).indices for z in (x, y)]
+    return (near[0][:, :, None] == near[1][:, None]).sum() / len(x) / k
+
+
+def as_cka(x, y, k=10):
+    x, y = (F.normalize(z) @ F.normalize(z).T for z in (x, y))
+    return F.cosine_similarity(x.flatten(), y.flatten(), dim=0)
+
+
 def by_place(x, y, k=10):
     near = [(F.normalize(z) @ F.normalize(z).T).fill_diagonal_(-1).topk(k).indices for z in (x, y)]
     return (near[0] == near[1]).double().mean()
@@ -110,6 +129,12 @@ def by_place(x, y, k=10):
         (version(share=lambda c, k, n: c / (2 * k)), "divided by 2 k"),
         (version(share=lambda c, k, n: c), "not divided by k"),
         (version(share=lambda c, k, n: c / n), "divided by N"),
+        (version(share=lambda c, k, n: (c > 0).float()), "any neighbour in common"),
+        (version(share=lambda c, k, n: (c / k) ** 2), "squared"),
+        (version(similar=lambda z: (F.normalize(z, dim=1) @ F.normalize(z, dim=1).T).abs()), "whatever its sign"),
+        (own_is_zero, "the own cosine is set to 0"),
+        (either, "one of the two names the other"),
+        (as_cka, "as in CKA"),
         (across, "looked for across"),
         (reciprocated, "neighbours of each other"),
         (version(similar=lambda z: -torch.cdist(z, z)), "by distance"),

@@ -1,6 +1,6 @@
 """The check of context_target_blocks: rectangles of the right sizes everywhere, and a context that shows none."""
 
-from math import ceil, floor, sqrt
+from math import ceil, floor, log, sqrt
 
 import torch
 from torch import Tensor
@@ -15,14 +15,20 @@ DRAWS = 100
 
 def examine_blocks(student: Student) -> str:
     generator = torch.Generator().manual_seed(student.seed % 1000)
-    for grid, n_targets in ((14, 4), (8, 4), (8, 1)):
-        drawn = [_draw(student, grid, n_targets, generator) for _ in range(DRAWS if n_targets > 1 else 20)]
+    shapes = []
+    # On a fine grid a side is hardly rounded, so that shares and shapes can be told.
+    for grid, n_targets, draws in ((14, 4, DRAWS), (8, 4, DRAWS), (40, 4, 20), (8, 1, 20)):
+        drawn = [_draw(student, grid, n_targets, generator) for _ in range(draws)]
         sizes = [_target(grid, target) for _, targets in drawn for target in targets]
         for context, targets in drawn:
             _context(grid, context, targets)
-        if n_targets > 1:
+        if draws == DRAWS:
             _varied(grid, drawn, sizes)
             _everywhere(grid, drawn)
+        if grid == 40:
+            _spread(grid, sizes)
+        shapes += sizes
+    _upright(shapes)
     with student.meaning("The check draws 4 targets on a grid of 2 x 2 patches, where they may cover everything."):
         for _ in range(40):
             _draw(student, 2, 4, generator)
@@ -131,6 +137,25 @@ def _everywhere(grid: int, drawn: list) -> None:
         raise Wrong(f"In {len(drawn)} draws the targets never reach some rows or columns: they lie anywhere.")
     if not torch.cat([context for context, _ in drawn]).any(dim=0).all():
         raise Wrong(f"In {len(drawn)} draws some patches are never seen: the context block lies anywhere on the grid.")
+
+
+def _upright(sizes: list[tuple[int, int]]) -> None:
+    """height / width from 0.75 to 1.5: more targets are high than wide, by far more than chance among 900."""
+    if sum(log(height / width) for height, width in sizes) < 0:
+        raise Wrong(
+            f"Of {len(sizes)} targets more are wide than high. It looks as if height and width are "
+            "swapped: height / width is 0.75 to 1.5, so height = sqrt(patches * share * shape)."
+        )
+
+
+def _spread(grid: int, sizes: list[tuple[int, int]]) -> None:
+    """Shares from 0.15 to 0.2, which differ by a third; rounding alone makes a difference of an eighth."""
+    patches = [height * width for height, width in sizes]
+    if max(patches) < 1.17 * min(patches):
+        raise Wrong(
+            f"On a grid of {grid} x {grid} all targets have {min(patches)} to {max(patches)} patches: the share is "
+            "drawn at random too, from 15 to 20 %."
+        )
 
 
 def _varied(grid: int, drawn: list, sizes: list[tuple[int, int]]) -> None:

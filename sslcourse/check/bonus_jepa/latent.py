@@ -239,6 +239,15 @@ def _explain(step, value, right, guesses, truth, whole, targets, context) -> Non
          "the targets are not normalised: F.layer_norm over the dimensions of each patch, as in the authors' code."),
         (lambda: _mean_square(guesses, unit), "the targets are divided by their length: take F.layer_norm."),
         (lambda: _mean_square([_normed(guess) for guess in guesses], truth), "the predictions are normalised too."),
+        (lambda: _mean_square(guesses, [F.layer_norm(whole, whole.shape[1:])[:, block] for block in targets]),
+         "the targets are normalised over all patches together: F.layer_norm over the dimensions of each patch."),
+        (lambda: _mean_square(guesses, [t.flip(1) for t in truth]),
+         "predictions are compared with patches in another order: those of block, in the order of the grid."),
+        *((lambda one=one: one * sum((g - t).square().sum() for g, t in zip(guesses, truth, strict=True)),
+           "the squares are summed: take the mean within a block, then over the blocks.")
+          for one in (1.0, 1 / len(guesses), 1 / len(guesses[0]), 1 / len(guesses) / len(guesses[0]))),
+        (lambda: -sum(F.cosine_similarity(g, t, dim=-1).mean() for g, t in zip(guesses, truth, strict=True))
+         / len(guesses), "the cosine is taken: it is the mean squared distance."),
         (lambda: len(guesses) * right, "the losses of the blocks are summed: take their mean."),
         (lambda: right * whole.shape[-1], "the squares are summed over the dimensions: take the mean."),
         (lambda: _mean_square(guesses, truth[1:] + truth[:1]), "each prediction is compared with another block."),

@@ -183,9 +183,12 @@ EPPS_PULLEY_MISTAKES = (
         (
             _wrong(prepare=_standardised),
             _wrong(prepare=lambda x: (x - x.mean(dim=0)) / x.std(dim=0)),
-            _wrong(prepare=lambda x: x - x.mean(dim=0)),
             _wrong(prepare=lambda x: x / x.std(dim=0)),
         ),
+    ),
+    Mistake(
+        "the mean of every column is taken off first: then no shift can be seen, and it should be.",
+        (_wrong(prepare=lambda x: x - x.mean(dim=0)),),
     ),
     Mistake(
         "all columns are taken together: each has its own statistic, so average over dim=0 only.",
@@ -298,7 +301,24 @@ LEJEPA_LOSS_MISTAKES = (
     ),
     Mistake(
         "pairs of views are compared: compare each view with the mean over the views.",
-        (_bad(near=_pairs), _bad(near=lambda views: (views - views[:1]).square().mean())),
+        (
+            _bad(near=_pairs),
+            _bad(near=lambda views: (views - views[:1]).square().mean()),
+            _bad(near=lambda views: (views - views[:1]).square().sum() / max(views[1:].numel(), 1)),
+            _bad(near=lambda views: 2 * agreement(views)),
+        ),
+    ),
+    Mistake(
+        "the sum over the views is divided by V - 1, as an unbiased variance is: take the mean over all numbers.",
+        (_bad(near=lambda views: agreement(views) * len(views) / max(len(views) - 1, 1)),),
+    ),
+    Mistake(
+        "SIGReg is subtracted: both terms are costs, added up.",
+        (_bad(weights=lambda lam: (1 - lam, -lam)),),
+    ),
+    Mistake(
+        "the distance is that to the mean of everything: compare each view with the mean of its image's views.",
+        (_bad(near=lambda views: (views - views.mean(dim=(0, 1))).square().mean()),),
     ),
     Mistake(
         "the distance is not squared.",

@@ -56,6 +56,17 @@ def _on_a_line(student: Student, z: Tensor, slices: int) -> None:
         raise Wrong(f"{found}\nIt looks as if it is divided by the number of slices twice: the mean does that.")
     if len(z) > 1 and close(value, wanted / len(z)):
         raise Wrong(f"{found}\nIt looks as if the mean over N is taken twice: epps_pulley is N times the integral.")
+    z = z.double()
+    apart = z - z.mean(dim=0)
+    others = {
+        "the rows of z are normalised: their length is a part of what should become normal.": [z.sign()],
+        "z is standardised, or its mean taken off: shift and scale are to be seen.": [
+            apart, *(apart / apart.std(dim=0, correction=c).clamp(min=1e-12) for c in (0, 1) if len(z) > 1)
+        ],
+    }  # fmt: skip
+    saw = [text for text, made in others.items() if any(close(value, oracle.sigreg_line(one)) for one in made)]
+    if len(saw) == 1:
+        raise Wrong(f"{found}\nIt looks as if {saw[0]}")
     raise Wrong(f"{found} It is the mean of epps_pulley over the columns of z @ directions.")
 
 
@@ -83,9 +94,11 @@ def _all_directions(student: Student, z: Tensor, what: str) -> None:
     if abs(value - wanted) <= 6 * error + 1e-4 * max(1.0, wanted):
         return
     found = f"On {what}, with {MANY:,} slices, {gives(value, wanted)}"
-    angles = len(by_angle)
-    quarter = by_angle[: angles // 2].mean(), by_angle[angles // 2 :].mean()
-    if min(abs(value - float(q)) for q in quarter) < abs(value - wanted):
+    if close(value, float(by_angle.max()), 1e-2):
+        raise Wrong(f"{found}\nThat is the largest value that any direction has: take the mean over the slices.")
+    directions = torch.rand(2, 8 * MANY, generator=seeded(0), dtype=torch.float64)
+    one_sign = oracle.epps_pulley(z.double() @ (directions / directions.norm(dim=0)))
+    if abs(value - float(one_sign.mean())) <= 6 * float(one_sign.std()) / MANY**0.5:
         raise Wrong(
             f"{found}\nIt looks as if the numbers of a direction all have one sign: draw them with torch.randn, whose "
             "directions are spread evenly, and not with torch.rand."
@@ -98,7 +111,8 @@ def _all_directions(student: Student, z: Tensor, what: str) -> None:
 
 def _as_many_as_asked(student: Student, z: Tensor) -> None:
     """The spread over calls tells how many directions there are."""
-    single = float(oracle.around(z.double()).std())
+    by_angle = oracle.around(z.double())
+    single = float(by_angle.std())
     for slices in (1, 16):
         generator = seeded(3)
         values = torch.tensor([number(student(z, slices, generator)) for _ in range(ROUNDS)])
@@ -109,6 +123,13 @@ def _as_many_as_asked(student: Student, z: Tensor) -> None:
                 "columns of z: draw random directions, columns alone do not see that they depend on each other."
             )
         ratio = float(values.std()) / (single / slices**0.5)
+        off = abs(float(values.mean()) - float(by_angle.mean()))
+        if slices == 1 and ratio < 0.5 and off > 0.2 * single:
+            raise Wrong(
+                f"With one slice the value is {float(values.mean()):.3g} in the mean over calls, it should be about "
+                f"{float(by_angle.mean()):.3g}, and varies less than it should.\nThe directions are not spread evenly: "
+                "draw (D, n_slices) numbers with torch.randn and divide every column by its length."
+            )
         # orthogonal directions, which are as good, spread less: no bound below for several
         if ratio > 2 or (slices == 1 and ratio < 0.5):
             raise Wrong(

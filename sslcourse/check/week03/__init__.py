@@ -1,4 +1,4 @@
-"""Checks of week 3, BERT. The definitions and the named mistakes are in oracle.py."""
+"""Checks of week 3, BERT. The definitions and the named mistakes are in oracle.py and attention_oracle.py."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from sslcourse.check.compare import agree, by_hand, close, doubled, gives, gradi
 from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
-from sslcourse.check.week03 import oracle
+from sslcourse.check.week03 import attention_oracle, oracle
 from sslcourse.check.week03.inputs import BertEmbeddings, sentence_pairs
 from sslcourse.check.week03.masking import IGNORED, mask_tokens
 from sslcourse.check.week03.turning import examine_rotary
@@ -50,7 +50,7 @@ def attention(student: Student) -> str:
     padding = torch.arange(6) >= torch.tensor([[6], [4], [2]])  # (3, 6), True = padding
     cases = [(q, k, v), (q, k, v, padding), (2 * k, q, v, padding.flip(1))]
     came = [_attended(student, *case) for case in cases]
-    wanted = [oracle.attention(*doubled(case)) for case in cases]
+    wanted = [attention_oracle.attention(*doubled(case)) for case in cases]
     weights = [weight for _, weight in came]
     for case, (output, weight), (right_output, right_weight) in zip(cases, came, wanted, strict=True):
         if close(weight, right_weight):
@@ -69,7 +69,7 @@ def attention(student: Student) -> str:
         )
         value, should = weight[n, head, query, key].item(), right_weight[n, head, query, key].item()
         found = f"The weight of key {key} for query {query}, {where}: {gives(value, should)}"
-        fitting = [mistake for mistake in oracle.WEIGHT_MISTAKES if mistake.fits(cases, weights, 1e-4)]
+        fitting = [mistake for mistake in attention_oracle.WEIGHT_MISTAKES if mistake.fits(cases, weights, 1e-4)]
         if len(fitting) == 1:
             raise Wrong(f"{found}\nIt looks as if {fitting[0].sentence}")
         raise Wrong(f"{found}\nThe weights are softmax(q k^T / sqrt(d)) over the keys that are no padding.")
@@ -88,7 +88,7 @@ def attention(student: Student) -> str:
 
 def _why_output(cases: Sequence[tuple], came: Sequence[tuple], wanted: Sequence[tuple]) -> str:
     """What the outputs of all cases are instead, where there is one sentence for it."""
-    for sentence, variants in oracle.OUTPUT_MISTAKES.items():
+    for sentence, variants in attention_oracle.OUTPUT_MISTAKES.items():
         for wrong in variants if isinstance(variants, tuple) else (variants,):
             if all(
                 close(output, wrong(weights, *doubled(case[:3])))

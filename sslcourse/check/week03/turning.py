@@ -5,8 +5,9 @@ features form a pair is a matter of taste: neighbours (2i, 2i + 1) in the paper,
 ModernBERT of transformers. Weights trained with one are wrong with the other; both are right here.
 """
 
+from collections.abc import Callable, Sequence
 from functools import partial
-from math import cos, sin
+from math import cos, pi, sin
 
 import torch
 from torch import Tensor
@@ -41,15 +42,18 @@ def _turned(
     base: float = BASE,
     sign: float = 1.0,
     mirrored: bool = False,
-    places: str = "given",
+    places=lambda m: m,
     mix: bool = False,
-    length: float = 1.0,
+    kept: slice | None = None,
+    after=lambda out: out,
 ) -> Tensor:
-    """`rotary` with something wrong; right with the defaults."""
+    """`rotary` with something wrong; right with the defaults. kept: pairs that are not turned."""
     d = x.shape[3]
-    m = {"given": positions, "counted": torch.arange(x.shape[2]), "one more": positions + 1}[places].to(x)
+    m = places(positions).to(x)
     i = torch.arange(d // 2, dtype=x.dtype)
     angle = sign * m[:, None] * base ** exponent(i, d)  # (L, d / 2)
+    if kept is not None:
+        angle[:, kept] = 0
     a, b = (torch.tensor(side) for side in zip(*PAIRINGS[pairing](d), strict=True))
     c, s = angle.cos(), angle.sin()
     out = torch.empty_like(x)
@@ -64,12 +68,49 @@ def _turned(
         return out
     out[..., a] = x[..., a] * c - x[..., b] * s * (-1 if mirrored else 1)
     out[..., b] = x[..., a] * s + x[..., b] * c
-    return length * out
+    return after(out)
+
+
+def _overwritten(x: Tensor, positions: Tensor, pairing: str) -> Tensor:
+    """The second of a pair is made from the first as it is after turning."""
+    a, b = (torch.tensor(side) for side in zip(*PAIRINGS[pairing](x.shape[3]), strict=True))
+    out = _turned(x, positions, pairing)
+    angle = positions.to(x)[:, None] * BASE ** (-2 * torch.arange(len(a)).to(x) / x.shape[3])
+    out[..., b] = out[..., a] * angle.sin() + x[..., b] * angle.cos()
+    return out
+
+
+def _half_turned(x: Tensor, positions: Tensor, pairing: str, second: bool) -> Tensor:
+    """Only the first, or only the second, of every pair is replaced."""
+    left = torch.tensor([pair[not second] for pair in PAIRINGS[pairing](x.shape[3])])
+    out = _turned(x, positions, pairing)
+    out[..., left] = x[..., left]
+    return out
+
+
+def _halves_of_neighbours(out: Tensor) -> Tensor:
+    return torch.cat([out[..., ::2], out[..., 1::2]], dim=-1)
+
+
+def _neighbours_of_halves(out: Tensor) -> Tensor:
+    return out.unflatten(-1, (2, -1)).transpose(-1, -2).flatten(-2)
+
+
+def _added(x: Tensor, positions: Tensor, pairing: str) -> Tensor:
+    """Sinusoids added to the features."""
+    a, b = (torch.tensor(side) for side in zip(*PAIRINGS[pairing](x.shape[3]), strict=True))
+    angle = positions.to(x)[:, None] * BASE ** (-2 * torch.arange(len(a)).to(x) / x.shape[3])
+    out = x.clone()
+    out[..., a] += angle.sin()
+    out[..., b] += angle.cos()
+    return out
 
 
 MISTAKES = {
-    "the positions are counted from 0: use those that are given.": (partial(_turned, places="counted"),),
-    "the positions begin at 1: a place at position 0 is not turned.": (partial(_turned, places="one more"),),
+    "the positions are counted from 0: use those that are given.": (
+        partial(_turned, places=lambda m: torch.arange(len(m))),
+    ),
+    "the positions begin at 1: a place at position 0 is not turned.": (partial(_turned, places=lambda m: m + 1),),
     "it turns the other way: the first of a pair becomes a cos - b sin, the second a sin + b cos.": (
         partial(_turned, sign=-1.0),
     ),
@@ -86,7 +127,49 @@ MISTAKES = {
     "all pairs turn alike: pair i has a frequency of its own, base^(-2i / d).": (
         partial(_turned, exponent=lambda i, d: 0 * i),
     ),
-    "the base is not 10,000.": (partial(_turned, base=1000.0), partial(_turned, base=100_000.0)),
+    "the base is not 10,000.": tuple(partial(_turned, base=base) for base in (500.0, 1e3, 1e5, 5e5, 1e6)),
+    "the exponent is not that of the paper: pair i, from 0 on, has base^(-2i / d), with d the features of a head.": (
+        partial(_turned, exponent=lambda i, d: -2 * i / max(d - 2, 1)),
+        partial(_turned, exponent=lambda i, d: -2 * (i + 1) / d),
+        partial(_turned, exponent=lambda i, d: -(2 * i + 1) / d),
+    ),
+    "the positions are counted from the first that is given: use them as they are.": (
+        partial(_turned, places=lambda m: m - m[0]),
+        partial(_turned, places=lambda m: m - m.min()),
+    ),
+    "the positions are sorted: row l of the queries stands at positions[l].": (
+        partial(_turned, places=lambda m: m.sort().values),
+    ),
+    "the positions are divided by their number or by the largest: an angle is position times frequency, in radians.": (
+        partial(_turned, places=lambda m: m / m.max().clamp(min=1)),
+        partial(_turned, places=lambda m: m / len(m)),
+    ),
+    "the angle is not position times frequency, in radians: it has a factor of pi, 2 pi, 1/2 or 2 before it.": tuple(
+        partial(_turned, places=lambda m, c=c: c * m) for c in (pi, 2 * pi, pi / 180, 0.5, 2.0)
+    ),
+    "the second of a pair is made from the first after it was turned: both come from the old values.": (_overwritten,),
+    "only one of each pair is turned: a becomes a cos - b sin, and b becomes a sin + b cos.": (
+        partial(_half_turned, second=False),
+        partial(_half_turned, second=True),
+    ),
+    "only a part of the features is turned: all d are, in d / 2 pairs.": (
+        partial(_turned, kept=slice(1, None, 2)),
+        partial(_turned, kept=slice(2, None)),
+        partial(_turned, kept=slice(0, 2)),
+    ),
+    "the turned features come back in another order: put each where it was, neighbours by torch.stack(..., dim=-1) and "
+    "flatten, halves by torch.cat.": (
+        lambda x, positions, pairing: _turned(
+            x, positions, pairing, after=_halves_of_neighbours if pairing == "neighbours" else _neighbours_of_halves
+        ),
+    ),
+    "sines and cosines are added: features are turned, that is multiplied.": (_added,),
+    "what was turned is divided by the root of d as well: a rotation keeps lengths, attention itself divides.": (
+        partial(_turned, after=lambda out: out / out.shape[3] ** 0.5),
+    ),
+    "only the cosine is there: a becomes a cos - b sin, and b becomes a sin + b cos.": (
+        lambda x, positions, pairing: (_turned(x, positions, pairing) + _turned(x, positions, pairing, sign=-1.0)) / 2,
+    ),
     "two conventions are mixed: the angles are laid out for one pairing of features, the partners for the other.": (
         partial(_turned, mix=True),
     ),
@@ -96,44 +179,63 @@ MISTAKES = {
 
 def examine_rotary(student: Student) -> str:
     q, k = (1.5 * student.normal(2, 3, 5, 8) for _ in range(2))
-    for positions in (torch.arange(5), torch.tensor([3, 0, 11, 4, 120]), torch.tensor([2, 1, 0, 9, 2])):
-        turned = two_parts(student(q, k, positions), "q, k", "two tensors")
-        turned = [tensor(x, tuple(q.shape), f"{name} is") for name, x in zip("qk", turned, strict=True)]
-        _judge(q, k, positions, turned)
+    places = torch.arange(5), torch.tensor([3, 0, 11, 4, 120]), torch.tensor([2, 1, 0, 9, 2])
+    came = [_pair(student, q, k, positions) for positions in places]
+    _judge((q.double(), k.double()), places, came)
     short = student.normal(1, 1, 1, 2)
-    (one, _) = two_parts(student(short, short, torch.tensor([1])), "q, k", "two tensors")
-    if not close(tensor(one, (1, 1, 1, 2), "q is"), rotary(short.double(), torch.tensor([1]), "halves")):
+    (one, _) = _pair(student, short, short, torch.tensor([1]))
+    if not close(one, rotary(short.double(), torch.tensor([1]), "halves")):
         raise Wrong("A head of two features at position 1 is turned by one radian: yours gives something else.")
     return "Every pair turned by its angle at given positions; lengths kept; q k depends on the distance alone."
 
 
-def _judge(q: Tensor, k: Tensor, positions: Tensor, turned: list[Tensor]) -> None:
-    pair = q.double(), k.double()
-    for pairing in PAIRINGS:
-        if all(close(came, rotary(x, positions, pairing)) for came, x in zip(turned, pair, strict=True)):
-            return
-    where = f"At positions {', '.join(map(str, positions.tolist()))} "
-    right = {pairing: [rotary(x, positions, pairing) for x in pair] for pairing in PAIRINGS}
-    for pairing, (q_right, k_right) in right.items():
-        for mine, other, name in ((0, 1, "k"), (1, 0, "q")):
-            wanted = (q_right, k_right)[mine]
-            if close(turned[mine], wanted) and close(turned[other], pair[other]):
-                raise Wrong(f"{where}{name} comes out as it went in: queries and keys are both turned.")
-        if close(turned[0], k_right) and close(turned[1], q_right):
-            raise Wrong(f"{where}q and k are swapped: return q, k.")
-        if close(turned[0], q_right) and close(turned[1], _turned(pair[1], positions, pairing, sign=-1.0)):
-            raise Wrong(f"{where}q and k are turned in opposite directions: then the product knows the sum, m + n.")
-    saw = {
-        sentence
-        for sentence, variants in MISTAKES.items()
-        for variant in variants
-        for pairing in PAIRINGS
-        if all(close(came, variant(x, positions, pairing)) for came, x in zip(turned, pair, strict=True))
-    }
-    lengths = [float(came.double().norm() / x.norm()) for came, x in zip(turned, pair, strict=True)]
-    index, value, should = worst(turned[0], right["halves"][0])
+def _pair(student: Student, q: Tensor, k: Tensor, positions: Tensor) -> tuple[Tensor, ...]:
+    turned = two_parts(student(q, k, positions), "q, k", "two tensors")
+    return tuple(tensor(x, tuple(q.shape), f"{name} is") for name, x in zip("qk", turned, strict=True))
+
+
+def _alike(came: Sequence[Tensor], wanted: Sequence[Tensor]) -> bool:
+    return all(close(x, y) for x, y in zip(came, wanted, strict=True))
+
+
+def _judge(pair: tuple[Tensor, Tensor], places: Sequence[Tensor], came: Sequence[tuple[Tensor, ...]]) -> None:
+    """A pairing is right if it is at all places; a mistake is named if it explains all of them."""
+
+    def fits(of: Callable[[Tensor, str], Sequence[Tensor]]) -> bool:
+        return any(
+            all(_alike(turned, of(positions, pairing)) for positions, turned in zip(places, came, strict=True))
+            for pairing in PAIRINGS
+        )
+
+    def each(turn: Callable[[Tensor, Tensor, str], Tensor]) -> Callable:
+        return lambda positions, pairing: [turn(x, positions, pairing) for x in pair]
+
+    if fits(each(rotary)):
+        return
+    met = [
+        any(_alike(turned, each(rotary)(positions, pairing)) for pairing in PAIRINGS)
+        for positions, turned in zip(places, came, strict=True)
+    ]
+    n = 0 if all(met) else met.index(False)
+    right = each(rotary)(places[n], "halves")
+    where = f"At positions {', '.join(map(str, places[n].tolist()))} "
+    q, k = pair
+    parts = {
+        "k comes out as it went in: queries and keys are both turned.": lambda p, how: [rotary(q, p, how), k],
+        "q comes out as it went in: queries and keys are both turned.": lambda p, how: [q, rotary(k, p, how)],
+        "q and k are swapped: return q, k.": lambda p, how: [rotary(k, p, how), rotary(q, p, how)],
+        "q and k are turned in opposite directions: then the product knows the sum, m + n.": lambda p, how: [
+            rotary(q, p, how), _turned(k, p, how, sign=-1.0)
+        ],
+    }  # fmt: skip
+    for sentence, part in parts.items():
+        if fits(part):
+            raise Wrong(f"{where}{sentence}")
+    saw = {sentence for sentence, variants in MISTAKES.items() if any(fits(each(variant)) for variant in variants)}
+    index, value, should = worst(came[n][0], right[0])
     found = f"{where}q{list(index)} {gives(value, should)} (with pairs (i, i + d/2); pairs (2i, 2i + 1) are right too)"
     if len(saw) == 1:
         raise Wrong(f"{found}\nIt looks as if {saw.pop()}")
+    lengths = [float(turned.double().norm() / x.norm()) for turned, x in zip(came[n], pair, strict=True)]
     kept = "" if all(close(one, 1.0, 1e-3) for one in lengths) else " A rotation keeps lengths, yours does not."
     raise Wrong(f"{found}{kept}")

@@ -10,7 +10,7 @@ from sslcourse.check.compare import agree, by_hand, close, doubled, gives, gradi
 from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
-from sslcourse.check.week04 import oracle, redundancy_oracle, sigmoid_oracle, sphere_oracle
+from sslcourse.check.week04 import barlow_oracle, oracle, sigmoid_oracle, sphere_oracle, vicreg_oracle
 from sslcourse.check.week04.step import train_step
 
 __all__ = ["alignment", "barlow_twins", "mi_lower_bound", "nt_xent", "projection_head", "report", "sigmoid_loss"]
@@ -235,8 +235,8 @@ def vicreg(student: Student) -> str:
     weights = [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (25.0, 25.0, 1.0), (3.0, 2.0, 5.0)]
     small = 0.3 * student.normal(12, 4)  # every hinge of the variance term is active
     cases = [*((z0, z1, *w) for w in weights), (small, -small, *weights[-1])]
-    readings = redundancy_oracle.VICREG_READINGS
-    agree(student, cases, readings, redundancy_oracle.VICREG_MISTAKES, words=_weighted, tolerance=1e-3)
+    readings = vicreg_oracle.VICREG_READINGS
+    agree(student, cases, readings, vicreg_oracle.VICREG_MISTAKES, words=_weighted, tolerance=1e-3)
     agree(student, [(z0, z1)], readings, words=_pairs, tolerance=1e-3)
     _gradients_of_one(student, cases[3], readings)
     return "Equal to the definition, term by term and together; gradients reach both views."
@@ -263,8 +263,8 @@ def barlow_twins(student: Student) -> str:
     z0 = student.normal(16, 5) @ student.normal(5, 5) + 1
     z1 = z0 + student.normal(16, 5)
     cases = [(z0, z1, 5e-3), (z0, z1, 0.0), (z0, z1, 1.0), (z1, z0, 0.1)]
-    readings = redundancy_oracle.BARLOW_TWINS_READINGS
-    agree(student, cases, readings, redundancy_oracle.BARLOW_TWINS_MISTAKES, words=_pairs, tolerance=1e-3)
+    readings = barlow_oracle.BARLOW_TWINS_READINGS
+    agree(student, cases, readings, barlow_oracle.BARLOW_TWINS_MISTAKES, words=_pairs, tolerance=1e-3)
     agree(student, [(z0, z1)], readings, words=_pairs, tolerance=1e-3)
     _gradients_of_one(student, cases[-1], readings)
     return "Equal to the definition at four weights; gradients reach both views."

@@ -75,6 +75,22 @@ def _times(factor: Callable[[int], float]) -> Callable:
     return lambda z0, z1, s=10.0, b=-10.0: factor(len(z0)) * _sigmoid_loss(z0, z1, s, b)
 
 
+def _hardest(costs: Tensor, yes: Tensor) -> Tensor:
+    worst = costs.masked_fill(yes, 0.0).amax(dim=1) if len(costs) > 1 else 0.0
+    return (costs[yes] + worst).mean()
+
+
+def _weighted(costs: Tensor, yes: Tensor) -> Tensor:
+    return (costs[yes].sum() * max(len(costs) - 1, 1) + costs[~yes].sum()) / len(costs)
+
+
+def _smoothed(z0: Tensor, z1: Tensor, scaling: float, bias: float, share: float) -> Tensor:
+    """Labels of 1 - share / 2 and share / 2."""
+    scores = scaling * unit(z0) @ unit(z1).T + bias
+    label = torch.eye(len(z0), dtype=scores.dtype) * (1 - share) + share / 2
+    return (label * _cost(scores) + (1 - label) * _cost(-scores)).sum() / len(z0)
+
+
 def _balanced(costs: Tensor, yes: Tensor) -> Tensor:
     return costs[yes].mean() + (costs[~yes].mean() if len(costs) > 1 else 0)
 
@@ -90,6 +106,30 @@ SIGMOID_LOSS_MISTAKES = (
     Mistake(OTHER_LENGTH, tuple(_wrong(lengths=lengths) for lengths in OTHER_LENGTHS)),
     Mistake("the mean runs over all N x N pairs: sum over the pairs, and divide by N.", (_times(lambda n: 1 / n),)),
     Mistake("the sum over the pairs is not divided by N.", (_times(lambda n: n),)),
+    Mistake(
+        "the sum is divided by the number of other images, N - 1, or of negative pairs: divide by N.",
+        (_times(lambda n: n / max(n - 1, 1)), _times(lambda n: 1 / max(n - 1, 1))),
+    ),
+    Mistake(
+        "cosines below 0 are cut off at 0: keep their sign.",
+        (_wrong(score=lambda s, t, b: t * s.clamp(min=0) + b), _wrong(score=lambda s, t, b: t * s.abs() + b)),
+    ),
+    Mistake("of the negatives only the hardest of a row counts: all N x N pairs do.", (_wrong(end=_hardest),)),
+    Mistake("the positives have a weight of their own: every pair counts once.", (_wrong(end=_weighted),)),
+    Mistake(
+        "it is a hinge, which is 0 from a margin on: a pair costs -log sigmoid(y score).",
+        (_wrong(cost=lambda x: (1 - x).clamp(min=0)), _wrong(cost=lambda x: (-x).clamp(min=0))),
+    ),
+    Mistake(
+        "easy pairs are weighed down, as in a focal loss: every pair counts once.",
+        (_wrong(cost=lambda x: (1 - x.sigmoid()) ** 2 * _cost(x)), _wrong(cost=lambda x: (1 - x.sigmoid()) * _cost(x))),
+    ),
+    Mistake(
+        "the labels are smoothed: they are 1 and -1.",
+        tuple(
+            lambda z0, z1, s=10.0, b=-10.0, share=share: _smoothed(z0, z1, s, b, share) for share in (0.1, 0.2, 0.05)
+        ),
+    ),
     Mistake(
         "it is halved or doubled: each pair of a view 0 and a view 1 counts once.",
         (_times(lambda n: 2), _times(lambda n: 0.5)),
@@ -179,6 +219,14 @@ SIGMOID_LOSS_MISTAKES = (
                 score=lambda s, t, b: (t * s + b).sigmoid(),
             ),
         ),
+    ),
+    Mistake(
+        "a softmax stands before the sigmoid: pass it the scores themselves.",
+        (_wrong(score=lambda s, t, b: (t * s + b).softmax(dim=1)),),
+    ),
+    Mistake(
+        "the squared error of the labels is taken: a pair costs minus the logarithm of a probability.",
+        (_wrong(cost=lambda x: (1 - x.sigmoid()).square()), _wrong(cost=lambda x: (1 - x).square())),
     ),
     Mistake(
         "distances stand where the cosine similarities should.",

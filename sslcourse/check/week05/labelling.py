@@ -43,6 +43,8 @@ def _variant(
     reduce: str = "weights",
     fixed: float | None = None,
     sign: float = 1,
+    logits=lambda x: x,
+    counted: str = "kept",
 ) -> Tensor:
     views = {"weak": weak, "strong": strong}
     p = views[judged].softmax(dim=1)
@@ -52,21 +54,33 @@ def _variant(
         "all": torch.ones(len(p), dtype=torch.bool),
         "below": p.amax(dim=1) <= threshold,
         "logits": views[judged].amax(dim=1) > threshold,
+        "nobody": torch.zeros(len(p), dtype=torch.bool),
+        "margin": p.topk(2, dim=1).values.diff(dim=1)[:, 0].abs() > threshold,
+        "entropy": -(p * p.log()).sum(dim=1) < 1 - threshold,
+        "batch": views[judged].softmax(dim=0).amax(dim=1) > threshold,
+        "agreed": (p.amax(dim=1) > threshold) & (strong.argmax(dim=1) == weak.argmax(dim=1)),
+        "both": (p.amax(dim=1) > threshold) & (strong.softmax(dim=1).amax(dim=1) > threshold),
     }[confident]
-    guess, log_q = views[guessed].argmax(dim=1), views[learns].log_softmax(dim=1)
-    if target == "hard":
+    guess, log_q = views[guessed].argmax(dim=1), logits(views[learns]).log_softmax(dim=1)
+    if target in ("hard", "confidence", "smoothed"):
         losses = -log_q.gather(1, guess[:, None])[:, 0]
     elif target == "soft":
         losses = -(views[guessed].softmax(dim=1) * log_q).sum(dim=1)
     else:  # the probability without its logarithm
         losses = -log_q.exp().gather(1, guess[:, None])[:, 0]
-    counts = torch.bincount(guess[keep], minlength=p.shape[1]).to(losses)
+    counts = torch.bincount(guess[keep] if counted == "kept" else guess, minlength=p.shape[1]).to(losses)
     weights = {
         "inverse": 1 / counts.clamp(min=1),
         "none": torch.ones_like(counts),
         "frequency": counts,
         "root": counts.clamp(min=1).rsqrt(),
+        "one more": 1 / (counts + 1),
+        "logarithm": (1 / counts.clamp(min=1)).log1p(),
     }[weigh][guess] * keep
+    if target == "confidence":
+        weights = weights * p.amax(dim=1)
+    if target == "smoothed":
+        losses = 0.9 * losses - 0.1 * log_q.mean(dim=1)
     total = (weights * losses).sum()
     by = {
         "weights": weights.sum(),
@@ -88,6 +102,40 @@ MISTAKES = (
         (_with(confident="all"), _with(confident="logits"), _with(confident="all", weigh="none")),
     ),
     Mistake("those below the threshold are kept: take those above.", (_with(confident="below"),)),
+    Mistake(
+        "no image is ever confident: the threshold is one of probabilities, not of their logarithms.",
+        (_with(confident="nobody"),),
+    ),
+    Mistake(
+        "confidence is measured otherwise: it is the largest probability of an image, max(dim=1).",
+        (_with(confident="margin"), _with(confident="entropy"), _with(confident="batch")),
+    ),
+    Mistake(
+        "only images count on which both views agree, or are both sure: the weak view alone decides.",
+        (_with(confident="agreed"), _with(confident="both")),
+    ),
+    Mistake(
+        "the images of a cluster are counted among all: count the confident ones.",
+        (_with(counted="all"),),
+    ),
+    Mistake(
+        "the weight of an image is not 1 / (confident images of its pseudo-label).",
+        (_with(weigh="one more"), _with(weigh="logarithm")),
+    ),
+    Mistake(
+        "a softmax is taken before the cross-entropy, which takes one itself: give it the logits.",
+        (_with(logits=lambda x: x.softmax(dim=1)), _with(logits=lambda x: x.log_softmax(dim=1).exp(), weigh="none")),
+    ),
+    Mistake(
+        "the strong view's logits are divided by a temperature: take them as they are.",
+        tuple(_with(logits=lambda x, t=t: x / t) for t in (0.1, 0.5, 0.07, 2.0)),
+    ),
+    Mistake("the pseudo-labels are smoothed: each is the likeliest cluster alone.", (_with(target="smoothed"),)),
+    Mistake(
+        "each image is weighed by its confidence: all above the threshold are alike but for the size of their cluster.",
+        (_with(target="confidence"), _with(target="confidence", weigh="none"),
+         _with(target="confidence", weigh="none", reduce="confident"), _with(target="confidence", reduce="confident")),
+    ),
     Mistake(
         "the argument threshold is not used.",
         (_with(fixed=0.99), _with(fixed=0.95), _with(fixed=0.9), _with(fixed=0.5)),
@@ -138,12 +186,18 @@ def _words(weak: Tensor, strong: Tensor, *_) -> str:
     return f"{len(weak)} images and {weak.shape[1]} clusters"
 
 
-def _logits(student: Student, guesses: list[int], unsure: int, clusters: int) -> tuple[Tensor, Tensor]:
-    """(weak, strong): images that are sure of these clusters, then some that are not."""
+def _logits(
+    student: Student, guesses: list[int], unsure: int, clusters: int, threshold: float
+) -> tuple[Tensor, Tensor]:
+    """(weak, strong): images that are sure of these clusters, one only just, then some that are not."""
     n = len(guesses) + unsure
     weak = 0.3 * student.normal(n, clusters)
     weak[torch.arange(len(guesses)), torch.tensor(guesses)] += 4.0  # about 0.95 of the probability
+    weak[0, guesses[0]] += 4.0  # and one that any threshold lets through
     weak[len(guesses) :, 1] += 1.2  # about 0.5
+    just = torch.full((clusters,), (0.97 - threshold) / (clusters - 1))
+    just[guesses[-1]] = threshold + 0.03  # the difference to the next is below the threshold
+    weak[len(guesses) - 1] = just.log() + 0.5
     order = student.uniform(n).argsort()
     strong = weak.clamp(max=1.5) + 1.5 * student.normal(n, clusters)
     return weak[order], strong[order]
@@ -156,7 +210,7 @@ def examine_self_labels(student: Student) -> str:
         ([2, 2, 2, 1, 0], 3, 4, 0.7),
         ([0, 0, 0, 1], 2, 3, 0.8),
     ):
-        cases.append((*_logits(student, guesses, unsure, clusters), threshold))
+        cases.append((*_logits(student, guesses, unsure, clusters, threshold), threshold))
     few = by_hand(torch.tensor([[2.0, 0.0], [1.5, 0.0], [0.0, 3.0], [0.1, 0.0]])), by_hand(student.normal(4, 2)), 0.7
     agree(
         student,

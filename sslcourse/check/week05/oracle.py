@@ -21,6 +21,10 @@ def _unit_columns(z: Tensor) -> Tensor:
     return z / z.norm(dim=0)
 
 
+def _columns_then_rows(z: Tensor) -> Tensor:
+    return unit(_unit_columns(z))
+
+
 # --- info_nce
 
 
@@ -124,7 +128,13 @@ INFO_NCE_MISTAKES = (
     ),
     Mistake(
         "the normalisation runs over the batch: divide by the length of a row (dim=1), not of a column.",
-        (_wrong(lengths=(_unit_columns,) * 3), _wrong(lengths=(_unit_columns, _unit_columns, unit))),
+        (
+            _wrong(lengths=(_unit_columns,) * 3),
+            _wrong(lengths=(_unit_columns, _unit_columns, unit)),
+            _wrong(lengths=(_columns_then_rows, unit, unit)),
+            _wrong(lengths=(unit, _columns_then_rows, unit)),
+            _wrong(lengths=(_columns_then_rows, _columns_then_rows, unit)),
+        ),
     ),
     Mistake(
         "the positive is missing from the denominator: it is one of the size + 1 candidates.",

@@ -1,7 +1,7 @@
 """The check of moco_step: spies write down what is done with networks, queue and update, and in which order."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +50,15 @@ def examine_step(student: Student) -> str:
             log.clear()
             views = student.normal(n, 3, 4, 4), student.normal(n, 3, 4, 4)
             before = copy.deepcopy((spies.weights(query), spies.weights(key), queue.keys))
-            result = student(query, key, queue, update, *views, momentum, temperature)
+            try:
+                result = student(query, key, queue, update, *views, momentum, temperature)
+            except Wrong as wrong:
+                if "modified by an inplace operation" in str(wrong) and any(isinstance(e, Enqueued) for e in log):
+                    raise Wrong(
+                        f"{step} the new keys join before update(loss), whose gradient still needs the old ones: "
+                        "enqueue after the update, or compute the loss with queue.keys.clone()."
+                    ) from None
+                raise
             if result is None:
                 raise Wrong("It returns None: return the loss.")
             _judge(step, log, views, before, (query, key), momentum, temperature)
@@ -82,13 +90,13 @@ def _judge(step, log, views, before, parts, momentum, temperature) -> None:
     spies.gradients_right(updated, torch.autograd.grad(right, list(twin.parameters())), step, "query encoder")
     names = "query encoder", "key encoder", "update_ema(query, key, momentum)"
     spies.judge_average(key, spies.weights(key), key_was, query, query_was, updated.weights, momentum, step, names)
-    _enqueued(step, [event.keys for event in log if isinstance(event, Enqueued)], q, k, key(views[1]).detach())
+    _enqueued(step, log, q, k, key(views[1]).detach())
 
 
 def _passes(step: str, log: spies.Log, views: tuple[Tensor, Tensor], updated: spies.Updated) -> dict[str, spies.Pass]:
-    """The one pass of each encoder, of its own view."""
-    passes = {who: [event for event in log if isinstance(event, spies.Pass) and event.who == who]
-              for who in ("query", "key")}  # fmt: skip
+    """The one pass of each encoder, of its own view, whose images may be shuffled (as the paper does for the keys)."""
+    passes = {who: [_in_order(event, view) for event in log if isinstance(event, spies.Pass) and event.who == who]
+              for who, view in zip(("query", "key"), views, strict=True)}  # fmt: skip
     for who, made in passes.items():
         if not made:
             raise Wrong(f"{step} the {who} encoder is never used: queries are query(view0), keys are key(view1).")
@@ -112,9 +120,21 @@ def _passes(step: str, log: spies.Log, views: tuple[Tensor, Tensor], updated: sp
                 f"{step} the {who} encoder is run {len(passes[who])} times: once a step. The keys that the loss "
                 "used are those that join the queue."
             )
-    if log.index(passes["key"][0]) > log.index(updated):
+    first = next(n for n, event in enumerate(log) if isinstance(event, spies.Pass) and event.who == "key")
+    if first > log.index(updated):
         raise Wrong(f"{step} the keys are made after the update, but the loss needs them.")
     return {who: made[0] for who, made in passes.items()}
+
+
+def _in_order(event: spies.Pass, view: Tensor) -> spies.Pass:
+    """A pass over the images of a view in another order, as if it were in order; any other pass as it is."""
+    if event.images.shape != view.shape:
+        return event
+    same = (event.images[None] == view[:, None]).flatten(2).all(dim=2)  # (N, N): where each image of the view stands
+    if not (same.sum(dim=1) == 1).all():
+        return event
+    order = same.int().argmax(dim=1)
+    return replace(event, images=event.images[order], out=event.out[order])
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:
@@ -139,11 +159,28 @@ def _loss_right(step: str, log: spies.Log, updated, q: Tensor, k: Tensor, held: 
         (lambda: oracle.info_nce(q, k, k, temperature), "the negatives are the new keys: they are queue.keys."),
         (lambda: oracle.info_nce(q, k, torch.cat([k, held]), temperature),
          "the new keys are among the negatives: these are queue.keys as they are."),
+        (lambda: oracle._info_nce(q, k, held, temperature, batch="k"),
+         "the new keys are among the negatives: these are queue.keys as they are."),
+        (lambda: _of_the_queue(q, held, temperature),
+         "the positive is missing: the first candidate of a query is its own key, the others are queue.keys."),
+        *((lambda c=c: c * wanted, "the loss is multiplied by something: give update info_nce as it is.")
+          for c in (0.5, 2.0, temperature, 2 * temperature, 1 / temperature, 1 / len(q))),
+        *((lambda part=part: oracle.info_nce(q, k, held[part], temperature),
+           "only a part of the queue is compared: all of queue.keys are negatives.")
+          for part in (slice(len(q)), slice(1, None), slice(-1), slice(len(q), None), slice(len(held) // 2))
+          if 0 < len(held[part]) < len(held)),
+        *((lambda lengths=lengths: oracle._info_nce(q, k, held, temperature, lengths=lengths),
+           "only a part is normalised: divide every row of q and k by its length.")
+          for lengths in ((oracle._as_is, oracle.unit, oracle.unit), (oracle.unit, oracle._as_is, oracle.unit))),
+        *((lambda order=order: oracle.info_nce(q, k[order], held, temperature),
+           "the keys are in another order than the queries: row n of both comes from image n.")
+          for order in _orders(log, k)),
     ]  # fmt: skip
     readings += [
         (lambda t=t: oracle.info_nce(q, k, held, t), "the argument temperature is not used.") for t in (0.07, 0.1, 1.0)
     ]
-    said = ("temperature is not used", "compared with k", "the batch are")  # above, in the words of a step
+    # These are said above, in the words of a step.
+    said = ("temperature is not used", "compared with k", "the batch are", "only a part is normalised")
     readings += [
         (lambda wrong=wrong: wrong(q, k, held, temperature), mistake.sentence)
         for mistake in oracle.INFO_NCE_MISTAKES
@@ -156,7 +193,20 @@ def _loss_right(step: str, log: spies.Log, updated, q: Tensor, k: Tensor, held: 
     raise Wrong(f"{found}\nIt is info_nce of query(view0), key(view1) and queue.keys as they are, at the temperature.")
 
 
-def _enqueued(step: str, given: list, q: Tensor, k: Tensor, later: Tensor) -> None:
+def _of_the_queue(q: Tensor, held: Tensor, temperature: float) -> Tensor:
+    """The oldest key of the queue in the place of the positive."""
+    return -(oracle.unit(q) @ held.T / temperature).log_softmax(dim=1)[:, 0].mean()
+
+
+def _orders(log: spies.Log, k: Tensor) -> list[Tensor]:
+    """The orders in which keys may stand by mistake: reversed, by one place further, or as the encoder gave them."""
+    n = torch.arange(len(k))
+    made = next(event.out.detach().double() for event in log if isinstance(event, spies.Pass) and event.who == "key")
+    return [n.flip(0), n.roll(1), n.roll(-1), torch.cdist(made, k).argmin(dim=1)]
+
+
+def _enqueued(step: str, log: spies.Log, q: Tensor, k: Tensor, later: Tensor) -> None:
+    given = [event.keys for event in log if isinstance(event, Enqueued)]
     if not given:
         raise Wrong(f"{step} queue.enqueue is never called: new keys join the queue through it.")
     if len(given) > 1:
@@ -165,7 +215,8 @@ def _enqueued(step: str, given: list, q: Tensor, k: Tensor, later: Tensor) -> No
     if not isinstance(keys, Tensor) or keys.shape != k.shape:
         shape = tuple(keys.shape) if isinstance(keys, Tensor) else type(keys).__name__
         raise Wrong(f"{step} queue.enqueue is given {shape}, it should be the new keys, {tuple(k.shape)}.")
-    if not close(oracle.unit(keys.detach()), oracle.unit(k)):
+    as_made = k[_orders(log, k.double())[-1]]  # the queue does not mind in which order a batch joins
+    if not any(close(oracle.unit(keys.detach()), oracle.unit(one)) for one in (k, as_made)):
         why = "enqueue the keys that the loss used."
         if close(oracle.unit(keys.detach()), oracle.unit(q)):
             why = "it looks as if the queue is fed with queries: what joins it are the keys."

@@ -6,6 +6,7 @@ images, through a head for each teacher).
 
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 
 from sslcourse.check.compare import Mistake
@@ -26,7 +27,7 @@ def feature_distillation_loss(student_features: Tensor, teacher_features: Tensor
 
 
 def _unit(x: Tensor, dim: int | None = 1) -> Tensor:
-    return x / (x.norm() if dim is None else x.norm(dim=dim, keepdim=True))
+    return x / (x.norm() if dim is None else x.norm(dim=dim, keepdim=True)).clamp(min=1e-12)
 
 
 def _features(
@@ -41,11 +42,19 @@ def _features(
     bias: bool = True,
     reduce: str = "mean",
     compare: str = "cosine",
+    first=lambda h: h,
+    then=lambda h, t: (h, t),
 ) -> Tensor:
-    """feature_distillation_loss with something wrong; right with the defaults."""
-    h, t = h.double(), t.double()
+    """feature_distillation_loss with something wrong; right with the defaults.
+
+    first: what is done to the student's features before the mapping; then: to both after it.
+    """
+    h, t = first(h.double()), t.double()
     h = _mapped(h, mapping, bias) if where in ("student", "both") else h
     t = _mapped(t, mapping, bias) if where in ("teacher", "both") else t
+    h, t = then(h, t)
+    if compare in _COMPARED:
+        return _COMPARED[compare](h, t)
     if compare in ("squares", "squares, summed"):
         apart = (h - t).square() if not unit[0] else (_unit(h) - _unit(t)).square()
         return apart.mean() if compare == "squares" else apart.sum(dim=1).mean()
@@ -56,6 +65,37 @@ def _features(
         return cosine((h * t).sum())
     each = cosine((h * t).sum(dim=over))
     return each.sum() if reduce == "sum" else each.mean()
+
+
+_COMPARED = {
+    "distance": lambda h, t: (_unit(h) - _unit(t)).norm(dim=1).mean(),
+    "distance of values": lambda h, t: (h - t).norm(dim=1).mean(),
+    "smooth": lambda h, t: nn.functional.smooth_l1_loss(h, t),
+    "smooth, normalised": lambda h, t: nn.functional.smooth_l1_loss(_unit(h), _unit(t)),
+    "absolute": lambda h, t: (h - t).abs().mean(),
+    "softmax": lambda h, t: nn.functional.kl_div(h.log_softmax(1), t.log_softmax(1), None, None, "batchmean", True),
+    "cross-entropy": lambda h, t: -(t.softmax(1) * h.log_softmax(1)).sum(dim=1).mean(),
+    "mixture": lambda h, t: (
+        0.9 * (1 - (_unit(h) * _unit(t)).sum(dim=1).mean()) + 0.1 * nn.functional.smooth_l1_loss(h, t)
+    ),
+    "contrast": lambda h, t: nn.functional.cross_entropy(_unit(h) @ _unit(t).T, torch.arange(len(h))),
+    "of means": lambda h, t: 1 - (_unit(h.mean(0, keepdim=True)) * _unit(t.mean(0, keepdim=True))).sum(),
+    "logarithm": lambda h, t: -((1 + (_unit(h) * _unit(t)).sum(dim=1)) / 2).log().mean(),
+}
+
+
+def _centred(x: Tensor, dim: int) -> Tensor:
+    return x - x.mean(dim=dim, keepdim=True)
+
+
+def _standard(x: Tensor, dim: int, correction: int) -> Tensor:
+    return _centred(x, dim) / (x.var(dim=dim, keepdim=True, correction=correction) + 1e-12).sqrt()
+
+
+def _as_stored(h: Tensor, t: Tensor, mapping: nn.Linear) -> Tensor:
+    """features @ weight, which nn.Linear stores the other way round; for equal widths."""
+    h = h.double() @ mapping.weight.detach().double()
+    return 1 - (_unit(h) * _unit(t.double())).sum(dim=1).mean()
 
 
 def _loss(**what) -> partial:
@@ -104,5 +144,52 @@ FEATURE_MISTAKES = (
         (_loss(cosine=lambda c: 1 - c.square()),),
     ),
     Mistake("the angle is taken: the loss is 1 minus its cosine.", (_loss(cosine=lambda c: c.clamp(-1, 1).acos()),)),
+    Mistake(
+        "a mean is taken off first: the cosine is one of the features as they are.",
+        (
+            _loss(then=lambda h, t: (_centred(h, 0), _centred(t, 0))),
+            _loss(then=lambda h, t: (_centred(h, 1), _centred(t, 1))),
+            _loss(then=lambda h, t: (h, _centred(t, 0))),
+        ),
+    ),
+    Mistake(
+        "the teacher's features are standardised: take them as they are.",
+        tuple(_loss(then=lambda h, t, c=c: (h, _standard(t, 0, c))) for c in (0, 1)),
+    ),
+    Mistake(
+        "the student's features are normalised before the mapping: give it the features as they are.",
+        (_loss(first=_unit), _loss(first=lambda h: _standard(h, 1, 0))),
+    ),
+    Mistake(
+        "the mapped features pass a non-linearity: the mapping is linear.",
+        (
+            _loss(then=lambda h, t: (h.relu(), t)),
+            _loss(then=lambda h, t: (nn.functional.gelu(h), t)),
+            _loss(then=lambda h, t: (h.tanh(), t)),
+        ),
+    ),
+    Mistake("cosines below 0 are cut off at 0: keep their sign.", (_loss(cosine=lambda c: 1 - c.clamp(min=0)),)),
+    Mistake(
+        "the features are averaged over the images first: a cosine for each image, then the mean.",
+        (_loss(compare="of means"),),
+    ),
+    Mistake(
+        "it is a divergence of softmax outputs: features are no logits, take 1 - cosine.",
+        (_loss(compare="softmax"), _loss(compare="cross-entropy")),
+    ),
+    Mistake(
+        "the features are compared by a distance: take 1 - cosine.",
+        tuple(_loss(compare=c) for c in ("distance", "distance of values", "smooth", "smooth, normalised", "absolute")),
+    ),
+    Mistake(
+        "another term is added to the cosine: it is 1 - cosine alone, for whole images.", (_loss(compare="mixture"),)
+    ),
+    Mistake(
+        "the images of the batch are candidates, as in a contrastive loss: only the own image counts.",
+        (_loss(compare="contrast"),),
+    ),
+    Mistake("the logarithm is taken: the loss is 1 - cosine.", (_loss(compare="logarithm"),)),
+    Mistake("the mapping's weight is used the wrong way round: call it, mapping(h).", (_as_stored,)),
+    Mistake("the mapping is applied twice.", (lambda h, t, mapping: _features(_mapped(h, mapping), t, mapping),)),
     Mistake("the loss is halved: it is 1 - cosine, from 0 to 2.", (_loss(cosine=lambda c: (1 - c) / 2),)),
 )

@@ -33,6 +33,8 @@ def sinkhorn(student: Student) -> str:
     met = [close(*pair) for pair in zip(values, right, strict=True)]
     if not all(met):
         n = met.index(False)
+        if n == 3 and sum(met) == len(met) - 1:
+            raise Wrong("Without temperature and iterations it is not right. The defaults are 0.05 and 3.")
         (row, column), came, wanted = worst(values[n], right[n])
         found = f"For {names[n]}, at image {row} and prototype {column}, {gives(came, wanted)}"
         fitting = claimed(oracle.SINKHORN_MISTAKES, cases, values, right)

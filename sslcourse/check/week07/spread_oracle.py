@@ -40,14 +40,22 @@ def _sinkhorn(
     order: tuple[int, ...] = (0, 1),
     before: Callable[[Tensor], Tensor] = lambda q: q,
     after: Callable[[Tensor], Tensor] = lambda q: q,
+    size: Callable[[Tensor, int], Tensor] = lambda q, dim: q.sum(dim=dim, keepdim=True),
+    both: bool = False,
 ) -> Tensor:
-    """sinkhorn with something wrong; right with the defaults. order: dimensions summed over, one after the other."""
+    """sinkhorn with something wrong; right with the defaults.
+
+    order: dimensions summed over, one after the other; size: what is divided by; both: rows and columns at once.
+    """
     temperature = temperature if fixed_temperature is None else fixed_temperature
     logs = scale(scores, temperature)
     q = before((logs - logs.max()).exp())
     for _ in range(rounds(iterations)):
+        if both:
+            q = q / size(q, 0) / size(q, 1)
+            continue
         for dim in order:
-            q = q / q.sum(dim=dim, keepdim=True)
+            q = q / size(q, dim)
     return after(q)
 
 
@@ -90,7 +98,52 @@ SINKHORN_MISTAKES = (
     ),
     Mistake(
         "all together sums to 1: each row, the answer of one image, does.",
-        (_wrong(after=lambda q: q / len(q)), _wrong(after=lambda q: q / q.numel() * q.shape[1])),
+        (_wrong(after=lambda q: q / len(q)), _wrong(after=lambda q: q / q.shape[1])),
+    ),
+    Mistake(
+        "rows and columns are divided at once: the rows' sums are those after the columns were divided.",
+        (_wrong(both=True),),
+    ),
+    Mistake(
+        "the whole table is divided by its sum: in every round first each column by its own, then each row.",
+        (_wrong(size=lambda q, dim: q.sum()), _wrong(size=lambda q, dim: q.sum(), after=lambda q: q * len(q))),
+    ),
+    Mistake(
+        "it is divided by means: columns and rows are to sum to 1.",
+        (_wrong(size=lambda q, dim: q.mean(dim=dim, keepdim=True)),),
+    ),
+    Mistake(
+        "it is divided by lengths, roots of sums of squares: columns and rows are to sum to 1.",
+        (_wrong(size=lambda q, dim: q.norm(dim=dim, keepdim=True)),),
+    ),
+    Mistake(
+        "it is divided by the largest of a row or column: divide by the sum.",
+        (_wrong(size=lambda q, dim: q.amax(dim=dim, keepdim=True)),),
+    ),
+    Mistake(
+        "the columns are divided once more at the end: the rows come last.",
+        (_wrong(after=lambda q: q / q.sum(dim=0, keepdim=True)),),
+    ),
+    Mistake(
+        "a softmax of centred scores, as DINO has it: divide columns and rows in turns.",
+        (_wrong(scale=lambda s, t: (s - s.mean(dim=0)) / t, order=(1,)),),
+    ),
+    Mistake(
+        "the scores are normalised first: they are cosines already, take them as they are.",
+        (
+            _wrong(scale=lambda s, t: s / s.norm(dim=1, keepdim=True) / t),
+            _wrong(scale=lambda s, t: s / s.norm(dim=0, keepdim=True) / t),
+            _wrong(scale=lambda s, t: (s - s.mean()) / s.std() / t),
+        ),
+    ),
+    Mistake(
+        "the largest of every row is taken off before exp, which gives the images other weights in the first "
+        "columns: take off one number for all.",
+        (_wrong(before=lambda q: q / q.amax(dim=1, keepdim=True)),),
+    ),
+    Mistake(
+        "the scores are not exponentiated: it starts from exp(scores / temperature).",
+        (_wrong(before=lambda q: q.log() - q.log().min()), _wrong(scale=lambda s, t: (s / t).clamp(min=1e-12).log())),
     ),
     Mistake("it returns logarithms: return the probabilities.", (_wrong(after=lambda q: q.log()),)),
     Mistake(
@@ -124,11 +177,25 @@ def _koleo(
     own: float = torch.inf,
     pick: Callable[[Tensor], Tensor] = lambda d: d.min(dim=1).values,
     value: Callable[[Tensor], Tensor] = lambda d: -(d + EPS).log().mean(),
+    apart: Callable[[Tensor], Tensor] = lambda z: (z[:, None] - z[None]).square().sum(dim=2).clamp(min=1e-30).sqrt(),
 ) -> Tensor:
     """koleo with something wrong; right with the defaults. own: the distance of a row from itself."""
     z = unit(x)
-    apart = (z[:, None] - z[None]).square().sum(dim=2).clamp(min=1e-30).sqrt()
+    apart = apart(z)
     return value(pick(apart.masked_fill(torch.eye(len(z), dtype=torch.bool), own)))
+
+
+def _chosen_by(x: Tensor, key: Callable[[Tensor], Tensor]) -> Tensor:
+    """koleo, the nearest being the row of the smallest key."""
+    z = _unit(x)
+    nearest = key(x).masked_fill(torch.eye(len(z), dtype=torch.bool), torch.inf).argmin(dim=1)
+    return -((z - z[nearest]).norm(dim=1) + EPS).log().mean()
+
+
+def _nearest_pairs(x: Tensor) -> list[tuple[Tensor, Tensor]]:
+    z = _unit(x)
+    nearest = torch.cdist(z, z).masked_fill(torch.eye(len(z), dtype=torch.bool), torch.inf).argmin(dim=1)
+    return list(zip(z, z[nearest], strict=True))
 
 
 def _wrong_koleo(**what) -> partial:
@@ -174,6 +241,56 @@ KOLEO_MISTAKES = (
         (
             _wrong_koleo(value=lambda d: -(1 - d.square() / 2).clamp(min=1e-30).log().mean()),
             _wrong_koleo(value=lambda d: -(d.square() / 2 + EPS).log().mean()),
+        ),
+    ),
+    Mistake(
+        "the second nearest is taken: the row itself was left out already.",
+        (_wrong_koleo(pick=lambda d: d.sort(dim=1).values[:, min(1, len(d) - 2)]),),
+    ),
+    Mistake(
+        "the sum is divided by N - 1: take the mean over all N rows.",
+        (_wrong_koleo(value=lambda d: -(d + EPS).log().sum() / (len(d) - 1)),),
+    ),
+    Mistake(
+        "the distance is multiplied by N within the logarithm: take it as it is.",
+        (
+            _wrong_koleo(value=lambda d: -(len(d) * d + EPS).log().mean()),
+            _wrong_koleo(value=lambda d: -((len(d) - 1) * d + EPS).log().mean()),
+        ),
+    ),
+    Mistake(
+        "only the smallest of all distances counts: every row has a nearest one, take the mean.",
+        (_wrong_koleo(value=lambda d: -(d.min() + EPS).log()),),
+    ),
+    Mistake(
+        "what is added before the logarithm is not small: 1e-8.",
+        tuple(_wrong_koleo(value=lambda d, e=e: -(d + e).log().mean()) for e in (1.0, 0.1, 0.01, 1e-3)),
+    ),
+    Mistake(
+        "the size of the cosine decides who is nearest, whatever its sign: take the largest cosine.",
+        (lambda x: _chosen_by(x, lambda x: -(_unit(x) @ _unit(x).T).abs()),),
+    ),
+    Mistake(
+        "the nearest is looked for among the rows as they are: normalise first, then look.",
+        (lambda x: _chosen_by(x, lambda x: torch.cdist(x, x)), lambda x: _chosen_by(x, lambda x: -x @ x.T)),
+    ),
+    Mistake(
+        "the distance is not Euclidean.",
+        (
+            _wrong_koleo(apart=lambda z: (z[:, None] - z[None]).abs().sum(dim=2)),
+            _wrong_koleo(apart=lambda z: (z[:, None] - z[None]).abs().amax(dim=2)),
+            lambda x: -torch.stack([(a - b).abs().sum() + EPS for a, b in _nearest_pairs(x)]).log().mean(),
+        ),
+    ),
+    Mistake(
+        "the angle is taken: it is the distance between the ends, 2 sin(angle / 2).",
+        (_wrong_koleo(value=lambda d: -(2 * (d / 2).clamp(max=1).asin() + EPS).log().mean()),),
+    ),
+    Mistake(
+        "the mean of all rows is taken off first: these are directions as they are.",
+        (
+            _wrong_koleo(unit=lambda x: _unit(x - x.mean(dim=0))),
+            _wrong_koleo(unit=lambda x: _unit(_unit(x) - _unit(x).mean(dim=0))),
         ),
     ),
     Mistake(

@@ -58,16 +58,20 @@ def _asif(
     last: Callable = _unit,
     centred: bool = False,
     whom: tuple[bool, bool] = (True, True),
+    compare: Callable = lambda a, b: a @ b.T,
+    similar: Callable = lambda a, b: a @ b.T,
+    around: Callable = lambda x, anchors: (x, anchors),
 ) -> Tensor:
     """asif with something wrong; right with the defaults. whom: whether images, texts are made sparse."""
     made = []
     for x, anchors, sparse in ((image_x, image_anchors, whom[0]), (text_x, text_anchors, whom[1])):
         if centred:
             x, anchors = x - anchors.mean(dim=0), anchors - anchors.mean(dim=0)
-        cosines = lengths[0](x) @ lengths[1](anchors).T
+        x, anchors = around(x, anchors)
+        cosines = similar(lengths[0](x), lengths[1](anchors))
         values = raised(cosines, power)
         made.append(last(torch.where(keep(cosines, k), values, 0.0) if sparse else values))
-    return made[0] @ made[1].T
+    return compare(*made)
 
 
 def _wrong(**what) -> partial:
@@ -107,7 +111,71 @@ ASIF_MISTAKES = (
         "the sparse rows are not normalised at the end: the result is their cosine, not their product.",
         (_wrong(last=_as_is), _wrong(last=lambda x: x / x.sum(dim=1, keepdim=True))),
     ),
-    Mistake("the anchors' mean is taken off: here the features are compared as they are.", (_wrong(centred=True),)),
+    Mistake(
+        "the anchors' mean is taken off: here the features are compared as they are.",
+        (
+            _wrong(centred=True),
+            _wrong(around=lambda x, anchors: (x, anchors - anchors.mean(dim=0))),
+            _wrong(around=lambda x, anchors: (x - x.mean(dim=0), anchors - anchors.mean(dim=0))),
+        ),
+    ),
+    Mistake(
+        "the sparse rows are standardised at the end: divide them by their length alone.",
+        (
+            _wrong(last=lambda x: _unit(x - x.mean(dim=1, keepdim=True))),
+            _wrong(last=lambda x: (x - x.mean(1, keepdim=True)) / x.std(1, keepdim=True) / x.shape[1] ** 0.5),
+        ),
+    ),
+    Mistake(
+        "rows are normalised before they are raised to the power: raise first, then divide by the length.",
+        (lambda *case: _wrong(raised=lambda c, _: c.clamp(min=0), last=lambda x: _unit(x) ** case[5])(*case),),
+    ),
+    Mistake(
+        "the root is taken: raise what is kept to the power.",
+        (_wrong(raised=lambda c, power: c.clamp(min=0) ** (1 / power)),),
+    ),
+    Mistake(
+        "what is kept counts as 1: raise the cosines themselves to the power.",
+        (_wrong(raised=lambda c, power: (c > 0).double()), _wrong(raised=lambda c, power: torch.ones_like(c))),
+    ),
+    Mistake(
+        "the anchors in common are counted: compare the cosines to them.",
+        (
+            _wrong(raised=lambda c, power: (c > 0).double(), last=_as_is),
+            lambda *case: _wrong(raised=lambda c, power: (c > 0).double(), last=_as_is)(*case) / case[4],
+        ),
+    ),
+    Mistake(
+        "a softmax makes weights of what is kept: raise the cosines to the power.",
+        tuple(
+            _wrong(raised=lambda c, power, t=t: (c / t).exp(), last=last)
+            for t in (1.0, 0.1, 0.07)
+            for last in (_unit, lambda x: x / x.sum(dim=1, keepdim=True))
+        ),
+    ),
+    Mistake(
+        "a softmax runs over the result: return the cosines.",
+        (_wrong(compare=lambda a, b: (a @ b.T).softmax(dim=1)), _wrong(compare=lambda a, b: (a @ b.T).softmax(dim=0))),
+    ),
+    Mistake(
+        "similarity to an anchor is made of a distance: take the cosine.",
+        (
+            _wrong(similar=lambda a, b: 1 - torch.cdist(a, b)),
+            _wrong(similar=lambda a, b: 1 / (1 + torch.cdist(a, b))),
+            _wrong(similar=lambda a, b: (-torch.cdist(a, b)).exp()),
+        ),
+    ),
+    Mistake(
+        "the cosines are moved to between 0 and 1: take them as they are, those below 0 as 0.",
+        (_wrong(similar=lambda a, b: (1 + a @ b.T) / 2),),
+    ),
+    Mistake(
+        "the products are averaged over the anchors: the result is a cosine.",
+        (
+            _wrong(last=_as_is, compare=lambda a, b: a @ b.T / a.shape[1]),
+            _wrong(compare=lambda a, b: a @ b.T / a.shape[1]),
+        ),
+    ),
     Mistake(
         "the k largest are looked for among the samples: each sample, a row, keeps its own k anchors (dim=1).",
         (_wrong(keep=partial(_largest, dim=0)),),

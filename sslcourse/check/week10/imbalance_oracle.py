@@ -44,6 +44,24 @@ def _ranks(a: Tensor, b: Tensor, *, kind: str = "", order: int = 1) -> Tensor:
     return 1 + (there < there.gather(1, place)).sum(dim=1).double()
 
 
+def _backwards(a: Tensor, b: Tensor) -> float:
+    """The rank that a point has among the neighbours in b of its nearest in a."""
+    near = _far(a).argmin(dim=1)
+    there = _far(b)
+    own = there[near].gather(1, torch.arange(len(a))[:, None])
+    return (2 * (1 + (there[near] < own).sum(dim=1)).double().mean() / len(a)).item()
+
+
+def _one_argsort(a: Tensor, b: Tensor, more: int = 1, dim: int = 1, twice: bool = False) -> float:
+    order = _far(b).argsort(dim=dim)
+    order = order.argsort(dim=dim) if twice else order
+    return (2 * (order.gather(1, _far(a).argmin(dim=1)[:, None]) + more).double().mean() / len(a)).item()
+
+
+def _standard(x: Tensor) -> Tensor:
+    return (x - x.mean(dim=0)) / x.std(dim=0)
+
+
 def _imbalance(a: Tensor, b: Tensor, *, kind: str = "", order: int = 1, of: str = "definition") -> float:
     ranks, n = _ranks(a, b, kind=kind, order=order), len(a)
     return {
@@ -57,6 +75,12 @@ def _imbalance(a: Tensor, b: Tensor, *, kind: str = "", order: int = 1, of: str 
         "N - 1": lambda: 2 * ranks.mean() / (n - 1),
         "N + 1": lambda: 2 * ranks.mean() / (n + 1),
         "median": lambda: 2 * ranks.quantile(0.5) / n,
+        "lower median": lambda: 2 * ranks.median() / n,
+        "largest": lambda: 2 * ranks.max() / n,
+        "logarithm": lambda: 2 * ranks.log().mean() / n,
+        "of the logarithms": lambda: 2 * ranks.log().mean().exp() / n,
+        "reversed": lambda: 2 * (n - ranks).mean() / n,
+        "reversed from 2": lambda: 2 * (n + 1 - ranks).mean() / n,
         "reciprocal": lambda: 2 / n / (1 / ranks).mean(),
         "information": lambda: 1 - 2 * ranks.mean() / n,
         "found": lambda: (ranks == 1).double().mean(),
@@ -96,7 +120,42 @@ IMBALANCE_MISTAKES = (
     ),
     Mistake(
         "it is another mean: the plain mean of the ranks.",
-        (partial(_imbalance, of="median"), partial(_imbalance, of="reciprocal")),
+        tuple(
+            partial(_imbalance, of=of)
+            for of in ("median", "lower median", "reciprocal", "largest", "logarithm", "of the logarithms")
+        ),
+    ),
+    Mistake(
+        "the larger or the smaller of both directions is taken: only the one from a to b.",
+        (
+            lambda a, b: max(_imbalance(a, b), _imbalance(b, a)),
+            lambda a, b: min(_imbalance(a, b), _imbalance(b, a)),
+        ),
+    ),
+    Mistake(
+        "a single argsort stands for ranks: it tells who comes n-th, ranks tell at which place a point comes, "
+        "argsort().argsort() + 1.",
+        (_one_argsort, partial(_one_argsort, more=0)),
+    ),
+    Mistake(
+        "the ranks count from the farthest: the nearest has rank 1.",
+        (
+            partial(_imbalance, of="reversed"),
+            partial(_imbalance, of="reversed from 2"),
+        ),
+    ),
+    Mistake(
+        "the rank is that of the point among the neighbours of its nearest: it is that of the nearest among the "
+        "point's own, in the row of the point.",
+        (_backwards, partial(_one_argsort, dim=0, twice=True, more=0)),
+    ),
+    Mistake(
+        "the features are standardised: distances are those of the features as they are.",
+        (
+            lambda a, b: _imbalance(_standard(a), _standard(b)),
+            lambda a, b: _imbalance(_standard(a), b),
+            lambda a, b: _imbalance(a, _standard(b)),
+        ),
     ),
     Mistake(
         "it is one minus the imbalance: 0 should say that a knows all of b.", (partial(_imbalance, of="information"),)

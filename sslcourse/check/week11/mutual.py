@@ -48,16 +48,46 @@ def _definition(x: Tensor, y: Tensor, k: int = 10) -> float:
 
 def _reciprocated(x: Tensor, y: Tensor, k: int) -> float:
     """Pairs that are neighbours of each other in both spaces, per sample and k."""
-    near = []
-    for z in (x, y):
-        places = _cosines(z, z).fill_diagonal_(-torch.inf).topk(k, dim=1).indices
-        near.append(torch.zeros(len(z), len(z), dtype=torch.bool).scatter(1, places, True))
+    near = _as_sets(x, y, k)
     both = near[0] & near[0].T & near[1] & near[1].T
     return float(both.sum()) / len(x) / k
 
 
+def _as_sets(x: Tensor, y: Tensor, k: int) -> list[Tensor]:
+    """True at the k nearest of every row, (N, N) for each space."""
+    near = []
+    for z in (x, y):
+        places = _cosines(z, z).fill_diagonal_(-torch.inf).topk(k, dim=1).indices
+        near.append(torch.zeros(len(z), len(z), dtype=torch.bool).scatter(1, places, True))
+    return near
+
+
 def _products(a: Tensor, b: Tensor) -> Tensor:
     return a @ b.T
+
+
+def _either(x: Tensor, y: Tensor, k: int) -> float:
+    """As _reciprocated, but neighbours are those that one of the two names."""
+    near = _as_sets(x, y, k)
+    return float(((near[0] | near[0].T) & (near[1] | near[1].T)).sum()) / len(x) / k
+
+
+def _matches(x: Tensor, y: Tensor, k: int) -> float:
+    near = _as_sets(x, y, k)
+    return float((near[0] == near[1]).double().mean())
+
+
+def _own_zero(x: Tensor, y: Tensor, k: int) -> float:
+    """The cosine of a sample with itself set to 0, which is not the least."""
+    near = [_cosines(z, z).fill_diagonal_(0.0).topk(k, dim=1).indices for z in (x, y)]
+    return float((near[0][:, :, None] == near[1][:, None]).sum()) / len(x) / k
+
+
+def _correlated(x: Tensor, y: Tensor, k: int, alone: bool = False) -> float:
+    """A cosine of the two tables of cosines."""
+    a, b = (_cosines(z, z) for z in (x, y))
+    a, b = (a.fill_diagonal_(0.0), b.fill_diagonal_(0.0)) if alone else (a, b)
+    return float((a * b).sum() / (a.norm() * b.norm()))
 
 
 def _less_itself(common: Tensor, k: int) -> Tensor:
@@ -83,6 +113,24 @@ MUTUAL_MISTAKES = tuple(
         "the number in common is not divided by k.": (partial(_overlap, share=lambda c, k: c),),
         "the number in common is divided by N: divide by k.": (
             lambda x, y, k: _overlap(x, y, k, share=lambda c, _: c / len(x)),
+        ),
+        "it is counted who has any neighbour in common, or all: take the share of the k that are in both.": (
+            partial(_overlap, share=lambda c, k: (c > 0).double()),
+            partial(_overlap, share=lambda c, k: (c == k).double()),
+        ),
+        "the shares are squared, or their root is taken: take their plain mean.": (
+            partial(_overlap, share=lambda c, k: (c / k).square()),
+            partial(_overlap, share=lambda c, k: (c / k).sqrt()),
+        ),
+        "pairs that are no neighbours in both count, too: only common neighbours do.": (_matches,),
+        "a pair counts already if one of the two names the other: each sample has its own k neighbours.": (_either,),
+        "the own cosine is set to 0, which other cosines are below: set it to -inf, or sort and drop it.": (_own_zero,),
+        "the cosines themselves are compared, as in CKA: only who is among the k nearest counts.": (
+            _correlated,
+            partial(_correlated, alone=True),
+        ),
+        "the size of the cosine decides, whatever its sign: the nearest have the largest cosines.": (
+            partial(_share, of=lambda a, b: _cosines(a, b).abs()),
         ),
         "neighbours are looked for across the two spaces: compare those within x with those within y.": (
             partial(_share, across=True),

@@ -34,7 +34,7 @@ def examine_proteingym(student: Student) -> str:
     for key in KEYS:
         _agree(key, cases, [values[key] for values in came])
     tied = [_scan(student, 40, 2.0, ties=True), _scan(student, 30, 1.0, ties=True)]
-    _agree("spearman", cases + tied, [_values(student, *case)["spearman"] for case in cases + tied])
+    _agree("spearman", cases + tied, [_values(student, *case)["spearman"] for case in cases + tied], tied=True)
 
     scores, measured = cases[1]
     perfect = _values(student, 7 * measured + 100, measured)
@@ -50,7 +50,8 @@ def examine_proteingym(student: Student) -> str:
     return "Equal to counts by hand on scans of 30 to 200 mutants, with ties; 1 where scores and measurements agree."
 
 
-def _agree(key: str, cases: list[tuple], values: list[float]) -> None:
+def _agree(key: str, cases: list[tuple], values: list[float], tied: bool = False) -> None:
+    """tied: what was right without ties is compared with them, too."""
     definition = getattr(oracle, key)
     wanted = [definition(*case) for case in cases]
     wrong = [n for n, pair in enumerate(zip(values, wanted, strict=True)) if not close(*pair)]
@@ -58,6 +59,11 @@ def _agree(key: str, cases: list[tuple], values: list[float]) -> None:
         return
     n = wrong[0]
     found = f"On {len(cases[n][0])} mutants {key} is not right: {gives(values[n], wanted[n])}"
+    if tied:
+        raise Wrong(
+            f"{found}\nIt looks as if equal values get different ranks: they share the mean of their ranks, as "
+            "scipy.stats.spearmanr has it."
+        )
     fitting = [mistake for mistake in oracle.MISTAKES[key] if mistake.fits(cases, values, 1e-4)]
     if len(fitting) == 1:
         raise Wrong(f"{found}\nIt looks as if {fitting[0].sentence}")
