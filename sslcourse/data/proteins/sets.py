@@ -44,6 +44,7 @@ class ProteinSet:
     families: tuple[Potts, ...] | None = None
 
     def __post_init__(self):
+        arguments.text("name", self.name), arguments.text("split", self.split)
         for part in ("sequences", "class_names", "structure", "mutations", "wild_types"):
             values = getattr(self, part)
             if values is not None or part in ("sequences", "class_names"):
