@@ -53,7 +53,7 @@ def run(root: Path, weeks: list[str], scale: str, count: int) -> int:
 def _wait(command: list[str], folder: Path, environment: dict[str, str], limit: float) -> int | None:
     """The status of a command, None where it took more than `limit` minutes.
 
-    In a session of its own, so that an interrupt is told once, here, and not by every process with a traceback; whatever
+    In a session of its own, so that an interrupt is told once, here, and not by every process with a traceback; what
     ends the waiting ends all of them.
     """
     with subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True) as launched:
