@@ -82,6 +82,7 @@ def load_sentence_encoder(source: str | Path | None = None, *, max_length: int =
     Raises DataMissing where it is not to be had, DataCorrupted where its files cannot be read, ValueError for a model
     that is no BERT.
     """
+    max_length = arguments.whole("max_length", max_length, 3)
     from safetensors.torch import load_file
     from tokenizers import Tokenizer
     from transformers import BertConfig, BertModel

@@ -131,7 +131,10 @@ def parse_mutation(mutation: str, sequence: str) -> tuple[str, int, str]:
     mutation, sequence = arguments.text("mutation", mutation), arguments.text("sequence", sequence)
     found = re.fullmatch(rf"([{AMINO_ACIDS}])([1-9]\d*)([{AMINO_ACIDS}])", mutation)
     if found is None:
-        raise ValueError(f'{mutation!r} is no single mutation; write wild type, position from 1, mutant, as in "A23T".')
+        raise ValueError(
+            f"{arguments.shown(mutation)} is no single mutation; write wild type, position from 1, mutant, as in "
+            '"A23T".'
+        )
     wild, place, mutant = found[1], int(found[2]), found[3]
     if place > len(sequence):
         raise ValueError(f"{mutation} is outside the sequence, which has {len(sequence)} residues.")
