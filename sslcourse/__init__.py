@@ -42,7 +42,7 @@ def solution(week: str, name: str) -> object:
     Raises ValueError where the week has no such exercise, ImportError where this copy was handed out without solutions.
     """
     name = wording.text("name", name)
-    if not wording.text("week", week).isidentifier():
+    if not wording.text("week", week).isidentifier() or len(week) > 99:  # longer than any name of a file
         raise ValueError(f"There is no week {wording.shown(week)}; write it as \"week04\".")
     try:
         module = importlib.import_module(f"sslcourse.solutions.{week}")
@@ -54,5 +54,5 @@ def solution(week: str, name: str) -> object:
             raise ImportError(f"This copy of the course was handed out without the solutions of {week}.") from error
     if not hasattr(module, name):
         exercises = [one for one in vars(module) if not one.startswith("_")]
-        raise ValueError(f"{week} has no exercise named {name!r}{wording.meant(name, exercises)}.")
+        raise ValueError(f"{week} has no exercise named {wording.shown(name)}{wording.meant(name, exercises)}.")
     return getattr(module, name)

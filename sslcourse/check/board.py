@@ -53,7 +53,10 @@ def rows(world: str, board: dict | None = None) -> dict[str, Row | None]:
     board: what `recorded` returns, by default just that. Raises ValueError for a world that is not on the board.
     """
     world = arguments.text("world", world)
-    worlds = (recorded() if board is None else board)["worlds"]
+    board = recorded() if board is None else arguments.mapping("board", board, "that of board.recorded()")
+    if "worlds" not in board:
+        raise ValueError("board has no entry 'worlds'; it should be a dict such as that of board.recorded().")
+    worlds = board["worlds"]
     if world not in worlds:
         known = f"it has {', '.join(worlds)}" if worlds else "nothing was run yet"
         raise ValueError(f"There is no world {arguments.shown(world)} on the board; {known}.")

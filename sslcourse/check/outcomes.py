@@ -2,6 +2,8 @@
 
 import os
 
+from sslcourse import wording
+
 
 class _Short:
     """IPython shows the message alone: the traceback runs through the check, where the student's error is not."""
@@ -40,6 +42,8 @@ class Told(Exception):
 def is_strict(strict: bool | None = None) -> bool:
     """Whether to raise: the argument where it is given, else SSLCOURSE_STRICT=1 or a run under nbgrader."""
     if strict is not None:
+        if not isinstance(strict, bool):
+            raise TypeError(f"strict is {wording.shown(strict)}; it should be True, False or None.")
         return strict
     return os.environ.get("SSLCOURSE_STRICT") == "1" or "NBGRADER_EXECUTION" in os.environ
 

@@ -11,7 +11,7 @@ def prefetch(names: list[str], scale: str) -> int:
         try:
             paths = data.prefetch(weeks.find(name).id, scale)
         except (ValueError, OSError) as error:  # DataMissing is an OSError and says what to do
-            raise Refusal(str(error)) from error
+            raise Refusal(getattr(error, "strerror", None) or str(error)) from error
         for path in paths:
             print(shorten(path))
         print(f"{name} has all it needs for scale {scale}." if paths else f"{name} needs no data at scale {scale}.")

@@ -10,6 +10,7 @@ import contextlib
 import os
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,12 +18,13 @@ from pathlib import Path
 import torch
 
 from sslcourse.cli import Refusal, source
+from sslcourse.cli.kernel import minutes
 from sslcourse.cli.run import alone
 
 
 def run(root: Path, weeks: list[str], scale: str, count: int) -> int:
     """Start `count` processes on one week's script and wait for them. Returns torchrun's status."""
-    path = _script(root, weeks)
+    path, limit = _script(root, weeks), minutes(scale)
     _must_fit(scale, count)
     folder = root / "runs" / f"{path.stem}_processes"
     offline = {"SSLCOURSE_OFFLINE": "1", "HF_HUB_OFFLINE": "1"} if scale in ("dry", "tiny") else {}
@@ -40,9 +42,29 @@ def run(root: Path, weeks: list[str], scale: str, count: int) -> int:
     with alone(root):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        status = subprocess.run(command, cwd=path.parent, env=environment).returncode
+        status = _wait(command, path.parent, environment, limit)
+    if status is None:
+        print(f"{path.stem}: the program has had its {limit:g} minutes; set SSLCOURSE_MINUTES to give it more.")
+        status = 1
     print(f"{path.stem}, {count} processes: {'done' if status == 0 else f'FAILED, status {status}'}; see {folder}.")
     return int(status != 0)
+
+
+def _wait(command: list[str], folder: Path, environment: dict[str, str], limit: float) -> int | None:
+    """The status of a command, None where it took more than `limit` minutes.
+
+    In a session of its own, so that an interrupt is told once, here, and not by every process with a traceback; what
+    ends the waiting ends all of them.
+    """
+    with subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True) as launched:
+        try:
+            return launched.wait(60 * limit)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            with contextlib.suppress(ProcessLookupError, AttributeError):  # AttributeError: on Windows
+                os.killpg(launched.pid, signal.SIGKILL)
+            launched.kill()
 
 
 def _script(root: Path, weeks: list[str]) -> Path:
@@ -93,7 +115,10 @@ def main(script: str, printed: str) -> None:
     first = os.environ.get("RANK", "0") == "0"
     with open(printed if first else os.devnull, "w", encoding="utf-8", buffering=1) as file:
         with contextlib.redirect_stdout(_Both(sys.stdout, file) if first else file):
-            runpy.run_path(script, run_name="__main__")
+            try:
+                runpy.run_path(script, run_name="__main__")
+            except SystemExit:  # exit() would end the program well, with what stands below it never run
+                raise SystemExit(f"{Path(script).stem}: exit() or quit() ends the program before its end.") from None
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 

@@ -34,7 +34,7 @@ def unknown(kind: str, name: object, loader: str, also: Iterable[str] = ()) -> V
     A name that is only written otherwise ("CIFAR-10") is offered alone, also where another loader has it; else all
     names of the kind are, and those that look like it. also: names that the loader knows beside those in NAMES.
     """
-    begins = f"There is no {kind} {name!r}"
+    begins = f"There is no {kind} {wording.shown(name)}"
     known = tuple(dict.fromkeys((*NAMES[loader], *also)))
     meant = _same(name, known)
     for other, names in NAMES.items():

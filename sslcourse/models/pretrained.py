@@ -207,7 +207,7 @@ def load_pretrained(name: str) -> nn.Module:
         names = (*SHIPPED, *PUBLISHED)
         near = arguments.near(name, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(names)}."
-        raise ValueError(f"There is no checkpoint {name!r}; {hint}")
+        raise ValueError(f"There is no checkpoint {arguments.shown(name)}; {hint}")
     return from_file(name, SHIPPED[name])
 
 

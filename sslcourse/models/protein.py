@@ -13,6 +13,7 @@ with a language model" (ESM-2).
 """
 
 import functools
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from sslcourse import arguments
+from sslcourse.data.items import clipped
 from sslcourse.data.proteins.alphabet import AMINO_ACIDS, EITHER, UNKNOWN, wrong_letters
 from sslcourse.data.root import DataCorrupted, DataMissing, data_root, offline
 
@@ -247,17 +249,24 @@ def load_esm(name: str) -> ProteinLM:
         config = AutoConfig.from_pretrained(name, **local)
         if config.model_type != "esm":
             raise ValueError(f"{name} is a model of type {config.model_type}, and this loads those of type esm.")
-        network = EsmForMaskedLM.from_pretrained(name, config=config, attn_implementation="eager", **local)
+        network, found = EsmForMaskedLM.from_pretrained(
+            name, config=config, attn_implementation="eager", output_loading_info=True, **local
+        )
     except (LocalEntryNotFoundError, HFValidationError, OSError) as error:
-        if Path(name).is_dir() and any(Path(name).glob("*.safetensors")) and (Path(name) / "config.json").exists():
+        if os.path.isdir(name) and any(Path(name).glob("*.safetensors")) and (Path(name) / "config.json").exists():
             raise _corrupted(name, error) from None
         raise DataMissing(
-            f"The model {name} is not in {cache} and could not be fetched ({_first(error)}): load it once where there "
-            f"is a network, with `python -c \"from sslcourse import models; models.load_esm('{name}')\"`, or pass a "
-            "folder that holds it."
+            f"The model {clipped(str(name))} is not in {cache} and could not be fetched ({_first(error)}): load "
+            'it once where there is a network, with `python -c "from sslcourse import models; models.load_esm(...)"`, '
+            "or pass a folder that holds it."
         ) from None
     except (SafetensorError, RuntimeError, EOFError) as error:
         raise _corrupted(name, error) from None
+    if missing := sorted(found["missing_keys"]):  # transformers draws them at random and goes on
+        raise DataCorrupted(
+            f"The files of {name} lack {len(missing)} of the model's weights, such as {missing[0]!r}: delete them and "
+            "load it again."
+        )
     if network.config.vocab_size != len(ALPHABET):
         raise ValueError(f"{name} has {network.config.vocab_size} tokens; the alphabet of ESM-2 has {len(ALPHABET)}.")
     return ProteinLM(network).eval()

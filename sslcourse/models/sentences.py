@@ -8,13 +8,15 @@ transformers"; Reimers and Gurevych 2019, "Sentence-BERT". Weights: sentence-tra
 """
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from sslcourse import arguments
+from sslcourse import arguments, files
+from sslcourse.data.items import clipped
 from sslcourse.data.root import DataCorrupted, DataMissing, data_root, offline
 from sslcourse.data.texts.tokens import Tokens, encode
 from sslcourse.data.wheels import WHEELS, fetch_wheel
@@ -80,6 +82,7 @@ def load_sentence_encoder(source: str | Path | None = None, *, max_length: int =
     Raises DataMissing where it is not to be had, DataCorrupted where its files cannot be read, ValueError for a model
     that is no BERT.
     """
+    max_length = arguments.whole("max_length", max_length, 3)
     from safetensors.torch import load_file
     from tokenizers import Tokenizer
     from transformers import BertConfig, BertModel
@@ -89,7 +92,9 @@ def load_sentence_encoder(source: str | Path | None = None, *, max_length: int =
     elif not isinstance(source, str | Path) or not str(source).strip() or not str(source).isprintable():
         raise TypeError(f"source is {arguments.shown(source)}; it should be a folder, a name of the hub, or None.")
     else:
-        folder = Path(source) if Path(source).is_dir() else _from_hub(str(source))
+        folder = Path(source) if os.path.isdir(source) else _from_hub(str(source))
+    for file in ("config.json", "model.safetensors", "tokenizer.json"):
+        files.must_be_regular(folder / file)
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         state = load_file(folder / "model.safetensors")
@@ -124,7 +129,7 @@ def _from_hub(name: str) -> Path:
         return Path(snapshot_download(name, cache_dir=cache, allow_patterns=wanted, local_files_only=offline()))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise DataMissing(
-            f"The model {name} is not in {cache} and could not be fetched "
+            f"The model {clipped(name)} is not in {cache} and could not be fetched "
             f"({_first(error)}): pass a folder that holds it, or leave source "
             f"out to take {MINILM} from the package {WHEELS[MINILM].package}."
         ) from None

@@ -29,7 +29,7 @@ def check_numbers(*, whole: dict, positive: dict, warmup: float) -> tuple[dict, 
     )
 
 
-def check_others(loss_fn, generator, after_step, on_epoch, checkpoint, progress, label) -> None:
+def check_others(loss_fn, generator, after_step, on_epoch, checkpoint, label) -> None:
     """What is no number: functions, a generator, a file, words."""
     arguments.function("loss_fn", loss_fn, "a batch")
     arguments.generator(generator)
@@ -38,7 +38,8 @@ def check_others(loss_fn, generator, after_step, on_epoch, checkpoint, progress,
             arguments.function(name, value, "a number")
     if checkpoint is not None and not isinstance(checkpoint, str | Path):
         raise TypeError(f"checkpoint is {arguments.shown(checkpoint)}; it should be the path of a file.")
-    arguments.flag("progress", progress)
+    if checkpoint is not None and (not str(checkpoint).strip() or "\0" in str(checkpoint)):
+        raise ValueError(f"checkpoint is {arguments.shown(str(checkpoint))}; it should be the path of a file.")
     arguments.text("label", label)
 
 

@@ -89,7 +89,8 @@ def fit(
     )
     epochs, batch_size, max_steps = whole.values()
     lr, clip, time_budget = positive.values()
-    arguments.check_others(loss_fn, generator, after_step, on_epoch, checkpoint, progress, label)
+    arguments.check_others(loss_fn, generator, after_step, on_epoch, checkpoint, label)
+    progress, own_step = common.flag("progress", progress), common.flag("own_step", own_step)
     modules, data = arguments.as_modules(modules), arguments.as_tensors(data)
     processes = Processes(common.device("device", device))
     device = processes.device

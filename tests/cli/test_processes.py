@@ -1,8 +1,11 @@
 """`sslcourse run --processes`: what cannot be started gets a sentence, and of several processes one alone speaks."""
 
+import os
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -60,6 +63,30 @@ def test_one_process_alone_prints_plots_and_checks(rank, tmp_path, monkeypatch, 
         assert check.nt_xent(wrong, strict=True) is wrong
         assert not printed.exists() and capsys.readouterr().out == ""
         assert not (tmp_path / "figures").exists()
+
+
+@pytest.mark.parametrize("end", ["exit()", "raise SystemExit", "import sys; sys.exit(0)"])
+def test_a_program_that_ends_itself_has_not_gone_through(end, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    (tmp_path / "script.py").write_text(f"print('hello')\n{end}\nprint('below')")
+    with pytest.raises(SystemExit, match=r"^script: exit\(\) or quit\(\) ends the program before its end"):
+        processes.main(str(tmp_path / "script.py"), str(tmp_path / "printed.txt"))
+    assert (tmp_path / "printed.txt").read_text() == "hello\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no groups of processes")
+def test_a_program_has_a_time_limit_and_leaves_no_process_behind(tmp_path):
+    child = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', sys.argv[1]]); time.sleep(60)"
+    grown = "import os, pathlib, time; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(60)"
+    command = [sys.executable, "-c", child, grown]
+    assert processes._wait(command, tmp_path, dict(os.environ), limit=2 / 60) is None
+    pid = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 5
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert processes._wait([sys.executable, "-c", "raise SystemExit(3)"], tmp_path, dict(os.environ), limit=1) == 3
 
 
 @pytest.mark.parametrize("backend", ["nccl", "carrier pigeon"])

@@ -234,6 +234,13 @@ def test_clusters_and_splits():
     with pytest.raises(ValueError, match="shared is 0; it should be a number greater than 0"):
         cluster([base], shared=0)
 
+    # A family of any size is one: what all of its members have is no repeat.
+    family = [base[:n] + "W" + base[n + 1 :] for n in range(len(base))] * 4 + [base] * 9
+    assert cluster([other, *family, "GGSGG"]).tolist() == [0, *[1] * len(family), 0]
+    heads = ["A" * 9 + chr(200 + n) * 7 for n in range(60)]
+    assert cluster(heads).tolist() == list(range(60))  # what they share is a repeat of alanine
+    assert cluster(["AAAAAAAA", base, "AAAAAAAA"] * 30).tolist() == [0, 1, 0] * 30
+
     groups = torch.tensor([0, 0, 0, 1, 1, 2, 3, 4, 5, 5])
     parts = split_by_group(groups, (0.5, 0.3, 0.2), seed=1)
     assert torch.cat(parts).sort().values.tolist() == list(range(10)) and all(len(part) for part in parts)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import EsmForMaskedLM
 
 from sslcourse import evaluate, models, train
@@ -141,6 +142,13 @@ def test_models_that_are_missing_or_damaged(model, tmp_path, monkeypatch):
     weights.write_bytes(weights.read_bytes()[: len(weights.read_bytes()) // 2])
     with pytest.raises(DataCorrupted, match="cannot be read"):
         models.load_esm(str(folder))
+
+    state = {key: value.clone() for key, value in model.network.state_dict().items() if "key.bias" not in key}
+    save_file(state, weights, {"format": "pt"})
+    with pytest.raises(DataCorrupted, match=r"lack \d of the model's weights, such as '.*key.bias'"):
+        models.load_esm(str(folder))  # transformers would draw them at random
+    with pytest.raises(DataMissing, match=r"^The model x+\.\.\. is not in"):
+        models.load_esm("x" * 5000)
 
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "bert"}))

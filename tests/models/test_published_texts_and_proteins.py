@@ -1,6 +1,7 @@
 """The sentence encoder and AntiBERTy: on small networks of the same form, and on the real files where they are."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -67,6 +68,13 @@ def test_what_is_no_such_model(folder, tmp_path, monkeypatch):
         models.load_sentence_encoder(tmp_path)
     with pytest.raises(TypeError, match="source is 3"):
         models.load_sentence_encoder(3)
+    with pytest.raises(DataMissing, match=r"^The model x+\.\.\. is not in"):
+        models.load_sentence_encoder("x" * 5000)
+    if hasattr(os, "mkfifo"):
+        (tmp_path / "pipe").mkdir()
+        os.mkfifo(tmp_path / "pipe" / "config.json")
+        with pytest.raises(OSError, match="config.json is a named pipe, but it should be a file"):
+            models.load_sentence_encoder(tmp_path / "pipe")
 
     other = tmp_path / "other"
     other.mkdir()

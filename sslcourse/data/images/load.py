@@ -47,7 +47,7 @@ def load_images(
 
 def _toy(name: str, split: str, n: int | None, seed: int) -> ImageSet:
     if split not in TOY_SIZES:
-        raise ValueError(f"{name} has no split {split!r}; choose one of {', '.join(TOY_SIZES)}.")
+        raise ValueError(f"{name} has no split {arguments.shown(split)}; choose one of {', '.join(TOY_SIZES)}.")
     # Every pair of seed and split has a seed of its own, so that no two splits ever share their images.
     own = seed * len(TOY_SIZES) + list(TOY_SIZES).index(split)
     n = TOY_SIZES[split] if n is None else n
@@ -92,7 +92,7 @@ def ensure(source: sources.Source, part: str) -> None:
 def _real(source: sources.Source, split: str, n: int | None, seed: int) -> ImageSet:
     splits = (*source.parts, *(() if "val" in source.parts else ("val",)))
     if split not in splits:
-        raise ValueError(f"{source.name} has no split {split!r}; choose one of {', '.join(splits)}.")
+        raise ValueError(f"{source.name} has no split {arguments.shown(split)}; choose one of {', '.join(splits)}.")
     part = split if split in source.parts else "train"
     ensure(source, part)
     images, labels = source.read(part)

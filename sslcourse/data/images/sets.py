@@ -40,6 +40,7 @@ class ImageSet:
     captions: tuple[str, ...] | None = None
 
     def __post_init__(self):
+        arguments.text("name", self.name), arguments.text("split", self.split)
         # Lists are welcome, tuples are kept: a frozen set should not change through a list that somebody still holds.
         object.__setattr__(self, "class_names", expect.strings(self.class_names, f"class_names of {self.name}"))
         if self.captions is not None:

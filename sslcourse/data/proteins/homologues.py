@@ -8,7 +8,7 @@ References: Steinegger and Soding 2018, "Clustering huge protein sequence sets i
 k-mers, of which this is the plainest form: single linkage, no alignment).
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,44 +18,51 @@ from torch import Tensor
 from sslcourse import arguments
 from sslcourse.data import expect
 
-_COMMON = 50  # a word of more sequences than this is a repeat, not kinship
+_COMMON, _LETTERS = 50, 3  # a word of more sequences and fewer different letters, such as AAAAA, is no kinship
 
 
 def cluster(sequences: Sequence[str], k: int = 5, shared: float = 0.1) -> Tensor:
     """Cluster numbers int64 (N,), from 0: two sequences are linked that share a part `shared` of the k-letter words.
 
-    The part counts from the words of the shorter one. Links chain: a cluster is all that is connected. Raises
-    ValueError for a word length below 1 or a part outside (0, 1], TypeError for a single string.
+    The part counts from the words of the shorter one; what more than 50 sequences share and has one or two letters only
+    is a repeat and does not count. Links chain: a cluster is all that is connected; equal sequences always are, however
+    short. Raises ValueError for a word length below 1 or a part outside (0, 1], TypeError for a single string.
     """
     sequences = expect.strings(sequences, "sequences")
     k, shared = arguments.whole("k", k, 1), arguments.number("shared", shared, above=0, most=1)
     words = [{sequence[n : n + k] for n in range(len(sequence) - k + 1)} for sequence in sequences]
-    holders = defaultdict(list)
+    counts = np.array([len(own) for own in words])
+    found, equals = defaultdict(list), defaultdict(list)
     for n, own in enumerate(words):
+        equals[sequences[n]].append(n)
         for word in own:
-            holders[word].append(n)
+            found[word].append(n)
+    varied = min(_LETTERS, k)
+    found = {word: those for word, those in found.items() if len(those) <= _COMMON or len(set(word)) >= varied}
+    holders = {word: np.array(those) for word, those in found.items() if len(those) > 1}
 
-    # Count common words by word, not by pair: nearly all pairs have none.
-    common = Counter()
-    for those in holders.values():
-        if len(those) <= _COMMON:
-            common.update((a, b) for place, a in enumerate(those) for b in those[place + 1 :])
-    leader = list(range(len(words)))
-
-    def find(n: int) -> int:
-        while leader[n] != n:
-            leader[n] = leader[leader[n]]  # halve the path, so that the next search is short
-            n = leader[n]
-        return n
-
-    for (a, b), count in common.items():
-        if count >= shared * min(len(words[a]), len(words[b])):
-            leader[max(find(a), find(b))] = min(find(a), find(b))
-    for n, own in enumerate(words):
-        if not own:  # shorter than a word: kin only of its equals
-            leader[n] = find(sequences.index(sequences[n]))
-    _, numbers = np.unique([find(n) for n in range(len(words))], return_inverse=True)
-    return torch.from_numpy(numbers.astype(np.int64))
+    # From each member to all that are linked with it and still free, until nobody new is found. Who was found is no
+    # longer looked for, so that a family of thousands, whose words are in all of them, costs no more than the rest.
+    numbers, free, clusters = np.zeros(len(words), dtype=np.int64), np.ones(len(words), dtype=bool), 0
+    for first in range(len(words)):
+        if not free[first]:
+            continue
+        waiting, free[first] = [first], False
+        while waiting:
+            member = waiting.pop()
+            numbers[member] = clusters
+            those = [np.zeros(0, dtype=np.int64)]
+            for word in words[member] & holders.keys():
+                holders[word] = holders[word][free[holders[word]]]
+                those.append(holders[word])
+            common = np.bincount(np.concatenate(those), minlength=len(words))
+            linked = (common > 0) & (common >= shared * np.minimum(counts, counts[member]))
+            linked[equals.pop(sequences[member], [])] = True
+            linked &= free
+            free[linked] = False
+            waiting += linked.nonzero()[0].tolist()
+        clusters += 1
+    return torch.from_numpy(numbers)
 
 
 def split_by_group(groups: Tensor, shares: Sequence[float], seed: int = 0) -> list[Tensor]:

@@ -31,7 +31,7 @@ def load_proteins(name: str, split: str = "train", *, n: int | None = None, seed
         raise advice.unknown("protein set", name, "load_proteins")
     splits = tuple(TOYS[name]) if name in TOYS else SOURCES[name].splits
     if split not in splits:
-        raise ValueError(f"{name} has no split {split!r}; choose one of {', '.join(splits)}.")
+        raise ValueError(f"{name} has no split {arguments.shown(split)}; choose one of {', '.join(splits)}.")
     if name in TOYS:
         n = TOYS[name][split] if n is None else n
         return _families(split, n, seed) if name == "potts" else _scans(split, n, seed)

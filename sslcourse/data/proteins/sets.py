@@ -44,6 +44,7 @@ class ProteinSet:
     families: tuple[Potts, ...] | None = None
 
     def __post_init__(self):
+        arguments.text("name", self.name), arguments.text("split", self.split)
         for part in ("sequences", "class_names", "structure", "mutations", "wild_types"):
             values = getattr(self, part)
             if values is not None or part in ("sequences", "class_names"):
@@ -130,7 +131,10 @@ def parse_mutation(mutation: str, sequence: str) -> tuple[str, int, str]:
     mutation, sequence = arguments.text("mutation", mutation), arguments.text("sequence", sequence)
     found = re.fullmatch(rf"([{AMINO_ACIDS}])([1-9]\d*)([{AMINO_ACIDS}])", mutation)
     if found is None:
-        raise ValueError(f'{mutation!r} is no single mutation; write wild type, position from 1, mutant, as in "A23T".')
+        raise ValueError(
+            f"{arguments.shown(mutation)} is no single mutation; write wild type, position from 1, mutant, as in "
+            '"A23T".'
+        )
     wild, place, mutant = found[1], int(found[2]), found[3]
     if place > len(sequence):
         raise ValueError(f"{mutation} is outside the sequence, which has {len(sequence)} residues.")

@@ -34,7 +34,7 @@ def load_texts(name: str, split: str = "train", *, n: int | None = None, seed: i
     corpus = CORPORA[name]
     splits = (*corpus.parts, "val")
     if split not in splits:
-        raise ValueError(f"{name} has no split {split!r}; choose one of {', '.join(splits)}.")
+        raise ValueError(f"{name} has no split {arguments.shown(split)}; choose one of {', '.join(splits)}.")
 
     part = "train" if split == "val" else split
     corpus.ensure(part)
@@ -52,7 +52,7 @@ def load_texts(name: str, split: str = "train", *, n: int | None = None, seed: i
 
 def _toy(split: str, n: int | None, seed: int) -> TextSet:
     if split not in TOY_SIZES:
-        raise ValueError(f"reviews has no split {split!r}; choose one of {', '.join(TOY_SIZES)}.")
+        raise ValueError(f"reviews has no split {arguments.shown(split)}; choose one of {', '.join(TOY_SIZES)}.")
     # Every pair of seed and split has a seed of its own, so that no two splits ever share their draws.
     own = seed * len(TOY_SIZES) + list(TOY_SIZES).index(split)
     return replace(make_reviews(TOY_SIZES[split] if n is None else n, seed=own), split=split)

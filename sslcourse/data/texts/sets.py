@@ -31,6 +31,7 @@ class TextSet:
     documents: tuple[tuple[str, ...], ...] | None = None
 
     def __post_init__(self):
+        arguments.text("name", self.name), arguments.text("split", self.split)
         # Lists are welcome, tuples are kept: a frozen set should not change through a list that somebody still holds.
         if isinstance(self.texts, str):
             raise TypeError(f"The texts of {self.name} are one string; give a list of strings, one a text.")
