@@ -488,8 +488,17 @@ def test_mine_neighbours():
             "own neighb",
         ),
         (lambda x, k, e=True: by_the_library(x, k, e)[:, :1], "it should be (15, 4)"),
+        (lambda x, k, e=True: largest(F.normalize(x, dim=1), k + e)[:, int(e) :], "among their own neighbours"),
+        (lambda x, k, e=True: largest(F.normalize(x, dim=1), k, 0.0 if e else None), "among their own neighbours"),
+        (lambda x, k, e=True: largest(x, k, -torch.inf if e else None), "divide the features by their lengths"),
     ):
         assert_wrong(check.mine_neighbours, wrong, words)
+
+
+def largest(h, k, own=None):
+    """The k largest inner products; own: what stands for that with itself."""
+    products = h @ h.T
+    return (products if own is None else products.fill_diagonal_(own)).topk(k, dim=1).indices
 
 
 def chunked_wrongly(features, k):

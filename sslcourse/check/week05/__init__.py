@@ -98,7 +98,10 @@ def moco_step(student: Student) -> str:
 def mine_neighbours(student: Student) -> str:
     """mine_neighbours(features, k, exclude_self=True) -> (N, k): the nearest by cosine, nearest first."""
     x = student.normal(15, 4) * (0.2 + 2 * student.uniform(15, 1))
-    for features, k, without in ((x, 4, True), (x, 12, False), (x, 1, True), (student.normal(1100, 3), 2, True)):
+    # Of copies, any may come first, the image itself or another; all others include those on the far side, below 0.
+    copies = torch.cat([x, x[:6], x[:6]])
+    cases = [(x, 4, True), (x, 12, False), (x, 1, True), (x, 14, True), (copies, 4, True)]
+    for features, k, without in [*cases, (student.normal(1100, 3), 2, True)]:
         found = tensor(student(features, k, without), (len(features), k), "It returns").long()
         unit = oracle.unit(features.double())
         similarity = unit @ unit.T  # (N, N)
@@ -119,6 +122,9 @@ def mine_neighbours(student: Student) -> str:
                 raise Wrong(
                     "These are the nearest by distance: features are compared by cosine, whatever their length."
                 )
+            products = (features.double() @ features.double().T).fill_diagonal_(-torch.inf)
+            if torch.equal(products.topk(k, dim=1).indices, found):
+                raise Wrong("These have the largest inner products: divide the features by their lengths first.")
             if close(came.sort(dim=1).values, wanted.sort(dim=1).values):
                 raise Wrong("The neighbours are right, but not in order: the nearest comes first.")
             raise Wrong(f"Of {len(features)} points, some of the {k} neighbours are not the nearest by cosine.")
