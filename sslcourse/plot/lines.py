@@ -141,6 +141,7 @@ def sweep(
     for line in own_stars:
         line.set_transform(ax.transData + beside)
     # Where the numbers come from (date, scale, seeds) is said under the title: in a legend it would cover error bars.
+    check_words(title=title)
     title = f"{title}\n{first.label}" if title else first.label
     return _finish(figure, ax, levels, xlabel, ylabel, title, legend=bool(ax.get_legend_handles_labels()[0]))
 
