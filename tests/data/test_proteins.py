@@ -355,7 +355,7 @@ def test_scans(root, monkeypatch):
 def test_missing_and_damaged_files(root, monkeypatch):
     with pytest.raises(DataMissing, match=r"gb1 \(all\) is not in .*protein.*sslcourse prefetch week12 --scale small"):
         load_proteins("gb1", "test")
-    with pytest.raises(DataMissing, match=r"load_proteins\('gfp', 'test'\)|prefetch week12 --scale full"):
+    with pytest.raises(DataMissing, match=r"load_proteins\('gfp', 'test'\)|prefetch week12 --scale small"):
         load_proteins("gfp", "test")
     (root / sources.Gb1.file).write_text("something else")
     with pytest.raises(DataCorrupted, match="gb1_single_mutants.csv is corrupted"):
