@@ -854,7 +854,8 @@ plot.show(
 # first, so the order is what one expects.
 #
 # (b) With one task and labels, fine-tuning is what will be done, so it is the judge, and MAE is a good start, as far as
-# the steps of fine-tuning are few: in the second figure four times as many make up for it. In a search engine distances are all there is: kNN is the judge, and features of SimCLR or DINO are the better choice.
+# the steps of fine-tuning are few: in the second figure four times as many make up for it. In a search engine distances
+# are all there is: kNN is the judge, and features of SimCLR or DINO are the better choice.
 #
 # (c) The effort spent on choosing settings (learning rate, layer decay, augmentation), which are usually tuned for the
 # method and inherited by the baseline; the total work and the images seen, since pretraining came first; a network from
