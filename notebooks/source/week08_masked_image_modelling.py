@@ -853,8 +853,9 @@ plot.show(
 # and their arrangement, and a few steps suffice to read the class out of them. Nothing in the loss asked for the
 # first, so the order is what one expects.
 #
-# (b) With one task and labels, fine-tuning is what will be done, so it is the judge, and MAE is a good start. In a
-# search engine distances are all there is: kNN is the judge, and features of SimCLR or DINO are the better choice.
+# (b) With one task and labels, fine-tuning is what will be done, so it is the judge, and MAE is a good start, as far as
+# the steps of fine-tuning are few: in the second figure four times as many make up for it. In a search engine distances
+# are all there is: kNN is the judge, and features of SimCLR or DINO are the better choice.
 #
 # (c) The effort spent on choosing settings (learning rate, layer decay, augmentation), which are usually tuned for the
 # method and inherited by the baseline; the total work and the images seen, since pretraining came first; a network from
@@ -1327,7 +1328,7 @@ check.report(
 # - Images are redundant: hide much. An encoder that sees only the rest is cheaper, and is used as it was trained.
 # - A reconstruction error means something beside its level, and its best prediction is an average, hence a blur.
 # - kNN asks for distances, a linear probe for directions, fine-tuning for a start. MAE is trained for none of them
-#   and is best at the last.
+#   and is best at the last. Ask of every head start whether it lasts.
 # - MAE, BEiT, iBOT, DINOv2 and I-JEPA differ in what they predict at masked patches, and in who makes the target.
 
 # %% [markdown]
