@@ -867,7 +867,8 @@ def correlations(model, scan) -> dict[str, float]:
 
 each_wild_type = by_wild_type(model, scan)
 for way, values in each_wild_type.items():
-    print(f"{way:20} mean {np.mean(values):5.2f}, deviation over {len(values)} wild types {np.std(values, ddof=1):.2f}, "
+    spread = torch.tensor(values).std().item()
+    print(f"{way:20} mean {np.mean(values):5.2f}, deviation over {len(values)} wild types {spread:.2f}, "
           f"from {min(values):.2f} to {max(values):.2f}")
 spearman = {way: float(np.mean(values)) for way, values in each_wild_type.items()}
 own_spearman = correlations(own_model, scan)["masked marginals"]
