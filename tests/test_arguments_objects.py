@@ -72,7 +72,8 @@ WITHOUT_FILES = {
     "cluster": (own.cluster, {"sequences": ("texts", PROTEINS), "k": ("count", 3), "shared": ("share", 0.5)}),
     "OwnSet": (
         lambda **a: own.OwnSet(name="own", **a).items,
-        {"items": ("texts", PROTEINS), "labels": ("unknown labels", LABELS[:3]), "class_names": ("texts", ["a", "b", "c"])}
+        {"items": ("texts", PROTEINS), "labels": ("unknown labels", LABELS[:3])}
+        | {"class_names": ("texts", ["a", "b", "c"])}
         | {"names": ("texts", ["x", "y", "z"]), "groups": ("texts", ["x", "y", "z"])},
     ),
     "OwnSet[index]": (
