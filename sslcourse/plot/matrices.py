@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 
 from sslcourse import arguments
-from sslcourse.plot.matrix import as_cells
-from sslcourse.plot.style import DIVERGING, check_words, new_figure, styled
+from sslcourse.plot.matrix import around, as_cells
+from sslcourse.plot.style import check_words, new_figure, styled
 
 
 @styled
@@ -40,11 +40,7 @@ def heat_maps(
     # One scale for all: a colour must mean the same number left and right.
     known = torch.cat([matrix[~matrix.isnan()] for matrix in values.values()])
     low, high = known.min().item(), known.max().item()
-    colours = {"vmin": low, "vmax": high}
-    if centre is not None:
-        centre = arguments.number("centre", centre)
-        reach = max(high - centre, centre - low) or 1.0
-        colours = {"cmap": DIVERGING, "vmin": centre - reach, "vmax": centre + reach}
+    colours = {"vmin": low, "vmax": high} | around(known.numpy(), centre, None)
     across = len(values) if len(values) <= 3 else 2  # four in a row would be too small to read
     down = -(-len(values) // across)
     # Many names need room, and letters no larger than a cell.

@@ -38,7 +38,7 @@ def heat_map(
     written = max(values.shape) <= _WRITTEN
     figure = new_figure(*((0.75 * values.shape[1] + 2.6, 0.55 * values.shape[0] + 1.6) if written else (6.4, 5.2)))
     ax = figure.subplots()
-    picture = ax.imshow(values, aspect="auto" if written else "equal", **_around(values, centre, reach))
+    picture = ax.imshow(values, aspect="auto" if written else "equal", **around(values, centre, reach))
     figure.colorbar(picture, ax=ax, label=label)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
@@ -69,7 +69,7 @@ def as_cells(name: str, matrix) -> torch.Tensor:
     return values
 
 
-def _around(values: np.ndarray, centre: float | None, reach: float | None) -> dict:
+def around(values: np.ndarray, centre: float | None, reach: float | None) -> dict:
     """Colours and limits for imshow: {} without a centre."""
     if centre is None:
         if reach is not None:
