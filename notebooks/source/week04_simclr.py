@@ -1071,9 +1071,8 @@ plot.show(
 # The probe leaves the encoder frozen. With labels at hand one may also train it on, starting from SimCLR's weights, and
 # the fair comparison is the same network from random weights: same labels, same number of steps, same augmentations,
 # and **each start at a learning rate of its own**: a rate that suits one start can ruin the other. Both were chosen from
-# one grid, 1e-3 to 1.6e-2 in steps of two, on validation images with seeds that are not recorded. (On one of these the
-# next rate, 1.6e-2, served SimCLR a little better still: the distance is understated rather than flattered.) At `tiny`
-# these are 200 steps; incomplete batches are left out, which leaves both starts 172 at 300 labels and 128 at 100. Never start
+# one grid, 1e-3 to 1.6e-2 in steps of two, on validation images with seeds that are not recorded. At `tiny` these are
+# 200 steps; incomplete batches are left out, which leaves both starts 172 at 300 labels and 128 at 100. Never start
 # SimCLR itself from ImageNet weights when you want to show what it learns: these have seen a million labels. At scale
 # `full` they stand *beside* it, as a third start, at a rate that was not tuned.
 
