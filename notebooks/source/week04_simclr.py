@@ -575,9 +575,9 @@ plot.show(
 #
 # The level $\ln(2N-1)$ is worth knowing, but it does not tell an untrained from a collapsed network: equal similarities
 # cost exactly this, and nearly equal ones nearly this. `rankme` does (Garrido et al. 2023): it counts, smoothly, in how
-# many directions the features vary. It does not tell an untrained from a *trained* network, though. Random filters vary
-# in many directions, too, in more or fewer from seed to seed: the pair of one run may lie apart, so compare the means
-# of the recorded runs in the last line below.
+# many directions the features vary. At `tiny` it does not tell an untrained from a *trained* network, though. Random
+# filters vary in many directions, too, in more or fewer from seed to seed: the pair of one run may lie apart, so compare
+# the means of the recorded runs in the last line below.
 
 
 # %%
