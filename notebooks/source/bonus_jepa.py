@@ -709,7 +709,8 @@ for label in rivals:
 # %% [markdown]
 # The rate of 4e-3 was chosen for LeJEPA and is the one of SimCLR too, so this is a comparison at equal settings, not of
 # two methods each at its best. That is the board's: the same network, images and epochs for every method, each at the
-# rate of a small grid that is best on validation images. What keeps each from the constant, and what it reached there:
+# rate of a small grid that is best on validation images. What keeps each from the constant, and what it reached
+# there, as far as the board has been run:
 
 # %%
 guards = {
