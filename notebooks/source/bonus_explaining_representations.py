@@ -573,9 +573,10 @@ plot.show(
         log_x=True,
         xlabel="masks",
         ylabel="mean uncertainty, relative",
-        title="The uncertainty does not depend on the number of masks",
+        title="The uncertainty does not grow with the number of masks",
     ),
-    alt="The mean uncertainty relative to that at most masks is flat; a sum that is never divided grows in proportion.",
+    alt="The mean uncertainty relative to that at most masks is nearly flat; a sum that is never divided grows with "
+    "their number.",
 )
 ratio = (spread.mean(dim=0)[-1] / spread.mean(dim=0)[0]).item()
 
@@ -600,7 +601,8 @@ ratio = (spread.mean(dim=0)[-1] / spread.mean(dim=0)[0]).item()
 #
 # (c) The exact map would be an average over all possible masks. The map of many masks has an error of its own, of about
 # $1 / \sqrt{n_\text{many}}$ on the same scale; where n comes near that number, the two errors add up (their squares do)
-# and the measured curve lies above the law.
+# and the measured curve lies above the law: by $\sqrt{1 + 1600 / 6000}$, an eighth, at the last point of scale `tiny`,
+# which is no more than the luck of the first.
 # ### END SOLUTION
 
 # %% [markdown]
@@ -746,8 +748,8 @@ for kind, by, several in (
 # At `tiny` the deletion areas of trained and random networks are far apart, and the table at the end asserts it. But
 # look at the control: taking pixels out of a random network's image *in any order* changes its representation little.
 # Its features are means of rectified responses, all positive, so any two images have a large cosine. How much of the
-# gap is the map's doing, and how much only the level of the cosine? (At `small` the level wins: SimCLR's cosines are
-# larger still, and its area lies *above* that of the random network.)
+# gap is the map's doing, and how much only the level of the cosine? (In the run recorded at `small` the level wins:
+# SimCLR's cosines are larger still, and its area lies *above* that of the random network.)
 #
 # Two corrections. (1) The **gain**: area in random order minus area by importance. (2) Take the level away: subtract
 # from every representation the mean over training images, and do everything again with **centred** features.
@@ -802,10 +804,11 @@ plot.show(
 # the random network (it *does* depend on these pixels), and localisation shows a property of the images, not of what
 # was learnt.
 #
-# (b) See the table. The plain area separates well at `tiny`, but so does the random order, in which the map had no
-# say: a good part is the level of the cosine, and where the levels differ the other way, the plain area misleads. The
-# gain compares each network with itself, and after centring the levels are alike; what then remains between trained
-# and random is the honest difference. Report the area *with* its control.
+# (b) See the table. The plain area separates most at `tiny`, the random order least. But that order, in which the map
+# had no say, sets the supervised network apart, too: a part of the first column is the level of the cosine, and where
+# the levels differ the other way, the plain area misleads. The gain compares each network with itself, and centring
+# takes away the direction that all images share; what then remains between the gains of trained and random networks is
+# the honest difference. Report the area *with* its control.
 #
 # (c) A's cosine falls faster whatever is removed (level); A reacts more strongly to the fill colour or to the hard
 # edges of the removed region, which it never saw in training; A's features were centred or not; fewer masks or another
@@ -855,9 +858,9 @@ if scale.name in ("dry", "tiny"):
         print(f"{label:7} deletion area {by:.3f} by importance, {other:.3f} in random order")
 
 # %% [markdown]
-# On the scenes the random network was as good as the trained ones at this game. Here it is better than guessing too,
-# since cells are dark and random filters answer to contrast; but DINO is above it, and by how much depends on the
-# random weights (the table at the end has the spread over three). Was the lesson wrong, then? It was a lesson about
+# On the scenes the random network was nearly as good as the trained ones at this game. Here it is better than guessing
+# too, since cells are dark and random filters answer to contrast; but DINO is above it, and by how much depends on the
+# random weights (the table at the end has the spread over seeds). Was the lesson wrong, then? It was a lesson about
 # scenes: one object, near the middle, before a plain background. What localisation can tell has to be found out on
 # every set of images anew, by a random network and a blob. (Two things have changed at once, the world and the
 # architecture; which of them made the difference, this comparison does not say.)
@@ -986,13 +989,15 @@ if objects is not None:
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
 # (a) A black patch in a bright scene is a strong stimulus with contours of its own: similarity then falls where black
-# stands out most, which need not be where the object is. The mean colour resembles much of the background, so hiding
-# background changes little and hiding the object much. That is not neutral either: it favours maps that point at what
-# differs from the mean. Blurring the hidden part, or another image in its place, are other choices with other biases.
+# stands out most, which need not be where the object is. White does less harm in the figure. The mean colour resembles
+# much of the background, so hiding background changes little and hiding the object much. That is not neutral either: it
+# favours maps that point at what differs from the mean. Blurring the hidden part, or another image in its place, are
+# other choices with other biases.
 #
 # (b) One cell for everything: all pixels share one number, no map. One pixel a cell: every mask shows half of every
 # neighbourhood, so that all masks look alike to the encoder, similarities hardly differ and the map is noise. Between
-# them the cells set the resolution: finer ones show more detail and need more masks.
+# them the cells set the resolution: finer ones show more detail and need more masks. To the pointing game it makes
+# little difference in the figure.
 #
 # (c) Stability between draws, insertion and deletion with a random order as control, and randomised weights need
 # neither labels nor known objects; a pointing game needs outlines by experts for some scans. Below the figure: number

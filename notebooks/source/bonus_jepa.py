@@ -487,8 +487,8 @@ print(f", {seen['41 knots'][-1]:.1f} with 41")
 #
 # (b) The knots are $t_k = 3k/16$. A shift by $d$ multiplies by $e^{i t_k d}$, which is 1 at all knots once $3d/16$ is
 # a multiple of $2\pi$. More knots move the blind distance further out, in proportion to $1 / \Delta t$. To get there
-# values would have to cross distances at which the statistic is large, and a network starts near 0 and descends; so
-# it matters little for training, and much for somebody who takes a small value as a proof.
+# values would have to cross distances at which the statistic is large, and a network starts with all values near each
+# other and descends; so it matters little for training, and much for somebody who takes a small value as a proof.
 #
 # (c) Make 16 directions normal and do what it likes in the 112 others, for example shrink them to nothing: the views
 # agree there at no cost. That is a dimensional collapse, and the loss is small.
@@ -568,7 +568,9 @@ def pretrain(step, seed=scale.seed, *, epochs=epochs, batch_size=batch_size, lr=
 # %% [markdown]
 # After every epoch: how good nearest neighbours are on validation images, and, of the *projections* of two views of
 # the same validation images, how far they are apart and how far from normal (SIGReg of as many images as in a batch: a
-# collapse to 0 costs the level that the theory gives).
+# collapse to 0 costs the level that the theory gives, one to another point more). All of this is measured in eval mode.
+# There the untrained network is not what the scaling made it: its batch norms average over many batches and have seen
+# one, so that the first point of the curves shows projections close together and away from 0.
 
 # %%
 bank = train_set.subset(scale.pick(dry=100, tiny=1500, small=3000, full=5000), seed=scale.seed)
@@ -629,7 +631,7 @@ plot.show(
         levels={"chance": 1 / classes},
         xlabel="epoch",
         ylabel="accuracy",
-        title="Nearest neighbours on validation images",
+        title="Nearest neighbours on validation images, one seed",
     ),
     alt="Accuracy of nearest neighbours over the epochs: it rises with both terms, less or not with one alone.",
 )
@@ -640,26 +642,27 @@ plot.show(
         levels={"normal": expectation, "all equal to 0": collapsed},
         xlabel="epoch",
         ylabel="SIGReg of a batch",
-        title="How far from normal?",
+        title="How far from normal? One seed",
     ),
-    alt="SIGReg over the epochs: near its level for normal values with the term, near that of a collapse without it.",
+    alt="SIGReg over the epochs: near its level for normal values with the term, above that of a collapse to 0 without.",
 )
 plot.show(
     plot.curves(
         over_epochs("distance"),
         x=range(1 + len(history.loss)),
+        levels={"unrelated, normal": 0.5},                        # the variance of (z0 - z1) / 2
         xlabel="epoch",
-        ylabel="mean squared distance of two views",
-        title="How far apart are two views?",
+        ylabel="mean squared distance to the mean of two views",
+        title="How far apart are two views? One seed",
     ),
-    alt="Distance between two views over the epochs: 0 for agreement alone, in between for both, large for the other.",
+    alt="Distance between two views over the epochs: 0 for agreement alone, in between for both, largest for normality.",
 )
 
 # %% [markdown]
 # Read the three figures together. Agreement **alone** finds the optimum of the theory: two views of an image are as
-# near as can be, because everything is. Normality alone spreads the images without any regard to which views belong
-# together. Only together is there something to learn: be far from other images *as a cloud*, and near to your own
-# view. Nobody was compared with a negative, and no network stood still.
+# near as can be, because everything is, in one point that need not be 0. Normality alone spreads the images without any
+# regard to which views belong together. Only together is there something to learn: be far from other images *as a
+# cloud*, and near to your own view. Nobody was compared with a negative, and no network stood still.
 
 # %% [markdown]
 # ### A longer training, and SimCLR beside it
@@ -706,7 +709,8 @@ for label in rivals:
 # %% [markdown]
 # The rate of 4e-3 was chosen for LeJEPA and is the one of SimCLR too, so this is a comparison at equal settings, not of
 # two methods each at its best. That is the board's: the same network, images and epochs for every method, each at the
-# rate of a small grid that is best on validation images. What keeps each from the constant, and what it reached there:
+# rate of a small grid that is best on validation images. What keeps each from the constant, and what it reached
+# there, as far as the board has been run:
 
 # %%
 guards = {
@@ -881,7 +885,8 @@ plot.show(
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
 # (a) Agreement of views against the shape of the cloud. At 0 everything is one point, with distance 0 and the
-# statistic of a collapse; at 1 the cloud is normal and the two views of an image are no nearer than chance has them.
+# statistic of a collapse; at 1 the cloud is nearly normal, and two views are not much nearer than unrelated images
+# would be: as near as they look alike to a network that was not asked about it.
 #
 # (b) Pooled over 8 views, $N$ is 8 times the number of images, and as views of one image are almost copies the
 # statistic is nearly 8 times that of one view; from 2 views on it grows fourfold. With the same weight normality
@@ -1035,7 +1040,7 @@ plot.show(
         x=range(1, 1 + len(guarded_history.loss)),
         xlabel="epoch",
         ylabel="loss",
-        title="Who predicts better?",
+        title="Who predicts better? One seed",
     ),
     alt="Loss of I-JEPA with and without a guard: without it the loss falls further.",
 )
@@ -1048,7 +1053,7 @@ plot.show(
         x=range(1 + len(guarded_history.loss)),
         xlabel="epoch",
         ylabel="rankme of the features of patches",
-        title="How much is left to predict?",
+        title="How much is left to predict? One seed",
     ),
     alt="Rank of the features of patches over the epochs, from the untrained network on, with and without a guard.",
 )
@@ -1065,8 +1070,9 @@ plot.show(
 
 # %% [markdown]
 # Do not expect much of the bars: transformers learn little of scenes in a minute (weeks 6 and 8 say how one helps
-# them), and I-JEPA is known for what it does with many images and long trainings. What the minute shows is the guard:
-# compare losses, then ranks and neighbours. A smaller loss does not mean that a network knows more.
+# them), and I-JEPA is known for what it does with many images and long trainings. At `tiny` all three are at the level
+# of guessing. What the minute shows is the guard: compare losses, then ranks. A smaller loss does not mean that a
+# network knows more.
 
 # %% [markdown]
 # #### Question 3

@@ -557,8 +557,8 @@ plot.show(
         {"live BERT": logged["MLM loss"]},
         x=seen,
         levels={"unigram": unigram_loss, "uniform, ln V": math.log(vocab_size)}
-        | {which: at["MLM loss"] for which, at in longer.items()}
-        | floor,
+        | {f"{which}, {at['MLM loss']:.2f}": at["MLM loss"] for which, at in longer.items()}
+        | {f"{which}, {at:.2f}": at for which, at in floor.items()},
         xlabel="epoch",
         ylabel="validation loss in nats",
         title="Loss at hidden words",
@@ -636,9 +636,9 @@ plot.show(
 # %% [markdown]
 # #### Question 1
 #
-# (a) The loss of your network has stopped falling, and is far above 0. Does that mean that it should be larger or train
+# (a) The loss of a network hardly falls any more, and is far above 0. Does that mean that it should be larger or train
 # longer? (b) Which rows of the last figure can be filled by a network that only knows which words go together, and
-# which need to know what "never" does? What does yours do?
+# which need to know what "never" does? What does the network in the figure do?
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
@@ -649,8 +649,8 @@ plot.show(
 #
 # (b) The first four: words joined by "and", or in sentences that agree, are of one kind, so company is enough. In the
 # last two the gap stands behind a negator, and the word that fits is of the *opposite* kind to its company. A network
-# that has learnt company alone answers them like the rows before; one that has learnt negation turns them round. The
-# figure tells which yours is; at `tiny` groups are learnt first, and negation after that.
+# that has learnt company alone answers them like the rows before; one that has learnt negation turns them round, as
+# the shipped network of scale `tiny` does.
 # ### END SOLUTION
 
 # %% [markdown]
@@ -684,7 +684,7 @@ for which, model in {"untrained": untrained, "live": live, "used from here on": 
 
 # %% [markdown]
 # Well below one half at denied sentences means: company has been learnt, negation has not, so the answer is turned
-# round.
+# round. Near one half at both means that the network does not use the first sentence for the second yet.
 #
 # ### Padding changes nothing
 #
@@ -816,7 +816,8 @@ plot.show(
 # %% [markdown]
 # #### Question 2
 #
-# (a) Why can topic and negation be read off the embeddings, even those of the untrained network, and sentiment not?
+# (a) Why can topic and negation be read off the embeddings, even those of the untrained network, and sentiment only in
+# part?
 # (b) Where does sentiment become readable, and what must a layer do for that? (c) Compare a probe on the last layer
 # with the cloze questions, which no label was needed for. How can a network answer these and yet show less of the
 # sentiment to a probe that a thousand labels have trained?
@@ -825,7 +826,8 @@ plot.show(
 # ### BEGIN SOLUTION
 # (a) Both show in single words: the pooled embeddings are a sum over words, and a linear probe can look for a direction
 # that "soup" or "never" contributes; random vectors in enough dimensions are nearly orthogonal, so no training is
-# needed. Sentiment is an exclusive-or of word and negator, and a sum over words has no term for the two together.
+# needed. Sentiment is an exclusive-or of word and negator, and a sum over words has no term for the two together. What
+# it can do is go by the adjectives alone, which are right in the seven sentences of ten that are not denied.
 #
 # (b) After a layer whose attention brings a negator to the word behind it, so that the state of "superb" after "never"
 # differs from that of "superb" alone in the direction of sentiment. The figure tells how far the training got; the
@@ -1036,7 +1038,7 @@ if curves:
 # %% [markdown]
 # And real sentences: SST-2 with the published encoder, test accuracy. At `small` the points are yours; at other scales
 # they are those that were recorded there. Look where 400 labels and a published encoder stand beside 2,000 labels and a
-# bag of words; and mind that so few steps teach a network of six layers nothing from scratch.
+# bag of words; and mind that so few steps teach a network of six layers next to nothing from scratch.
 
 # %%
 names = {kind: kind.split(",")[0].replace(" ", "_").replace("-", "_") for kind in ways}      # of metrics
@@ -1349,17 +1351,16 @@ plot.show(
 # ## Report
 #
 # Your numbers beside those of the recorded runs, all on texts that training never saw. At `small` the own pretraining
-# is far too short for the language of real reviews, and nothing is claimed about it but that it beats word frequencies;
-# the rows on labels are those of the published encoder.
+# is far too short for the language of real reviews: in the recorded run its loss does not even come down to the unigram
+# level, and nothing is claimed about it. The rows on labels are those of the published encoder.
 
 # %%
 judged = ("fine_tuned", "frozen", "scratch", "random", "bag_of_words", "live_share", "gap")
 ratio = accuracy / unigram_accuracy
 gain = accuracies["fine-tuned"] - accuracies["from scratch"]
-claims = {
-    "MLM accuracy over the most frequent token's, a ratio": (ratio, scale.pick(tiny=2.0, small=1.1, full=2.0)),
-    f"pretrained over from scratch, {budgets[0]} labels": (gain, 0.05),
-}
+claims = {f"pretrained over from scratch, {budgets[0]} labels": (gain, 0.05)}
+if scale.name != "small":
+    claims = {"MLM accuracy over the most frequent token's, a ratio": (ratio, 2.0)} | claims
 above_floor = {}
 if floor:
     lowest = floor["entropy of the grammar"]

@@ -60,6 +60,7 @@ from torch import nn
 
 import sslcourse
 from sslcourse import augment, data, evaluate, models, plot, train
+from sslcourse.check import recorded
 from sslcourse.check import week04 as check
 from sslcourse.plot.schematics.two_views_to_loss import two_views_to_loss
 
@@ -567,15 +568,16 @@ plot.show(
 
 # %% [markdown]
 # At epoch 0 the projections are perfectly aligned in a useless way: an untrained network sends everything to almost the
-# same point. Uniformity falls first, and alignment pays for it; after that the loss improves one while it holds the
-# other.
+# same point. Uniformity falls first, and alignment pays for it; after that the loss improves both,
+# slowly.
 #
 # ### What the loss can and cannot tell
 #
 # The level $\ln(2N-1)$ is worth knowing, but it does not tell an untrained from a collapsed network: equal similarities
 # cost exactly this, and nearly equal ones nearly this. `rankme` does (Garrido et al. 2023): it counts, smoothly, in how
-# many directions the features vary. It does not tell an untrained from a *trained* network, though: compare the last two
-# lines below. Random filters vary in many directions, too.
+# many directions the features vary. At `tiny` it does not tell an untrained from a *trained* network, though. Random
+# filters vary in many directions, too, in more or fewer from seed to seed: the pair of one run may lie apart, so compare
+# the means of the recorded runs in the last line below.
 
 
 # %%
@@ -596,6 +598,10 @@ print(f"guessing   loss {math.log(2 * len(watched) - 1):6.3f} with N = {len(watc
 print("collapsed ", describe(constant, constant, constant))
 print("untrained ", describe(*projections(random_backbone, random_head)))
 print("trained   ", describe(*projections(backbone, head)))
+kept = (recorded.expected(scale.week).get(scale.name) or {}).get("metrics", {}).get("rankme")
+if kept:
+    ranks = f"untrained {kept['baseline']:.1f}, trained {kept['mean']:.1f}"
+    print(f"rankme of images without augmentation, mean of the recorded runs: {ranks}")
 
 # %% [markdown]
 # The same network has another loss at every batch size, since more candidates make a harder question: losses of
@@ -645,8 +651,9 @@ plot.show(
 # sign of learning); so does the history, since an untrained network was never below that level.
 #
 # (c) On the left the number of candidates: the ceiling $\ln N$ is close, whatever the features are. On the right the
-# features and the views: the loss now grows as fast as $\ln N$, because a fixed share of all candidates is confused
-# with the positive, so that larger batches vouch for no more. Only better features would, or views that share more.
+# features and the views: the loss now grows nearly as fast as $\ln N$, because a fixed share of all candidates is
+# confused with the positive, so that larger batches vouch for little more. Only better features would, or views that
+# share more.
 # ### END SOLUTION
 
 # %% [markdown]
@@ -799,8 +806,9 @@ plot.show(
 # often. The classes lie along certain directions, which a probe may pick, while distances add up *everything* in which
 # two images differ, and SimCLR asks every image to keep its distance from every other, also from those of its class. So a
 # map without clusters does not say that features are poor: that of the longer training has no clean ones, either, and its
-# probe is higher still. What a map can tell is who lies near whom; sizes of clusters and distances between them mean
-# nothing.
+# probe is higher still. (The vote of neighbours in the bar chart does better than the shares printed above, since it is
+# taken among all training images and does not need each neighbour to be right.) What a map can tell is who lies near
+# whom; sizes of clusters and distances between them mean nothing.
 
 # %%
 _, found = evaluate.nearest_neighbours(test_h[:6], train_h, k=8)
@@ -878,9 +886,9 @@ for asked, group in knows.items():
 # %% [markdown]
 # ## What matters: recorded sweeps
 #
-# One training takes half a minute, a sweep over seeds many, so the next figures come from a recorded run; each says
-# when and at which scale it was made. Every point is the training above with one setting changed, but shorter, so your
-# own run is not drawn in: `short_epochs` at a learning rate that suits them. Accuracies are those of a probe on
+# A short training takes half a minute, a sweep over seeds many, so the next figures come from a recorded run; each
+# says when and at which scale it was made. Every point is the training above with one setting changed, but shorter, so
+# your own run is not drawn in: `short_epochs` at a learning rate that suits them. Accuracies are those of a probe on
 # **validation** images: settings chosen on the test split would make its number worthless. To compute any point now,
 # name it in this cell, as in `"temperature": [0.05]`, and run on from here: it appears as a star.
 
@@ -929,7 +937,7 @@ plot.show(
     plot.sweep(
         temperatures, xlabel="temperature", ylabel="validation accuracy of the probe", log_x=True, title="Temperature"
     ),
-    alt="Probe accuracy against temperature with error bars over seeds: highest at 0.1 and 0.2, lowest at 0.5.",
+    alt="Probe accuracy against temperature with error bars over seeds: much the same up to 0.2, lowest at 0.5.",
 )
 
 # %% [markdown]
@@ -990,13 +998,14 @@ plot.show(
 # (a) At a large $\tau$ all $p_j$ are nearly equal: every negative is pushed alike, those that are already far away too,
 # and little of the gradient is spent on the few that are confused with the positive. At 0.1 nearly all of it falls on
 # these, which is what makes features tell similar scenes apart. Too small, and only the very nearest count, which may
-# show the same class.
+# show the same class; whether 0.05 is too small already, the error bars leave open.
 #
 # (b) At equal epochs the small batches take more steps: half the size, twice the steps. So that line mixes two things, and
 # that small batches are ahead in it says that so short a training lacks steps, not that negatives do harm. The line of
 # equal steps takes this advantage away; what is left of the order there is due to negatives *and* to the images seen,
-# of which a larger batch sees more in as many steps. Neither line isolates negatives, and Chen et al. compare trainings
-# a hundred times as long, where steps are no longer what is missing.
+# of which a larger batch sees more in as many steps. Neither line isolates negatives. Chen et al. compare trainings
+# many times as long, at a learning rate that grows with the batch, and the advantage of large batches shrinks there
+# as the trainings get longer.
 # ### END SOLUTION
 
 # %%
@@ -1367,7 +1376,7 @@ sigmoid_loss = check.sigmoid_loss(sigmoid_loss)
 # the share of positives, and has learnt nothing. So beside the loss look at what was asked for: among the N views 1, is
 # the partner of a view 0 the most similar one (top-1), and what is its rank in the mean? Ties count half, else the
 # collapsed network would find everything. The figure takes three networks and changes nothing but the bias, which leaves
-# top-1 and ranks as they are.
+# top-1 and ranks as they are; the lines of the collapsed and of the untrained network lie on each other.
 
 
 # %%

@@ -553,7 +553,7 @@ print(f"the teacher is right on {accuracy(teacher, val_set):.2f} of the validati
 # %% [markdown]
 # ### Dark knowledge
 #
-# Three validation images, one row for each temperature. At $T = 1$ the teacher is mostly sure of itself; a higher
+# Two validation images, one row for each temperature. At $T = 1$ the teacher is mostly sure of itself; a higher
 # temperature shows which other classes it finds near, and a very high one nothing at all.
 
 # %%
@@ -561,9 +561,8 @@ told = evaluate.extract_features(teacher, val_set.images)
 entropy = -(told.softmax(1) * told.log_softmax(1)).sum(1)
 unsure = entropy.argsort(descending=True)[len(entropy) // 20]          # among the least sure, but not the very last
 typical = entropy.argsort()[len(entropy) // 2]
-near = told[unsure].topk(min(classes, 9)).indices.sort().values        # at most nine classes fit
 for index, how in ((typical, "a typical image"), (unsure, "a hard image")):
-    near = told[index].topk(min(classes, 9)).indices.sort().values
+    near = told[index].topk(min(classes, 9)).indices.sort().values             # at most nine classes fit
     temperatures = (1, 2, 4, 8, 32)
     plot.show(
         plot.heat_map(
@@ -573,7 +572,8 @@ for index, how in ((typical, "a typical image"), (unsure, "a hard image")):
             label="probability",
             title=f"What the teacher says of {how}: {train_set.class_names[val_set.labels[index]]}",
         ),
-        alt="Probabilities of the teacher at five temperatures: one class at the lowest, nearly equal at the highest.",
+        alt="Probabilities of the teacher at five temperatures: one or two classes at the lowest, nearly even at the "
+        "highest.",
     )
 
 # %%
@@ -608,8 +608,9 @@ for n in alike[tuple(pairs)].argsort(descending=True)[:5].tolist():
 # ### BEGIN SOLUTION
 # (a) Pairs share most of their statistics. Muscle and stroma have the same cells, aligned or not. Tumour and debris
 # have about equally many dark cells, nearly round; debris is a mixture of small and large ones, and the magnification
-# differs from image to image, so that size alone does not settle it. Mucosa and tumour have round cells of similar
-# number and differ in the pale inside; muscle and nerve both lie in one direction. Fat shares nothing with most others.
+# differs from image to image, so that size alone does not settle it. For the same reason debris may stand in more pairs
+# of the list: a field whose cells all came out small looks like mucus, one with large and long ones like nerve. The
+# weaker pairs change with the teacher's seed.
 #
 # (b) A label tells one thing about an image. A soft target tells how it compares with *every* class, so each image
 # carries information about all classes, and the student learns the same similarities that the teacher needed many
@@ -846,7 +847,7 @@ reach = distances(distilled, watched_images)
 everywhere = torch.full((1, 1, side**2, side**2), 1 / side**2)
 level = {"looking everywhere alike": float(attention_distance(everywhere, (side, side), patch_size))}
 figure = plot.curves(
-    {f"head {h + 1}": reach.sort(dim=1).values[:, h] for h in range(heads)},
+    {f"number {h + 1} by distance": reach.sort(dim=1).values[:, h] for h in range(heads)},
     levels=level,
     xlabel="block",
     ylabel="attention distance in pixels",
@@ -872,7 +873,7 @@ if scale.name != "full":
             ylabel="mean distance in pixels",
             title="How far the convolutions look",
         ),
-        alt="Mean distance to the pixels a unit depends on, by stage: theoretical rising evenly, effective below it.",
+        alt="Mean distance to the pixels a unit depends on, by stage: theoretical about doubling, effective below it.",
     )
 
 # %% [markdown]
@@ -955,9 +956,7 @@ plot.show(
 
 # %% [markdown]
 # Mind the whiskers before you name a best temperature: they are deviations over seeds, and several of these points lie
-# within each other's. What the figure does say is that softening is no gain by itself here. The weight $\alpha$ was
-# swept too, on the few labelled images from 0.5 to 1, and all of its differences were within those of seeds: that sweep
-# is not drawn.
+# within each other's. What the figure does say is that softening is no gain by itself here.
 #
 # A teacher is no free gain. It helps where it knows something that the student's own images and labels do not say, and
 # where the student is trained long enough to take it in: Beyer et al. (2022) train for up to a million epochs on the
@@ -1039,9 +1038,9 @@ plot.show(
 # (c) Yes: $T$ was chosen on validation images, and the test images were not involved. Had the sweep used the test
 # images, the best of several noisy numbers would have been picked, and the report of it would be too good.
 #
-# (d) A temperature is a remedy for a teacher that is too sure. This one answers for augmented views of images, many of
-# which it finds hard, so that its probabilities at $T = 1$ are soft already; a higher temperature spends the student's
-# few steps on logits of classes that are out of the question. With a teacher that has nearly memorised its images, or a
+# (d) A temperature is a remedy for a teacher that is too sure. This one answers for augmented views, some of them hard,
+# so that its probabilities at $T = 1$ may be soft enough already; a higher temperature then spends the student's few
+# steps on logits of classes that are out of the question. With a teacher that has nearly memorised its images, or a
 # student that has time, it may be the other way round. And the whiskers overlap: the order of the means may be chance.
 #
 # (e) Their errors differ: each seed ends in another function, and the mean of the probabilities cancels what is not
@@ -1215,7 +1214,7 @@ plot.show(
         intervals={key: (probe.low, probe.high) for key, probe in of_features.items()},
         levels={"chance": 1 / classes},
         ylabel="probe on few labels, validation accuracy",
-        title="What the features hold",
+        title="What the features hold, one seed",
     ),
     alt="Accuracy of probes on few labels: random transformer, students of labels, answers and features, teacher.",
 )

@@ -815,7 +815,8 @@ plot.show(
 # %% [markdown]
 # (Log probabilities differ from logits by a constant of each output residue, and centring over letters removes it.) The
 # Jacobian needs no regression and no known contact. Where it finds more than attention, the network knows contacts that
-# no single map shows.
+# no single map shows. (Its bars are means over two sequences of each family, those of attention over ten: one
+# Jacobian takes 640 passes, one set of attention maps a single one.)
 
 # %% [markdown]
 # ## Effects of mutations
@@ -1088,8 +1089,8 @@ plot.show(
 #
 # Composition is at chance, as the families were made. Mind the untrained network, though. What tells a family is *which
 # letter stands where* at four places, and a random network already mixes letters with places, so its average over
-# residues holds some of that. Chance and composition alone would flatter the trained one; whether a short training does
-# better than none at this question is not certain at all: compare the two curves.
+# residues holds some of that. Chance and composition alone would flatter the trained one. A short training is no better
+# than none at this question, and worse in the first layers; the table at the end has the spread over seeds.
 #
 # And mind the map: it may show no families where the probe reads them off nearly without error. t-SNE keeps near what is
 # near in *all* features together, and much of that is which letters a sequence holds; a probe is free to look along the
@@ -1231,8 +1232,7 @@ plot.show(
 # With masks alone nothing was ever asked at a visible residue, so what the network says there is extrapolation. It need
 # not be useless, since a network that was never shown an answer may say at a visible residue what it would say at a
 # masked one. Compare the two points with their error bars before you repeat that the 10 % matter: after a training as
-# short as this, three seeds cannot tell the two apart by the ranks of mutations. Theory names the risk, it does not
-# measure it.
+# short as this the ranks of mutations are no worse without them. Theory names the risk, it does not measure it.
 
 # %% [markdown]
 # #### Question 4
@@ -1620,7 +1620,7 @@ if scale.name in ("small", "full"):
 #
 # Mistakes that no check of a function can see. All of them run without an error.
 #
-# - **A split that leaks homologues.** See question 4. Split by family or cluster (`split_by_group` in
+# - **A split that leaks homologues.** See question 5. Split by family or cluster (`split_by_group` in
 #   `sslcourse.data.proteins.homologues`); for contacts, leave out whole families.
 # - **The backbone saved in place of the head**, or the head fitted on the untrained network: keep what belongs together
 #   in one file, and measure once more after loading.

@@ -46,7 +46,7 @@ def heat_maps(
     # Many names need room, and letters no larger than a cell.
     side = 6.2 if max(height * (rows is not None), width * (columns is not None)) > 16 else 4.4
     letters = min(12.0, 72 * 0.7 * side / max(height, width)) if side > 4.4 else 12.0
-    figure = new_figure(side * across + 1.2, 4.4 * down)
+    figure = new_figure(side * across + 1.2, (4.4 if side == 4.4 else 5.0) * down)  # upright names need height
     axes = figure.subplots(down, across, squeeze=False)
     for place, (ax, (name, matrix)) in enumerate(zip(axes.flat, values.items(), strict=False)):
         picture = ax.imshow(matrix.numpy(), **colours)
