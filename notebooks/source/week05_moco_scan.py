@@ -67,6 +67,7 @@ from torch import nn
 
 import sslcourse
 from sslcourse import augment, data, evaluate, models, plot, train
+from sslcourse.check import board
 from sslcourse.check import week05 as check
 from sslcourse.plot.schematics.queue_of_keys import queue_of_keys
 
@@ -1303,6 +1304,17 @@ plot.show(
 #   clusters of ten classes, and the entropy term then fights the noise.
 # - **As many clusters as classes.** Taken for granted here and in the literature. Who knows the number of classes
 #   knows a lot.
+
+# %% [markdown]
+# ## On the board
+#
+# `sslcourse board` trains the methods of the course on the same images with the same encoder, for as many epochs, each
+# at the rate of one small grid that is best on validation images; `docs/board.md` has its terms and other worlds. At so
+# small a budget it ranks nothing for good: a method that needs long trainings looks worse there than in its paper. For
+# MoCo the encoder has group norm, as above.
+
+# %%
+board.show("MoCo")
 
 # %% [markdown]
 # ## Report

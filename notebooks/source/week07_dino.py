@@ -61,6 +61,7 @@ from torch import nn
 
 import sslcourse
 from sslcourse import augment, data, evaluate, models, plot, train
+from sslcourse.check import board
 from sslcourse.check import week07 as check
 from sslcourse.plot.schematics.teacher_and_student import teacher_and_student
 
@@ -1345,8 +1346,8 @@ for recorded, ylabel, levels, title in (
 # BYOL swaps head and loss: a projection, and a predictor for the student alone. There is no centre; what keeps it from
 # collapsing is the predictor and the slow teacher (Grill et al. 2020). Beside it the same network trained by labels:
 # the transformer and the few epochs of the study above, and one learning rate for all three. So the figure shows how
-# little so short a training teaches without labels, and ranks no methods; for that `sslcourse board` gives each its own
-# rate.
+# little so short a training teaches without labels, and ranks no methods. On the board, further below, each has a rate
+# of its own.
 
 # %%
 def byol(images, seed: int) -> nn.Module:
@@ -1522,6 +1523,17 @@ if scale.name == "small":
 one, other = [torch.randn(2, 8, generator=scale.generator(n)) for n in (6, 7)]        # two views of two images
 print("student, teacher:", DINOLoss(8)(list(one[:, None]), list(other[:, None])).item())
 print("teacher, student:", DINOLoss(8)(list(other[:, None]), list(one[:, None])).item(), "and nothing warns")
+
+# %% [markdown]
+# ## On the board
+#
+# `sslcourse board` trains the methods of the course on the same images with the same encoder, for as many epochs, each
+# at the rate of one small grid that is best on validation images; `docs/board.md` has its terms and other worlds. At so
+# small a budget it ranks nothing for good: a method that needs long trainings looks worse there than in its paper. Both
+# teachers have the convolutional encoder there, and two crops; SimSiam is BYOL without the slow teacher.
+
+# %%
+board.show("DINO", "BYOL")
 
 # %% [markdown]
 # ## Report

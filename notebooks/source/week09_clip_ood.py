@@ -62,6 +62,7 @@ from torch import nn
 
 import sslcourse
 from sslcourse import data, evaluate, models, plot, train
+from sslcourse.check import board
 from sslcourse.check import week09 as check
 from sslcourse.data import expect
 from sslcourse.evaluate import inputs
@@ -1451,6 +1452,17 @@ n_known, n_foreign, missed, passed = 900, 100, 0.0, 1.0                     # ev
 total = n_known + n_foreign
 print(f"errors of {total} answers: {(n_known * missed + n_foreign * passed) / total:.0%}; "
       f"weighed the wrong way round: {(n_foreign * missed + n_known * passed) / total:.0%}")
+
+# %% [markdown]
+# ## On the board
+#
+# `sslcourse board` trains the methods of the course on the same images with the same encoder, for as many epochs, each
+# at the rate of one small grid that is best on validation images; `docs/board.md` has its terms and other worlds. At so
+# small a budget it ranks nothing for good: a method that needs long trainings looks worse there than in its paper. CLIP
+# alone is given captions, and the supervised network labels.
+
+# %%
+board.show("CLIP")
 
 # %% [markdown]
 # ## Report

@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 
 from sslcourse import files
-from sslcourse.check.board import Row, rows
+from sslcourse.check.board import NOT_RUN, Row, rows, why
 from sslcourse.plot.style import BLUE, ORANGE, new_figure, styled
 
 PAGE = "docs/board.md"
@@ -22,7 +22,6 @@ trainings looks worse here than in its paper. Supervised training sees every lab
 captions, the others pictures alone. MAE needs patches and has a transformer of about as many weights for its encoder,
 MoCo the same encoder with group norm.
 """
-NOT_RUN, DIVERGED = "not yet run", "diverged at every rate"
 
 
 def write(root: Path, board: dict) -> None:
@@ -71,13 +70,8 @@ def _table(entry: dict, there: dict[str, Row | None]) -> str:
     lines.append(("chance", "", "", chance, chance, "", "", "", ""))
     for name, row in there.items():
         week = entry["methods"][name]["week"].removeprefix("week").lstrip("0")
-        lines.append((name, week, *(_numbers(row) if row else (_why(entry["methods"][name]), *[""] * 6))))
+        lines.append((name, week, *(_numbers(row) if row else (why(entry, name), *[""] * 6))))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _why(entry: dict) -> str:
-    tried = [*entry["tuning"].values(), *entry["runs"].values()]
-    return DIVERGED if tried and not any(value is not None for value in tried) else NOT_RUN
 
 
 def _numbers(row: Row) -> tuple[str, ...]:
