@@ -622,7 +622,7 @@ plot.show(
         levels={"chance": 1 / classes},
         xlabel="layer",
         ylabel="validation accuracy of a linear probe",
-        title="What each layer knows about the class",
+        title="What each layer knows about the class, one seed",
     ),
     alt="Probe accuracy per layer for the network trained on rotations, the random one and the supervised one.",
 )

@@ -740,7 +740,7 @@ if history:
             levels={"ln N, guessing": math.log(batch_size)},
             xlabel="epoch",
             ylabel="loss in nats",
-            title=f"Which of {batch_size} captions belongs to this image?",
+            title=f"Which of {batch_size} captions belongs to this image? One seed",
         ),
         alt="The training loss over the epochs, falling from the level of guessing among the batch.",
     )
@@ -750,7 +750,7 @@ if history:
             levels={"chance": 1 / classes},
             xlabel="epoch",
             ylabel="accuracy",
-            title="Classes from words, validation images",
+            title="Classes from words, validation images, one seed",
         ),
         alt="Zero-shot accuracy on validation images over the epochs, with the level of chance.",
     )
@@ -1260,7 +1260,7 @@ for key in ("zero-shot: max logit", "h: neighbours"):
             x=(edges[1:] + edges[:-1]) / 2,
             xlabel="score, higher = more in-distribution",
             ylabel="share of the images",
-            title=key,
+            title=f"{key}, one seed",
         ),
         alt=f"Histograms of the score {key} for in-distribution, near and far images.",
     )
@@ -1286,7 +1286,7 @@ for part in (near_set, list(out_sets)[-1]):
             known=["guessing (0.50)"],
             xlabel="share of the foreign images taken for known ones",
             ylabel="share of the known recognised",
-            title=f"ROC curves, {part}",
+            title=f"ROC curves, {part}, one seed",
         ),
         alt=f"ROC curves of five scores for {part}, with the diagonal of guessing.",
     )
@@ -1309,7 +1309,7 @@ plot.show(
         levels={"guessing": 0.5},
         xlabel=f"temperature T, cosines divided by it (the learnt scale is T = {1 / logit_scale:.3f})",
         ylabel=f"AUROC, {near_set}",
-        title="Scores of the same cosines",
+        title="Scores of the same cosines, one seed",
     ),
     alt="AUROC of MCM and of the energy of cosines against temperature; the energy falls below guessing at high T.",
 )

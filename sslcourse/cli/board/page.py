@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sslcourse import files
 from sslcourse.check.board import NOT_RUN, Row, rows, why
-from sslcourse.plot.style import BLUE, ORANGE, new_figure, styled
+from sslcourse.plot.style import BLUE, GREY, LEVELS, ORANGE, new_figure, styled
 
 PAGE = "docs/board.md"
 HEAD = """# The board: every method under equal terms
@@ -100,7 +100,7 @@ def _figure(world: str, chance: float, there: dict[str, Row | None]):
     whiskers = [[row.probe - row.low for row in found], [row.high - row.probe for row in found]]
     ax.errorbar(probes, places, xerr=whiskers, fmt="o", color=BLUE, capsize=4, linewidth=1.5, label="linear probe")
     ax.plot([row.knn for row in found], places, "s", color=ORANGE, label="20 nearest neighbours")
-    ax.axvline(chance, color="black", linestyle="--", linewidth=1.5, label="chance")
+    ax.axvline(chance, color=GREY, linestyle="--", linewidth=1.3, zorder=LEVELS, label="chance")
     ax.set_yticks(places, [row.method for row in found])
     ax.invert_yaxis()
     ax.grid(True, axis="x")
