@@ -275,6 +275,8 @@ CALLS = {
         {"in_dim": ("count", 3), "hidden_dim": ("count", 4), "out_dim": ("count", 2)},
     ),
     "rows": (board.rows, {"world": ("name", "scenes")}),
+    "show, the board": (board.show, {"world": ("name", "scenes")}),
+    "show, a method of the board": (lambda method: board.show(method), {"method": ("name", "SimCLR")}),
     "load_pretrained": (models.load_pretrained, {"name": ("name", "moco_scenes_conv4")}),
     "load_esm": (models.load_esm, {"name": ("name", None)}),
     "load_sentence_encoder": (models.load_sentence_encoder, {"source": ("name?", None)}),

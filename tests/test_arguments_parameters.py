@@ -91,6 +91,7 @@ CALLS = {
         {"correct": ("correct", torch.ones(3, 1) > 0)},
     ),
     "rows": (lambda board_: len(board.rows("scenes", board_)), {"board_": ("mapping?", None)}),
+    "show, the board": (lambda board_: board.show(board=board_), {"board_": ("mapping?", None)}),
     "an exercise": (lambda strict: check.nt_xent(check.nt_xent, strict), {"strict": ("flag?", False)}),
     "expect.masking": (
         expect.masking,

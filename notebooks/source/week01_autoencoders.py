@@ -57,6 +57,7 @@ from torch import nn
 
 import sslcourse
 from sslcourse import data, evaluate, models, plot, train
+from sslcourse.check import board
 from sslcourse.check import week01 as check
 from sslcourse.plot.schematics.bottleneck_and_probe import bottleneck_and_probe
 
@@ -861,6 +862,17 @@ plot.show(
     ),
     alt="Probe accuracy against the amount of noise, with error bars over seeds; the own run without noise as a star.",
 )
+
+# %% [markdown]
+# ## On the board
+#
+# Beside the objectives of later weeks: `sslcourse board` trains the methods of the course on the same images with the
+# same encoder, for as many epochs, each at the rate of one small grid that is best on validation images;
+# `docs/board.md` has its terms and other worlds. At so small a budget it ranks nothing for good: a method that needs
+# long trainings looks worse there than in its paper. PCA has as many components there as the encoder has features.
+
+# %%
+board.show("autoencoder", "PCA", "pixels")
 
 # %% [markdown]
 # ## The results, beside the recorded ones

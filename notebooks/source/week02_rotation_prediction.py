@@ -60,6 +60,7 @@ from torch import nn
 
 import sslcourse
 from sslcourse import augment, data, evaluate, models, plot, train
+from sslcourse.check import board
 from sslcourse.check import week02 as check
 from sslcourse.plot.schematics.four_rotations import four_rotations
 
@@ -621,7 +622,7 @@ plot.show(
         levels={"chance": 1 / classes},
         xlabel="layer",
         ylabel="validation accuracy of a linear probe",
-        title="What each layer knows about the class",
+        title="What each layer knows about the class, one seed",
     ),
     alt="Probe accuracy per layer for the network trained on rotations, the random one and the supervised one.",
 )
@@ -1072,6 +1073,17 @@ print("labels", which.tolist())
 # A puzzle's horizon is broken where tiles meet, which gives away the permutation without a look at the object. How would
 # you train a network on this, and which of the paper's measures would you need for the scenes? Try it with `pretrain` as
 # a template: only `step` and the number of scores change.
+
+# %% [markdown]
+# ## On the board
+#
+# `sslcourse board` trains the methods of the course on the same images with the same encoder, for as many epochs, each
+# at the rate of one small grid that is best on validation images; `docs/board.md` has its terms and other worlds. At so
+# small a budget it ranks nothing for good: a method that needs long trainings looks worse there than in its paper. It
+# judges the last features of each encoder, not the layer that was chosen above.
+
+# %%
+board.show("rotation")
 
 # %% [markdown]
 # ## Report

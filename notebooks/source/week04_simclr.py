@@ -60,7 +60,7 @@ from torch import nn
 
 import sslcourse
 from sslcourse import augment, data, evaluate, models, plot, train
-from sslcourse.check import recorded
+from sslcourse.check import board, recorded
 from sslcourse.check import week04 as check
 from sslcourse.plot.schematics.two_views_to_loss import two_views_to_loss
 
@@ -1417,6 +1417,17 @@ plot.show(
     figure,
     alt="Sigmoid loss against its bias: a collapsed network falls from hundreds to the dashed level, a trained one below.",
 )
+
+# %% [markdown]
+# ## On the board
+#
+# In the optional part every loss had the rate of NT-Xent; on the board each has its own. `sslcourse board` trains the
+# methods of the course on the same images with the same encoder, for as many epochs, each at the rate of one small grid
+# that is best on validation images; `docs/board.md` has its terms and other worlds. At so small a budget it ranks
+# nothing for good: a method that needs long trainings looks worse there than in its paper.
+
+# %%
+board.show("SimCLR", "VICReg", "Barlow Twins")
 
 # %% [markdown]
 # ## Report

@@ -61,6 +61,7 @@ from torch import nn
 
 import sslcourse
 from sslcourse import augment, data, evaluate, models, plot, train
+from sslcourse.check import board
 from sslcourse.check import week08 as check
 from sslcourse.models.vit import Block
 from sslcourse.plot.schematics.masked_autoencoder import masked_autoencoder
@@ -1266,6 +1267,17 @@ plot.show(
 #   in a random order still: pass `noise=torch.arange(196)[None]` to keep them in place.
 # - **Constant patches.** Without the $10^{-6}$ a patch of one colour is divided by zero, and one of them is enough
 #   for a NaN.
+
+# %% [markdown]
+# ## On the board
+#
+# `sslcourse board` trains the methods of the course on the same images with the same encoder, for as many epochs, each
+# at the rate of one small grid that is best on validation images; `docs/board.md` has its terms and other worlds. At so
+# small a budget it ranks nothing for good: a method that needs long trainings looks worse there than in its paper.
+# Since convolutions have no patches to leave out, MAE has a transformer of about as many weights there.
+
+# %%
+board.show("MAE")
 
 # %% [markdown]
 # ## Report

@@ -495,20 +495,29 @@ r1, r2 = two_nearest(tori[0])
 log_mu = (r2 / r1).log().sort().values[:-1]                                  # the last one has F = 1
 level = -torch.log(1 - torch.arange(1, len(log_mu) + 1) / (len(log_mu) + 1))
 kept = int(0.9 * (len(log_mu) + 1))
+fitted = torch.arange(len(level)) < kept
+line = two_nn(tori[0]) * log_mu
+figure = plot.curves(
+    {
+        "fitted ratios": torch.where(fitted, level, torch.nan),
+        "ratios left out": torch.where(fitted, torch.nan, level),
+        "TwoNN's line": torch.where(fitted, line, torch.nan),
+        "the line, continued": torch.where(fitted, torch.nan, line),
+    },
+    x=log_mu,
+    known=["the line, continued"],
+    levels={"90 %": -math.log(0.1)},
+    xlabel="log(mu)",
+    ylabel="-log(1 - F)",
+    title="The slope is the dimension: a 3-torus, one draw",
+)
+names = figure.axes[0].get_legend() or figure.legends[0]
+for drawn in (figure.axes[0].lines[0], names.get_lines()[0]):
+    drawn.set(linewidth=7, alpha=0.4)                                        # wide and pale: the line lies upon it
 plot.show(
-    plot.curves(
-        {
-            "all ratios": level,
-            "TwoNN's line": two_nn(tori[0]) * log_mu,
-            "fitted part": torch.where(torch.arange(len(level)) < kept, level, torch.nan),
-        },
-        x=log_mu,
-        levels={"90 %": -math.log(0.1)},
-        xlabel="log(mu)",
-        ylabel="-log(1 - F)",
-        title="The slope is the dimension: a 3-torus",
-    ),
-    alt="Minus log of one minus F against log mu: points on a line through the origin, scattered in the upper tenth.",
+    figure,
+    alt="Minus log of one minus F against log mu: the fitted ratios on a line through the origin, which stops there and is "
+    "continued dashed; the ratios of the upper tenth scatter about it.",
 )
 
 # %% [markdown]
@@ -618,7 +627,7 @@ plot.show(
         log_x=True,
         xlabel="n: neighbours n and 2n are compared",
         ylabel="gride",
-        title="The same with all points: further neighbours, larger scale",
+        title="The same with all points: further neighbours, larger scale; one draw",
     ),
     alt="Gride against the rank of the neighbour: the dimension of noisy rolls falls from near 3 towards 2.",
 )
@@ -678,7 +687,7 @@ plot.show(
         known=["true"],
         xlabel="numbers that vary",
         ylabel="TwoNN",
-        title=f"Scenes of which only some factors vary, {n_world} images",
+        title=f"Scenes of which only some factors vary, {n_world} images, one seed",
     ),
     alt="Estimated dimension of the pixels against the number of varying factors, beside the truth and cubes.",
 )
@@ -829,7 +838,7 @@ plot.show(
     plot.curves(
         {net: profile["id"] for net, profile in profiles.items()},
         ylabel="TwoNN",
-        title="Intrinsic dimension across layers, test images",
+        title="Intrinsic dimension across layers, test images, one seed",
         **across,
     ),
     alt="TwoNN dimension of six layers for untrained, supervised, random-label and shipped nets.",
@@ -838,7 +847,7 @@ plot.show(
     plot.curves(
         {net: profile["pca"] for net, profile in profiles.items()},
         ylabel="participation ratio",
-        title="PCA dimension across layers, test images",
+        title="PCA dimension across layers, test images, one seed",
         **across,
     ),
     alt="Participation ratio of six layers for the same nets.",
@@ -848,7 +857,7 @@ plot.show(
         label_overlaps,
         levels={"chance": 1 / classes},
         ylabel="label overlap, k = 10",
-        title="Share of neighbours of the same class, test images",
+        title="Share of neighbours of the same class, test images, one seed",
         **across,
     ),
     alt="Share of neighbours with the same label across layers for the same nets, with the level of chance.",
@@ -884,7 +893,7 @@ plot.show(
         },
         levels={"chance": 1 / classes},
         ylabel="label overlap, k = 10",
-        title="The net that learnt random labels by heart",
+        title="The net that learnt random labels by heart, one seed",
         **across,
     ),
     alt="Label overlap of the random-label net: chance until late layers, then near one on its training images only.",
@@ -1017,7 +1026,7 @@ if name == "scenes":
                 x=range(longest),
                 xlabel=f"0 patches, 1 to {longest - 1} blocks",
                 ylabel=words,
-                title=f"Transformers, tokens averaged: {words}",
+                title=f"Transformers, tokens averaged: {words}, one net each",
             ),
             alt=f"{words} after the patches and after each block, for MAE, DINO and untrained transformers.",
         )

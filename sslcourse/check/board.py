@@ -1,6 +1,7 @@
 """The board: every method of the course under equal terms, as `sslcourse board` has recorded it.
 
     board.rows("scenes")["SimCLR"].probe
+    board.show("SimCLR", world="scenes")
 
 expected/board.json holds {"worlds": {world: {"terms", "hardware", "methods": {name: {"week", "code", "tuning": {rate:
 validation accuracy}, "runs": {seed: result}}}}}}; a result has rate, knn, probe, low, high, rankme and seconds; where a
@@ -13,8 +14,11 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from sslcourse import arguments
+from sslcourse.check.interval import of_seeds
+from sslcourse.check.outcomes import plain
 
 FILE = "board.json"
+NOT_RUN, OF_RATES, OF_SEEDS = "not yet run", "diverged at every rate", "diverged on every seed"
 
 
 @dataclass(frozen=True)
@@ -79,3 +83,54 @@ def _row(name: str, entry: dict) -> Row | None:
         probe_std=spread["probe"],
         **{key: statistics.fmean(values) for key, values in of.items()},
     )
+
+
+def show(*methods: str, world: str = "scenes", board: dict | None = None) -> None:
+    """Print what is recorded of one world: methods by the accuracy of their nearest neighbours, an arrow at `methods`.
+
+    Chance is a row among them. kNN is the mean and the sample deviation over the seeds, the interval that of `Row`. A
+    method without results has a row only where it is asked for; the others are counted, with the command that goes on
+    with them. board: as in `rows`. Raises ValueError for a world or a method that is not on the board.
+    """
+    there = rows(world, board)
+    for name in methods:
+        if arguments.text("A method", name) not in there:
+            raise ValueError(f"There is no method {arguments.shown(name)} on the board; it has {', '.join(there)}.")
+    entry = (recorded() if board is None else board)["worlds"][world]
+    terms = entry["terms"]
+    chance = 1 / terms["classes"]
+    found = [(row.knn, (name, *_cells(row))) for name, row in there.items() if row]
+    found.append((chance, ("chance", f"{chance:.3f}", f"{chance:.3f}", "", "", "")))
+    table = [("method", "kNN", "probe", "95 % interval", "rate", "seeds")]
+    table += [cells for _, cells in sorted(found, key=lambda one: -one[0])]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    table += [(name, why(entry, name)) for name, row in there.items() if not row and name in methods]
+    print(
+        f"The board, {world}: {terms['encoder']}, {terms['train']:,} images, {terms['epochs']} epochs in batches of "
+        f"{terms['batch_size']}; {terms['test']:,} test images"
+    )
+    for cells in table:
+        row = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=False))
+        print(plain(f"{'->' if cells[0] in methods else '  '} {row}".rstrip()))
+    reasons = [why(entry, name) for name, row in there.items() if not row]
+    for reason in (OF_RATES, OF_SEEDS):
+        if count := reasons.count(reason):
+            print(f"{count} of {len(there)} {reason}.")
+    if count := reasons.count(NOT_RUN):
+        print(f"{count} of {len(there)} not yet run: `sslcourse board --worlds {world}` goes on with the board.")
+
+
+def why(entry: dict, name: str) -> str:
+    """Why a method of this world, an entry of the file, has no row: NOT_RUN, OF_RATES or OF_SEEDS."""
+    method = entry["methods"][name]
+    tried = list(method["tuning"].values())
+    if len(tried) == len(entry["terms"]["rates"]) and all(value is None for value in tried):
+        return OF_RATES
+    return OF_SEEDS if method["runs"] else NOT_RUN
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    seeds = of_seeds(len(row.seeds)) + (f", {row.diverged} diverged" if row.diverged else "")
+    deviation = "" if row.knn_std is None else f" +- {row.knn_std:.3f}"
+    rate = "-" if row.rate is None else f"{row.rate:g}"
+    return f"{row.knn:.3f}{deviation}", f"{row.probe:.3f}", f"{row.low:.3f} to {row.high:.3f}", rate, seeds

@@ -9,6 +9,7 @@ from sslcourse import arguments
 from sslcourse.plot.style import (
     COLOURS,
     GREY,
+    LEVELS,
     MARKERS,
     check_levels,
     check_words,
@@ -59,7 +60,7 @@ def curves(
             raise ValueError(f"{name!r} has {len(values)} values for {len(across)} positions in x; give one for each.")
         colour, marker = COLOURS[n % len(COLOURS)], MARKERS[n % len(MARKERS)]
         if name in known:
-            ax.plot(across, values, color=GREY, linestyle="--", linewidth=1.3, zorder=1.5, label=name)
+            ax.plot(across, values, color=GREY, linestyle="--", linewidth=1.3, zorder=LEVELS, label=name)
         else:
             ax.plot(across, values, color=colour, marker=marker if len(values) <= 30 else None, label=name)
         if bands and name in bands:
@@ -159,13 +160,26 @@ def _finish(figure, ax, levels, xlabel, ylabel, title, legend):
 
 
 def _name_lines(figure, ax) -> None:
-    """A legend inside the axes while it is short; a long one would cover the lines, and stands below them."""
+    """A legend inside the axes while it is short and covers no line there; otherwise it stands below them."""
     handles, names = ax.get_legend_handles_labels()
     if len(names) <= 4:
-        ax.legend()
-    else:
-        figure.set_figheight(figure.get_figheight() + 0.3 * -(-len(names) // 3))
-        figure.legend(handles, names, loc="outside lower center", ncols=3)
+        inside = ax.legend()
+        if not _covers(figure, ax, inside):
+            return
+        inside.remove()
+    figure.set_figheight(figure.get_figheight() + 0.3 * -(-len(names) // 3))
+    figure.legend(handles, names, loc="outside lower center", ncols=3)
+
+
+def _covers(figure, ax, legend) -> bool:
+    """Whether a line, an error bar or a star lies below the legend; levels may, which run through all of the axes."""
+    figure.draw_without_rendering()
+    box = legend.get_window_extent()
+    drawn = [line for line in ax.lines if line.get_zorder() > LEVELS]
+    paths = [line.get_path().transformed(line.get_transform()) for line in drawn]
+    for bars in (part for part in ax.collections if hasattr(part, "get_segments")):  # error bars
+        paths += [path.transformed(bars.get_transform()) for path in bars.get_paths()]
+    return any(path.intersects_bbox(box, filled=False) for path in paths)
 
 
 def _powers(ax, positions: np.ndarray) -> None:

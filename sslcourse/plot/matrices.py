@@ -61,4 +61,5 @@ def heat_maps(
     figure.colorbar(picture, ax=axes, label=label)
     if title:
         figure.suptitle(title)
+    figure.draw_without_rendering()  # names of rows and columns find their size in a first layout, all else in a second
     return figure

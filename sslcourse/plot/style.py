@@ -19,6 +19,7 @@ DIVERGING = "PuOr"  # two sides of a value that means nothing, told apart by col
 
 DPI = 80  # an executed notebook has to stay under 600 KB
 RIGHT, WRONG = BLUE, VERMILION
+LEVELS = 1.5  # zorder of what is known beforehand: above the grid, below every result
 
 _STYLE = {
     "figure.dpi": DPI,
@@ -78,7 +79,7 @@ def draw_levels(ax, levels: dict[str, float] | None) -> None:
     if not levels:
         return
     for value in levels.values():
-        ax.axhline(value, color=GREY, linestyle="--", linewidth=1.3, zorder=1.5)
+        ax.axhline(value, color=GREY, linestyle="--", linewidth=1.3, zorder=LEVELS)
 
     # Two levels may nearly coincide: their names are pushed apart, the lines are not.
     low, high = ax.get_ylim()

@@ -8,6 +8,7 @@ from torch import nn
 
 import sslcourse
 from sslcourse import data, evaluate, models, plot, train
+from sslcourse.check import board
 from sslcourse.check import week01 as check
 from sslcourse.plot.schematics.bottleneck_and_probe import bottleneck_and_probe
 

@@ -10,6 +10,7 @@ from torch import nn
 
 import sslcourse
 from sslcourse import augment, data, evaluate, models, plot, train
+from sslcourse.check import board
 from sslcourse.check import week02 as check
 from sslcourse.plot.schematics.four_rotations import four_rotations
 

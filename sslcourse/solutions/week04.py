@@ -11,7 +11,7 @@ from torch import nn
 
 import sslcourse
 from sslcourse import augment, data, evaluate, models, plot, train
-from sslcourse.check import recorded
+from sslcourse.check import board, recorded
 from sslcourse.check import week04 as check
 from sslcourse.plot.schematics.two_views_to_loss import two_views_to_loss
 

@@ -14,6 +14,7 @@ from torch import nn
 
 import sslcourse
 from sslcourse import augment, data, evaluate, models, plot, train
+from sslcourse.check import board
 from sslcourse.check import week05 as check
 from sslcourse.plot.schematics.queue_of_keys import queue_of_keys
 

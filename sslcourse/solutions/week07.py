@@ -11,6 +11,7 @@ from torch import nn
 
 import sslcourse
 from sslcourse import augment, data, evaluate, models, plot, train
+from sslcourse.check import board
 from sslcourse.check import week07 as check
 from sslcourse.plot.schematics.teacher_and_student import teacher_and_student
 

@@ -11,6 +11,7 @@ from torch import nn
 
 import sslcourse
 from sslcourse import augment, data, evaluate, models, plot, train
+from sslcourse.check import board
 from sslcourse.check import week08 as check
 from sslcourse.models.vit import Block
 from sslcourse.plot.schematics.masked_autoencoder import masked_autoencoder

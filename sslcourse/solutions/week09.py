@@ -11,6 +11,7 @@ from torch import nn
 
 import sslcourse
 from sslcourse import data, evaluate, models, plot, train
+from sslcourse.check import board
 from sslcourse.check import week09 as check
 from sslcourse.data import expect
 from sslcourse.evaluate import inputs

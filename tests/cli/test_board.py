@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -139,6 +140,67 @@ def test_no_time_and_missing_data(root, monkeypatch, capsys):
     assert "cifar10 is not yet run: " in capsys.readouterr().out
     assert len(entries(root)["random"]["runs"]) == 3
     assert shipped.rows("cifar10", known(root)) == {"random": None, "SimCLR": None}
+
+
+def result(knn, probe, rate=None):
+    ends = {"low": probe - 0.02, "high": probe + 0.02}
+    return {"rate": rate, "knn": knn, "probe": probe, **ends, "rankme": 9, "seconds": 1}
+
+
+@pytest.fixture
+def world():
+    """A board of one world, of all that can be said of a method."""
+    runs = {
+        "random": ({}, {"0": result(0.18, 0.165)}),
+        "SimCLR": ({"0.001": 0.6, "0.003": 0.7}, {str(s): result(k, 0.7, 3e-3) for s, k in enumerate((0.5, 0.6, 0.7))}),
+        "below": ({"0.001": 0.1, "0.003": 0.1}, {"0": result(0.05, 0.06, 1e-3), "1": None}),
+        "at no rate": ({"0.001": None, "0.003": None}, {}),
+        "on no seed": ({"0.001": 0.1, "0.003": None}, {"0": None, "1": None}),
+        "cut off": ({"0.001": None}, {}),
+        "to come": ({}, {}),
+    }
+    methods = {name: {"week": "", "code": "", "tuning": t, "runs": r} for name, (t, r) in runs.items()}
+    return {"worlds": {"scenes": {"terms": SMALL.noted(), "hardware": [], "methods": methods}}}
+
+
+def test_a_week_shows_its_row_among_the_others(world, capsys):
+    shipped.show("SimCLR", board=world)
+    assert capsys.readouterr().out.splitlines() == [
+        "The board, scenes: conv4, 60 images, 1 epochs in batches of 20; 40 test images",
+        "   method  kNN             probe  95 % interval   rate   seeds",
+        "-> SimCLR  0.600 +- 0.100  0.700  0.680 to 0.720  0.003  3 seeds",
+        "   random  0.180           0.165  0.145 to 0.185  -      1 seed",
+        "   chance  0.100           0.100",
+        "   below   0.050           0.060  0.040 to 0.080  0.001  1 seed, 1 diverged",
+        "1 of 7 diverged at every rate.",
+        "1 of 7 diverged on every seed.",
+        "2 of 7 not yet run: `sslcourse board --worlds scenes` goes on with the board.",
+    ]
+
+
+def test_a_method_without_results_is_said_to_have_none(world, capsys):
+    for name, why in {
+        "to come": page.NOT_RUN,
+        "cut off": page.NOT_RUN,
+        "at no rate": "diverged at every rate",
+        "on no seed": "diverged on every seed",
+    }.items():
+        shipped.show(name, board=world)
+        assert f"\n-> {name}  {why}\n" in re.sub("  +", "  ", capsys.readouterr().out)
+        assert f"| {name} |  | {why} |" in page.text(world)
+
+
+def test_a_complete_board_counts_nothing_and_a_strange_name_is_refused(world, capsys):
+    there = world["worlds"]["scenes"]["methods"]
+    world["worlds"]["scenes"]["methods"] = {"random": there["random"]}
+    shipped.show(board=world)
+    out = capsys.readouterr().out
+    assert "not yet run" not in out and "->" not in out and len(out.splitlines()) == 4
+    with pytest.raises(ValueError, match="no method 'simclr' on the board; it has random"):
+        shipped.show("random", "simclr", board=world)
+    with pytest.raises(ValueError, match="no world 'moon'"):
+        shipped.show(world="moon")
+    assert not capsys.readouterr().out
 
 
 def test_other_terms_and_other_code(root, counted, capsys, monkeypatch):

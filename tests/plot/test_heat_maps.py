@@ -1,5 +1,7 @@
 """Matrices side by side: one colour scale for all, names above, odd shapes refused."""
 
+import io
+
 import pytest
 import torch
 
@@ -58,3 +60,13 @@ def test_a_centre_and_a_reach_that_do_not_fit_are_refused():
         plot.heat_map(torch.rand(2, 2), reach=0.5)
     with pytest.raises(ValueError, match="farther than the reach"):
         plot.heat_map(torch.tensor([[0.5, 0.9]]), centre=0.5, reach=0.3)
+
+
+def test_many_names_leave_room_for_the_titles_as_soon_as_they_are_saved():
+    """Saved once, as a notebook does: no title lies upon another, nothing is cut off below."""
+    maps = {name: torch.rand(20, 32) for name in ("true", "predicted")}
+    rows, columns = list("ACDEFGHIKLMNPQRSTVWY"), [f"R{n}" for n in range(32)]
+    figure = plot.heat_maps(maps, rows, columns, xlabel="residue", ylabel="becomes", title="All of them")
+    figure.savefig(io.BytesIO())
+    boxes = [ax.get_tightbbox() for ax in figure.axes]
+    assert max(box.y1 for box in boxes) < figure._suptitle.get_window_extent().y0 and min(box.y0 for box in boxes) > 0

@@ -1,5 +1,6 @@
 """Figures: what they hold, what they say under them, what a reader who cannot see them gets, what they refuse."""
 
+import math
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ import torch
 from matplotlib.figure import Figure
 
 from sslcourse import notices, plot
+from sslcourse.check.sweep import Sweep
 from sslcourse.plot.style import RIGHT, WRONG
 
 
@@ -201,6 +203,26 @@ def test_of_several_sweeps_one_that_was_never_recorded_names_its_own_star():
     never = SimpleNamespace(name="new", points=(1, 2, 4), mean=unknown, std=unknown, label="not recorded", own={2: 0.5})
     figure = plot.sweep({"AE": recorded(own={1: 0.3}), "new": never})
     assert {"AE", "yours", "yours: new"} <= texts(figure)
+
+
+def test_a_legend_never_covers_a_line():
+    """Four zigzags leave no room; a level and a known line may pass behind the names, a result may not."""
+    zigzag = {name: [(n * (k + 3)) % 7 for n in range(60)] for k, name in enumerate("abcd")}
+    figure = plot.curves(zigzag, title="full")
+    assert figure.axes[0].get_legend() is None and len(figure.legends[0].get_texts()) == 4
+    assert plot.curves({"a": [0, 1, 2], "b": [0, 1, 1]}, levels={"chance": 0.5}).axes[0].get_legend() is not None
+    diagonal = {"a": [0.0] * 20, "known": [n / 20 for n in range(20)]}
+    assert plot.curves(diagonal, known=["known"]).axes[0].get_legend() is not None
+    gaps = {"a": [1.0, math.nan, 3.0], "b": [3.0, math.nan, 1.0]}
+    assert plot.curves(gaps).axes[0].get_legend() is not None
+
+
+def test_a_legend_of_a_sweep_never_covers_an_error_bar():
+    points = tuple(range(1, 9))
+    wide = {name: Sweep(name, points, (0.5,) * 8, (k,) * 8, "recorded", {}) for k, name in ((0.49, "a"), (0.5, "b"))}
+    assert plot.sweep(wide).axes[0].get_legend() is None
+    thin = {name: Sweep(name, points, (mean,) * 8, (0.01,) * 8, "recorded", {}) for mean, name in ((0, "a"), (1, "b"))}
+    assert plot.sweep(thin).axes[0].get_legend() is not None
 
 
 def test_a_long_legend_stands_below_the_lines():

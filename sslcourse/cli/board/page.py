@@ -4,8 +4,8 @@ import io
 from pathlib import Path
 
 from sslcourse import files
-from sslcourse.check.board import Row, rows
-from sslcourse.plot.style import BLUE, ORANGE, new_figure, styled
+from sslcourse.check.board import NOT_RUN, Row, rows, why
+from sslcourse.plot.style import BLUE, GREY, LEVELS, ORANGE, new_figure, styled
 
 PAGE = "docs/board.md"
 HEAD = """# The board: every method under equal terms
@@ -22,7 +22,6 @@ trainings looks worse here than in its paper. Supervised training sees every lab
 captions, the others pictures alone. MAE needs patches and has a transformer of about as many weights for its encoder,
 MoCo the same encoder with group norm.
 """
-NOT_RUN, DIVERGED = "not yet run", "diverged at every rate"
 
 
 def write(root: Path, board: dict) -> None:
@@ -71,13 +70,8 @@ def _table(entry: dict, there: dict[str, Row | None]) -> str:
     lines.append(("chance", "", "", chance, chance, "", "", "", ""))
     for name, row in there.items():
         week = entry["methods"][name]["week"].removeprefix("week").lstrip("0")
-        lines.append((name, week, *(_numbers(row) if row else (_why(entry["methods"][name]), *[""] * 6))))
+        lines.append((name, week, *(_numbers(row) if row else (why(entry, name), *[""] * 6))))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _why(entry: dict) -> str:
-    tried = [*entry["tuning"].values(), *entry["runs"].values()]
-    return DIVERGED if tried and not any(value is not None for value in tried) else NOT_RUN
 
 
 def _numbers(row: Row) -> tuple[str, ...]:
@@ -106,7 +100,7 @@ def _figure(world: str, chance: float, there: dict[str, Row | None]):
     whiskers = [[row.probe - row.low for row in found], [row.high - row.probe for row in found]]
     ax.errorbar(probes, places, xerr=whiskers, fmt="o", color=BLUE, capsize=4, linewidth=1.5, label="linear probe")
     ax.plot([row.knn for row in found], places, "s", color=ORANGE, label="20 nearest neighbours")
-    ax.axvline(chance, color="black", linestyle="--", linewidth=1.5, label="chance")
+    ax.axvline(chance, color=GREY, linestyle="--", linewidth=1.3, zorder=LEVELS, label="chance")
     ax.set_yticks(places, [row.method for row in found])
     ax.invert_yaxis()
     ax.grid(True, axis="x")
