@@ -296,8 +296,8 @@ WRONG = [
     (week02.jigsaw_batch, puzzle(lambda k, n, g: uniform(k, n, g).sort().values), "neither sorted nor in turn"),
     (
         week02.jigsaw_batch,
-        puzzle(lambda k, n, g: (torch.arange(n) + uniform(k, 1, g)) % k),
-        "neither sorted nor in turn",
+        puzzle(lambda k, n, g: uniform(k, n, g).repeat_interleave(2)[:n]),
+        "told from that of the image before",
     ),
     (week02.jigsaw_batch, puzzle(lambda k, n, g: (torch.rand(n, generator=g) ** 2 * k).long()), "equally often"),
     (week02.jigsaw_batch, puzzle(uniform, moves=False), "no tile has moved"),
