@@ -30,7 +30,6 @@ def test_the_commands_do_what_the_page_says(tmp_path):
         "REPOSITORY": str(ROOT),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "JUPYTER_PLATFORM_DIRS": "1",
-        "SSLCOURSE_SCALE": "dry",  # nbgrader runs a whole notebook: its trainings at tiny are what nbval runs
     }
     assert len(BLOCKS) == 2
     for block in BLOCKS:
