@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sslcourse.train import fingerprint
+from sslcourse.train.ownership import is_own
 
 _PLAIN = type(None) | bool | int | float | complex | str | np.generic
 _OF_TORCH = frozenset(vars(nn.Module()))
@@ -55,7 +55,7 @@ def _holders(module: nn.Module) -> Iterator[tuple[str, object]]:
         yield place, holder
         for name, value in vars(holder).items() if depth else ():
             own = hasattr(value, "__dict__") and not isinstance(value, nn.Module | type | torch.Tensor)
-            if own and name not in _OF_TORCH and fingerprint.is_own(type(value)):
+            if own and name not in _OF_TORCH and is_own(type(value)):
                 waiting.append((f"{place}.{name}".lstrip("."), value, depth - 1))
 
 

@@ -15,31 +15,27 @@ import collections
 import dis
 import enum
 import functools
-import hashlib
-import importlib.util
 import numbers
 import operator
 import re
-import sys
-import sysconfig
 import types
 from collections.abc import Iterator
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 import numpy as np
 import torch
 from torch import nn
 
 from sslcourse.train import changes
+from sslcourse.train.ownership import imported_by, is_own, meant_by, readers
+from sslcourse.train.written import array, behaviour, constant, content, digest, short, without_addresses
 
-_STANDARD = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
 _PLAIN = type(None) | bool | str | bytes | bytearray | numbers.Number | range | slice | PurePath | re.Pattern
 _PLAIN |= torch.dtype | torch.device | np.ufunc | types.MethodDescriptorType | types.WrapperDescriptorType
 _PLAIN |= np.generic | memoryview | operator.itemgetter | operator.attrgetter | operator.methodcaller
 _CONTAINERS = (list, dict, set, collections.deque, np.ndarray, torch.Tensor)
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 _PARAMETER_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
-_NO_READERS = ("builtins", "abc", "typing", "enum", "collections.abc")  # bases that do nothing with attributes
 _MODULE = frozenset(vars(nn.Module()))  # what torch keeps in every module
 _DEPTH = 12  # of what refers to what: deeper than any loss, so that an endless structure ends
 _LONG = 100  # items of a container that are looked at one by one
@@ -47,12 +43,12 @@ _LONG = 100  # items of a container that are looked at one by one
 
 def of_tensors(data: tuple[torch.Tensor, ...]) -> list[str]:
     """A text for each tensor: type, shape and a hash of the content."""
-    return [f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)} {_content(tensor)}" for tensor in data]
+    return [f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)} {content(tensor)}" for tensor in data]
 
 
 def of_weights(modules: list[nn.Module]) -> str:
     """A text for all parameters and buffers."""
-    return _hash(*(_array(value) for module in modules for value in _state(module)))
+    return digest(*(array(value) for module in modules for value in _state(module)))
 
 
 def of_code(roots: dict[str, object], modules: list[nn.Module], watching: tuple[object, ...] = ()) -> dict[str, str]:
@@ -108,7 +104,7 @@ class _Walk:
 
     def visit(self, place: str, value: object, depth: int = 0) -> None:
         if isinstance(value, _PLAIN):
-            self.found[place] = _short(value)
+            self.found[place] = short(value)
         elif isinstance(value, types.ModuleType):
             self.found[place] = f"module {value.__name__}"
         elif id(value) in self.seen:
@@ -136,10 +132,10 @@ class _Walk:
         elif id(value) in self.before.touched:
             self.found[place] = f"{type(value).__name__}, changed on the way"
         elif isinstance(value, torch.Tensor | np.ndarray):
-            self.found[place] = _array(value)
+            self.found[place] = array(value)
         elif isinstance(value, enum.Enum):
             self.visit(f"{place}.class", type(value), depth)
-            self.found[place] = f"{value.name} {_constant(value.value)}"
+            self.found[place] = f"{value.name} {constant(value.value)}"
         elif isinstance(value, tuple | list | dict | set | frozenset | collections.deque | types.MappingProxyType):
             self._container(place, value, depth)
         elif isinstance(value, nn.Module):
@@ -153,10 +149,10 @@ class _Walk:
         referred = {name: cell.cell_contents for name, cell in referred.items() if _is_filled(cell)}
         if is_own(function):
             codes = list(_nested(code))
-            self.found[place] = f"code {_hash(*map(_behaviour, codes))}"
+            self.found[place] = f"code {digest(*map(behaviour, codes))}"
             self.visit(f"{place}.defaults", (function.__defaults__, function.__kwdefaults__), depth)
             names = {name for one in codes for name in one.co_names}
-            referred = _globals(function, sorted(names), _imported(codes)) | referred
+            referred = meant_by(function, sorted(names), imported_by(codes)) | referred
             self.read |= names
             for one in codes:
                 instructions = list(dis.get_instructions(one))
@@ -180,7 +176,7 @@ class _Walk:
         self.found[place] = f"class {kind.__qualname__ if own else f'{kind.__module__}.{kind.__qualname__}'}"
         if not own:
             return
-        overridden = {name for base in _readers(kind) for name in vars(base)}  # what a library calls
+        overridden = {name for base in readers(kind) for name in vars(base)}  # what a library calls
         for name, value in sorted(vars(kind).items()):
             value = getattr(value, "__func__", value)  # of class methods and static ones
             value = value.fget if isinstance(value, property) else value
@@ -209,13 +205,13 @@ class _Walk:
         if isinstance(value, collections.defaultdict):
             self.visit(f"{place}.default_factory", value.default_factory, depth)
         if isinstance(value, set | frozenset):
-            self.found[place] += f", {_hash(*sorted(map(_constant, value)))}"
+            self.found[place] += f", {digest(*sorted(map(constant, value)))}"
             functions = [item for item in value if isinstance(item, types.FunctionType)]
-            for n, item in enumerate(sorted(functions, key=lambda one: _behaviour(one.__code__))):
+            for n, item in enumerate(sorted(functions, key=lambda one: behaviour(one.__code__))):
                 self.visit(f"{place}[{n}]", item, depth)
         elif len(value) > _LONG:
             plain = value.items() if isinstance(value, dict) else value
-            self.found[place] += f", {_hash(*(_constant(item) for item in plain))}"
+            self.found[place] += f", {digest(*(constant(item) for item in plain))}"
             for n, item in enumerate(value.values() if isinstance(value, dict) else value):
                 if isinstance(item, types.FunctionType):
                     self.visit(f"{place}[{n}]", item, depth)
@@ -223,16 +219,16 @@ class _Walk:
             pairs = value.items() if isinstance(value, dict | types.MappingProxyType) else enumerate(value)
             for key, item in pairs:
                 self.visit(
-                    f"{place}[{_constant(key) if isinstance(key, tuple | frozenset) else _short(key)}]", item, depth
+                    f"{place}[{constant(key) if isinstance(key, tuple | frozenset) else short(key)}]", item, depth
                 )
 
     def _module(self, place: str, module: nn.Module, depth: int) -> None:
         """Structure; and the weights of a network that is not trained, since it is a part of the loss."""
         trained = re.fullmatch(r"module \d+", place)
         settings = [f"{name} {_settings(part, self.before.changed)}" for name, part in module.named_modules()]
-        self.found[place] = f"{type(module).__qualname__} {_hash(_without_addresses(repr(module)), *settings)}"
+        self.found[place] = f"{type(module).__qualname__} {digest(without_addresses(repr(module)), *settings)}"
         if not trained and id(module) not in self.before.touched:
-            self.found[place] += f", weights {_hash(*(_array(value) for value in _state(module)))}"
+            self.found[place] += f", weights {digest(*(array(value) for value in _state(module)))}"
         for name, part in module.named_modules():
             self.seen.setdefault(id(part), (f"{place}.{name}", part))
             if is_own(type(part)):
@@ -261,7 +257,7 @@ class _Walk:
         elif isinstance(value, np.random.Generator):
             self.found[place] += f" with seed {getattr(value.bit_generator.seed_seq, 'entropy', None)}"
         elif not hasattr(value, "__dict__") and not is_own(kind):  # of C: a date, an array of the standard library
-            self.found[place] += f" {_short(re.sub(r'0x[0-9a-fA-F]{4,}', '', repr(value)))}"
+            self.found[place] += f" {short(re.sub(r'0x[0-9a-fA-F]{4,}', '', repr(value)))}"
         else:
             self.visit(f"{place}.class", kind, depth)
             self._attributes(place, value, depth)
@@ -269,7 +265,7 @@ class _Walk:
     def _attributes(self, place: str, value: object, depth: int) -> None:
         """Of a student's object what the code reads; of a library's all, since its code is not looked at, and so of a
         student's object that is one of a library's too."""
-        own, is_module = is_own(type(value)) and not _readers(type(value)), isinstance(value, nn.Module)
+        own, is_module = is_own(type(value)) and not readers(type(value)), isinstance(value, nn.Module)
         items = dict(getattr(value, "__dict__", {}))
         slots = [getattr(kind, "__slots__", ()) for kind in type(value).__mro__ if is_own(kind)]
         for name in (name for part in slots for name in ([part] if isinstance(part, str) else part)):
@@ -282,46 +278,6 @@ class _Walk:
                 self.visit(f"{place}.{name}", item, depth)
 
 
-def _readers(kind: type) -> list[type]:
-    """The classes of libraries that a student's class is made from, and which may read what it has."""
-    return [base for base in kind.__mro__[1:] if base.__module__ not in _NO_READERS and not is_own(base)]
-
-
-def _imported(codes: list[types.CodeType]) -> dict[str, types.ModuleType]:
-    """The student's modules that are imported inside a function; it is about to import them itself."""
-    found = {}
-    for one in (one for code in codes for one in dis.get_instructions(code)):
-        if one.opname == "IMPORT_NAME" and one.argval:
-            try:
-                top = one.argval.partition(".")[0]
-                spec = None if top in sys.modules else importlib.util.find_spec(top)
-                if top in sys.modules or (spec and spec.origin and not _is_installed(spec.origin)):
-                    if is_own(importlib.import_module(top)):
-                        found[one.argval] = importlib.import_module(one.argval)
-            except Exception:  # whatever a module does when it is imported: the loss will say so
-                continue
-    return found
-
-
-def _globals(
-    function: types.FunctionType, names: list[str], imported: dict[str, types.ModuleType] | None = None
-) -> dict[str, object]:
-    """What names of its code mean: globals, and what a student's module that is one of them has: {"helpers.f": ...}."""
-    found = {name: function.__globals__[name] for name in names if name in function.__globals__} | (imported or {})
-    modules = {key: value for key, value in found.items() if isinstance(value, types.ModuleType)}
-    for _ in range(_DEPTH):  # and the modules inside a module
-        inside = {
-            f"{key}.{name}": vars(module)[name]
-            for key, module in modules.items()
-            if is_own(module)
-            for name in names
-            if name in vars(module)
-        }
-        modules = {key: value for key, value in inside.items() if isinstance(value, types.ModuleType)}
-        found |= inside
-    return found
-
-
 def _is_filled(cell: types.CellType) -> bool:
     try:
         return cell.cell_contents is not cell
@@ -332,48 +288,15 @@ def _is_filled(cell: types.CellType) -> bool:
 def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
     """The code object and those of the functions and comprehensions inside it."""
     yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _nested(constant)
-
-
-def _behaviour(code: types.CodeType) -> str:
-    """Everything that says what the code does; not where it stands nor what its variables are called."""
-    constants = [_constant(value) for value in code.co_consts if not isinstance(value, types.CodeType)]
-    counts = (code.co_argcount, code.co_kwonlyargcount, code.co_posonlyargcount, code.co_flags)
-    return repr((code.co_code, getattr(code, "co_exceptiontable", b""), constants, code.co_names, counts))
-
-
-def _constant(value: object) -> str:
-    if isinstance(value, frozenset):
-        return f"frozenset {sorted(map(_constant, value))}"  # the order of texts differs from process to process
-    if isinstance(value, tuple | list):
-        return f"{type(value).__name__} {[_constant(item) for item in value]}"
-    if isinstance(value, torch.Tensor | np.ndarray):
-        return _array(value)
-    return f"{type(value).__name__} {_without_addresses(repr(value))}"
-
-
-def is_own(thing: object) -> bool:
-    """Written by the student: in a notebook or in a file that belongs to no installed library, nor to this one."""
-    name = thing.__name__ if isinstance(thing, types.ModuleType) else getattr(thing, "__module__", None) or "__main__"
-    if name == "__main__":
-        return True
-    module = sys.modules.get(name)
-    file = getattr(module, "__file__", None)
-    if name.split(".")[0] == "sslcourse" or (module is not None and file is None):
-        return False  # without file: built in
-    return not (file and _is_installed(file))
-
-
-def _is_installed(file: str) -> bool:
-    return bool({"site-packages", "dist-packages"} & set(Path(file).parts)) or file.startswith((*_STANDARD, "frozen"))
+    for inside in code.co_consts:
+        if isinstance(inside, types.CodeType):
+            yield from _nested(inside)
 
 
 def _settings(module: nn.Module, changed: set[str]) -> list[str]:
     """Plain attributes, which repr shows in part only; not what a library's module notes while it runs."""
     return [
-        f"{name}={_short(value)}"
+        f"{name}={short(value)}"
         for name, value in sorted(vars(module).items())
         if isinstance(value, _PLAIN) and not name.startswith("_") and "cache" not in name
         if name != "training" and f".{name}" not in changed
@@ -382,42 +305,3 @@ def _settings(module: nn.Module, changed: set[str]) -> list[str]:
 
 def _state(module: nn.Module) -> list[torch.Tensor]:
     return [*module.parameters(), *module.buffers()]
-
-
-def _array(value: torch.Tensor | np.ndarray) -> str:
-    text = f"{value.dtype} {tuple(value.shape)}"
-    if isinstance(value, np.ndarray):
-        if value.dtype.hasobject:
-            return f"{text} {_hash(_constant(value.tolist()))}"
-        value = torch.from_numpy(np.ascontiguousarray(value).view(np.uint8))
-    if value.layout != torch.strided:
-        value = value.detach().to_sparse().coalesce()
-        return f"{text} {_content(value.indices())} {_content(value.values())}"
-    if value.is_meta or (value.requires_grad and not value.is_leaf):
-        return text
-    return f"{text} {_content(value)}"
-
-
-def _content(tensor: torch.Tensor) -> str:
-    """A hash of all its bytes, some rows at a time: a set on a GPU would not fit twice."""
-    digest = hashlib.sha256()
-    tensor = tensor.detach()
-    if tensor.dim() == 0:
-        tensor = tensor.reshape(1)
-    for part in tensor.split(max(1, 2**24 * len(tensor) // max(1, tensor.numel()))):
-        digest.update(part.cpu().resolve_conj().resolve_neg().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()[:12]
-
-
-def _short(value: object) -> str:
-    value = bytes(value) if isinstance(value, memoryview) else value
-    text = _without_addresses(repr(value))
-    return text if len(text) <= 40 else f"{text[:20]}... {_hash(text)}"
-
-
-def _hash(*texts: str) -> str:
-    return hashlib.sha256("\0".join(texts).encode("utf-8", "backslashreplace")).hexdigest()[:8]
-
-
-def _without_addresses(text: str) -> str:
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
