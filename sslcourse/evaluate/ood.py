@@ -5,13 +5,12 @@ curve"; DeLong, DeLong and Clarke-Pearson 1988, "Comparing the areas under two o
 """
 
 import math
-from statistics import NormalDist
 
 import torch
 
 from sslcourse import arguments
 from sslcourse.evaluate import inputs
-from sslcourse.evaluate.interval import wilson_interval
+from sslcourse.evaluate.interval import quantile, wilson_interval, within_ends
 
 
 def auroc(in_scores: torch.Tensor, out_scores: torch.Tensor) -> float:
@@ -44,9 +43,9 @@ def auroc_interval(in_scores: torch.Tensor, out_scores: torch.Tensor, level: flo
         return wilson_interval(min(max(area, 0.0), 1.0), smaller, level)
 
     # On the logit scale the interval cannot leave (0, 1); the delta method divides by the slope there.
-    half = NormalDist().inv_cdf(0.5 + level / 2) * math.sqrt(variance) / (area * (1 - area))
+    half = quantile(level) * math.sqrt(variance) / (area * (1 - area))
     centre = math.log(area / (1 - area))
-    return tuple(_sigmoid(end) for end in (centre - half, centre + half))
+    return within_ends(_sigmoid(centre - half), area, _sigmoid(centre + half))
 
 
 def fpr_at_95_tpr(in_scores: torch.Tensor, out_scores: torch.Tensor) -> float:

@@ -43,7 +43,7 @@ def linear_probe(
     """
     sets = inputs.labelled_sets(train_x, train_y, test_x, test_y)
     train_x, train_y, test_x, test_y = (part.cpu() for part in sets)  # where scikit-learn works
-    Cs = sorted(arguments.numbers_of("Cs", Cs, "(0.1, 1.0), all greater than 0", above=0))
+    Cs = sorted(arguments.numbers_of("Cs", Cs, "(0.1, 1.0), all greater than 0", least=1e-100, most=1e100))
     val_fraction, seed = arguments.real("val_fraction", val_fraction), arguments.whole("seed", seed, 0)
     if not 0 < val_fraction < 1:
         raise ValueError(f"val_fraction lies in (0, 1), but it is {val_fraction}.")
@@ -95,6 +95,7 @@ class _Standardised:
 
     def accuracy(self, x: torch.Tensor, y: torch.Tensor) -> float:
         x = ((x.double() / self.size - self.first) / self.spread - self.mean) / self.std
+        x[:, self.std.isinf()] = 0  # whatever it is here: a feature that was constant has no weight
         x = x.clamp(-1e100, 1e100)  # so far out that the answer is the same, and no sum of them overflows
         return float((self.model.predict(x.numpy()) == y.numpy()).mean())
 

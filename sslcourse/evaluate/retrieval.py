@@ -10,7 +10,8 @@ from sslcourse import arguments
 from sslcourse.evaluate import inputs
 from sslcourse.evaluate.neighbours import nearest_neighbours
 
-EQUAL = 1e-15  # cosines that differ by no more: a product of matrices may round two equal rows differently
+CLOSE = 1e-14  # cosines that differ by no more than their rounding may: these are compared once more
+EQUAL = 1e-15  # of the directions themselves: what rounding leaves of two equal ones
 
 
 def retrieval(a: torch.Tensor, b: torch.Tensor, k: int = 10, chunk: int = 1024) -> dict[str, float]:
@@ -41,8 +42,9 @@ def retrieval(a: torch.Tensor, b: torch.Tensor, k: int = 10, chunk: int = 1024) 
     for rows in torch.arange(len(a), device=a.device).split(chunk):
         similarity = a[rows] @ b.T  # (n, N)
         true = similarity.gather(1, rows[:, None])  # (n, 1)
-        higher, equal = similarity > true + EQUAL, (similarity - true).abs() <= EQUAL
-        ranks.append(1 + higher.sum(dim=1) + (equal.sum(dim=1) - 1) / 2)
+        higher, close = similarity > true + CLOSE, (similarity - true).abs() <= CLOSE
+        nearer, equal = _compared(a[rows], b, rows, close)
+        ranks.append(1 + higher.sum(dim=1) + nearer + (equal - 1) / 2)
         cosines.append(true[:, 0])
     ranks, cosines = torch.cat(ranks).double(), torch.cat(cosines)
 
@@ -53,6 +55,22 @@ def retrieval(a: torch.Tensor, b: torch.Tensor, k: int = 10, chunk: int = 1024) 
         "cosine": cosines.mean().item(),
         "jaccard": _jaccard(within_a, within_b),
     }
+
+
+def _compared(a: torch.Tensor, b: torch.Tensor, rows: torch.Tensor, close: torch.Tensor) -> tuple:
+    """How many of the close rows of b are nearer to each row of a (n, D) than its true one, and how many are as near:
+    (n,) each. By differences, |a - b_true|^2 - |a - b|^2 as one product, since those of near-duplicates have digits
+    that their cosines lack. rows (n,): the true places in b; close: bool (n, N)."""
+    nearer, equal = torch.zeros(2, len(a), dtype=torch.int64, device=a.device)
+    row, column = close.nonzero(as_tuple=True)
+    for i, j in zip(*(part.split(max(1, 2**22 // a.shape[1])) for part in (row, column)), strict=True):
+        true, other = b[rows[i]], b[j]
+        apart = (a[i] - true) + (a[i] - other)
+        margin = ((other - true) * apart).sum(dim=1)
+        noise = EQUAL * torch.linalg.vector_norm(apart, dim=1)
+        nearer.index_add_(0, i, (margin > noise).long())
+        equal.index_add_(0, i, (margin.abs() <= noise).long())
+    return nearer, equal
 
 
 def _jaccard(one: torch.Tensor, other: torch.Tensor) -> float:

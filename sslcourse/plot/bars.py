@@ -1,7 +1,17 @@
 """Results side by side, with the interval that their test sample allows."""
 
 from sslcourse import arguments
-from sslcourse.plot.style import BLUE, COLOURS, check_levels, check_words, draw_levels, new_figure, styled, two_lines
+from sslcourse.plot.style import (
+    BLUE,
+    COLOURS,
+    check_levels,
+    check_words,
+    draw_levels,
+    new_figure,
+    styled,
+    two_lines,
+    written,
+)
 
 
 @styled
@@ -34,11 +44,11 @@ def bars(
     for n, (name, value) in enumerate(values.items()):
         low, high = intervals.get(name, (value, value))
         if not low <= value <= high:
-            raise ValueError(f"The interval of {name!r}, ({low:.3f}, {high:.3f}), does not hold its value {value:.3f}.")
+            raise ValueError(f"The interval of {name!r}, ({low:g}, {high:g}), does not hold its value {value:g}.")
         ax.bar(n, value, width=0.65, color=BLUE if len(values) > len(COLOURS) else COLOURS[n])
         if name in intervals:
             ax.errorbar(n, value, yerr=[[value - low], [high - value]], color="black", capsize=6, linewidth=1.5)
-        ax.annotate(f"{value:.2f}", (n, max(high, 0)), (0, 5), textcoords="offset points", ha="center", va="bottom")
+        ax.annotate(written(value), (n, max(high, 0)), (0, 5), textcoords="offset points", ha="center", va="bottom")
     ax.margins(y=0.12)
     ax.set_xticks(range(len(values)), [two_lines(name) for name in values])
     ax.tick_params(axis="x", length=0)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from sslcourse import arguments
-from sslcourse.plot.style import COLOURS, MARKERS, new_figure, styled
+from sslcourse.plot.style import look, new_figure, styled
 
 _MOST = 1500  # points: more take longer than they show
 
@@ -109,7 +109,7 @@ def _tsne(x: np.ndarray, seed: int) -> np.ndarray:
 def _cloud(ax, points: np.ndarray, y: np.ndarray, class_names: Sequence[str], title: str) -> None:
     for n, name in enumerate(class_names):
         here = points[y == n]
-        marker, colour = MARKERS[n % len(MARKERS)], COLOURS[n % len(COLOURS)]
+        colour, marker = look(n)
         ax.scatter(here[:, 0], here[:, 1], s=22, marker=marker, color=colour, alpha=0.8, linewidths=0, label=name)
     ax.set(xticks=[], yticks=[], aspect="equal")
     ax.spines[:].set_visible(False)

@@ -2,7 +2,16 @@
 
 from sslcourse import arguments
 from sslcourse.plot.bars import ends_of
-from sslcourse.plot.style import COLOURS, check_levels, check_words, draw_levels, new_figure, styled, two_lines
+from sslcourse.plot.style import (
+    COLOURS,
+    check_levels,
+    check_words,
+    draw_levels,
+    new_figure,
+    styled,
+    two_lines,
+    written,
+)
 
 _WIDE = 0.8  # of a bar, whose neighbours are 1 apart; groups stand one bar apart
 
@@ -49,7 +58,7 @@ def grouped_bars(
             if (judge, name) in whiskers:
                 ax.errorbar(place, value, yerr=[[value - low], [high - value]], color="black", capsize=5, linewidth=1.5)
             above = (place, max(high, 0))
-            ax.annotate(f"{value:.2f}", above, (0, 4), textcoords="offset points", ha="center", va="bottom")
+            ax.annotate(written(value), above, (0, 4), textcoords="offset points", ha="center", va="bottom")
             place += 1
         middles.append(place - (len(group) + 1) / 2)
         place += 1
@@ -78,8 +87,8 @@ def _intervals(intervals, values: dict) -> dict[tuple[str, str], tuple[float, fl
             low, high = ends_of(name, ends)
             if not low <= values[judge][name] <= high:
                 raise ValueError(
-                    f"The interval of {name!r}, ({low:.3f}, {high:.3f}), does not hold its value "
-                    f"{values[judge][name]:.3f}."
+                    f"The interval of {name!r}, ({low:g}, {high:g}), does not hold its value "
+                    f"{values[judge][name]:g}."
                 )
             found[judge, name] = low, high
     return found

@@ -33,7 +33,7 @@ def image_grid(images, titles: Sequence[str] | None = None, columns: int = 8, ti
     axes = figure.subplots(rows, columns, squeeze=False)
     for n, ax in enumerate(axes.flat):
         if n < len(pixels):
-            _draw(ax, pixels[n])
+            _draw(ax, pixels[n], bare=True)
             if titles is not None:
                 ax.set_title(str(titles[n]), fontsize=10, pad=2)
         else:
@@ -56,8 +56,8 @@ def panels(rows: dict[str, torch.Tensor], title: str | None = None):
     figure = new_figure(columns * _INCHES + 1.6, len(pixels) * _INCHES + 0.35 * (title is not None))
     axes = figure.subplots(len(pixels), columns, squeeze=False)
     for line, (name, images) in zip(axes, pixels.items(), strict=True):
-        for ax, image in zip(line, images, strict=True):
-            _draw(ax, image)
+        for column, (ax, image) in enumerate(zip(line, images, strict=True)):
+            _draw(ax, image, bare=column > 0)
         line[0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=8)
     if title:
         figure.suptitle(title)
@@ -94,10 +94,10 @@ def neighbours(queries, neighbours, correct=None, title: str | None = None):
     figure = new_figure((k + 1.3) * _INCHES, n * _INCHES + 0.3 + 0.35 * (title is not None))
     axes = figure.subplots(n, k + 2, squeeze=False, width_ratios=[1, 0.15] + [1] * k)
     for row, line in enumerate(axes):
-        _draw(line[0], left[row])
+        _draw(line[0], left[row], bare=True)
         line[1].set_axis_off()
         for column, ax in enumerate(line[2:]):
-            _draw(ax, right[row * k + column])
+            _draw(ax, right[row * k + column], bare=correct is None)
             if correct is not None:
                 _judge(ax, bool(correct[row, column]))
     axes[0][0].set_title("query", fontsize=11)
@@ -117,11 +117,14 @@ def _judge(ax, right: bool) -> None:
     ax.text(0.97, 0.04, sign, transform=ax.transAxes, ha="right", va="bottom", color="white", fontsize=9, bbox=box)
 
 
-def _draw(ax, image: np.ndarray) -> None:
+def _draw(ax, image: np.ndarray, bare: bool = False) -> None:
+    """bare: with nothing at its sides, no frame and no label, which takes time to draw even where it is not seen."""
     # Fixed limits: matplotlib would stretch the contrast of every grey image by itself.
     ax.imshow(image, cmap="gray", vmin=0, vmax=1)
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
+    if bare:
+        ax.set_axis_off()
 
 
 def _pixels(images) -> np.ndarray:

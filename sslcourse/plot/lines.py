@@ -10,10 +10,10 @@ from sslcourse.plot.style import (
     COLOURS,
     GREY,
     LEVELS,
-    MARKERS,
     check_levels,
     check_words,
     draw_levels,
+    look,
     new_figure,
     styled,
     two_lines,
@@ -58,11 +58,12 @@ def curves(
         across = np.arange(1, len(values) + 1) if x is None else _numbers("x", x)
         if len(across) != len(values):
             raise ValueError(f"{name!r} has {len(values)} values for {len(across)} positions in x; give one for each.")
-        colour, marker = COLOURS[n % len(COLOURS)], MARKERS[n % len(MARKERS)]
+        colour, marker = look(n)
         if name in known:
             ax.plot(across, values, color=GREY, linestyle="--", linewidth=1.3, zorder=LEVELS, label=name)
         else:
-            ax.plot(across, values, color=colour, marker=marker if len(values) <= 30 else None, label=name)
+            marker, line = marker if len(values) <= 30 else None, "-" if n < len(COLOURS) else ":"
+            ax.plot(across, values, color=colour, marker=marker, linestyle=line, label=name)
         if bands and name in bands:
             half = _numbers(name, bands[name])
             if len(half) != len(values) or not (half >= 0).all():
@@ -114,9 +115,9 @@ def sweep(
     stars = {"marker": "*", "markersize": 18, "markeredgecolor": "black", "linestyle": "none", "zorder": 5}
     own_stars = []
     for n, (name, one) in enumerate(several.items()):
-        colour, known = COLOURS[n % len(COLOURS)], np.isfinite(one.mean).any()
+        (colour, marker), known = look(n), np.isfinite(one.mean).any()
         if known:  # a sweep that was never recorded comes with NaN
-            style = {"linestyle": "none" if named else "-", "marker": MARKERS[n % len(MARKERS)], "capsize": 4}
+            style = {"linestyle": "none" if named else "-", "marker": marker, "capsize": 4}
             label = None if len(several) == 1 else name
             ax.errorbar([positions[p] for p in one.points], one.mean, yerr=one.std, color=colour, label=label, **style)
         if one.own:

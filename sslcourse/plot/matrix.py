@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from sslcourse import arguments
-from sslcourse.plot.style import DIVERGING, check_words, new_figure, styled
+from sslcourse.plot.style import DIVERGING, check_words, new_figure, styled, written
 
 _WRITTEN = 12  # up to this many rows and columns the numbers stand in the cells
 
@@ -35,23 +35,23 @@ def heat_map(
     for names, size, what in ((rows, values.shape[0], "rows"), (columns, values.shape[1], "columns")):
         if names is not None and len(names := arguments.several(what, names, letters=True)) != size:
             raise ValueError(f"There are {len(names)} names for {size} {what}; give one each.")
-    written = max(values.shape) <= _WRITTEN
-    figure = new_figure(*((0.75 * values.shape[1] + 2.6, 0.55 * values.shape[0] + 1.6) if written else (6.4, 5.2)))
+    small = max(values.shape) <= _WRITTEN
+    figure = new_figure(*((0.75 * values.shape[1] + 2.6, 0.55 * values.shape[0] + 1.6) if small else (6.4, 5.2)))
     ax = figure.subplots()
-    picture = ax.imshow(values, aspect="auto" if written else "equal", **around(values, centre, reach))
+    picture = ax.imshow(values, aspect="auto" if small else "equal", **around(values, centre, reach))
     figure.colorbar(picture, ax=ax, label=label)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
     for names, axis in ((rows, ax.yaxis), (columns, ax.xaxis)):
         if names is not None:
             axis.set_ticks(range(len(names)), [str(name) for name in names])
-        elif written:
+        elif small:
             axis.get_major_locator().set_params(integer=True)
     if columns is not None and max(len(str(name)) for name in columns) > 5:
         ax.tick_params(axis="x", rotation=45)
         for name in ax.get_xticklabels():  # each ends below its column; centred ones would run into their neighbours
             name.set(ha="right", rotation_mode="anchor")
-    if written:
+    if small:
         _write(ax, values, picture)
     if title:
         ax.set_title(title)
@@ -86,12 +86,12 @@ def around(values: np.ndarray, centre: float | None, reach: float | None) -> dic
 def _write(ax, values: np.ndarray, picture) -> None:
     """Numbers in black or white, whichever can be read on the cell's colour."""
     known = values[~np.isnan(values)]
-    whole = np.equal(np.mod(known, 1), 0).all()
+    whole = np.equal(np.mod(known, 1), 0).all() and np.abs(known).max() < 1e6
     for (row, column), value in np.ndenumerate(values):
         if np.isnan(value):
             ax.text(column, row, "-", ha="center", va="center", fontsize=10, color="black")
             continue
         red, green, blue, _ = picture.cmap(picture.norm(value))
         dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
-        text = f"{value:.0f}" if whole else f"{value:.2f}"
+        text = f"{value:.0f}" if whole else written(value)
         ax.text(column, row, text, ha="center", va="center", fontsize=10, color="white" if dark else "black")

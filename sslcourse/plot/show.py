@@ -68,6 +68,10 @@ def _close(figure) -> None:
     """Free the pixels, and strike a figure that a student made with pyplot from pyplot's list."""
     if pyplot := sys.modules.get("matplotlib.pyplot"):
         pyplot.close(figure)
+    for ax in figure.axes:  # figure.clear would set up every panel anew before it drops it
+        for image in list(ax.images):
+            image.remove()
+        ax.figure.delaxes(ax)
     figure.clear()
 
 

@@ -92,8 +92,19 @@ def draw_levels(ax, levels: dict[str, float] | None) -> None:
         lowest += gap
 
 
-def two_lines(name: str) -> str:
+def look(n: int) -> tuple[str, str]:
+    """Colour and marker of the n-th of several: from the eleventh on the colours return, with other markers."""
+    return COLOURS[n % len(COLOURS)], MARKERS[(n + n // len(COLOURS)) % len(MARKERS)]
+
+
+def written(value: float) -> str:
+    """A number above a bar or in a cell: two decimals, or two digits where these would show 0.00 or a row of digits."""
+    return f"{value:.2f}" if value == 0 or 0.005 <= abs(value) < 1e4 else f"{value:.2g}"
+
+
+def two_lines(name: object) -> str:
     """A name that fits below a bar or a point: a long one is broken at the blank nearest to its middle."""
+    name = str(name)
     blanks = [n for n, letter in enumerate(name) if letter == " "]
     if len(name) <= 12 or not blanks:
         return name

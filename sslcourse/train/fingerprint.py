@@ -3,7 +3,8 @@
 `of_tensors` looks at every byte of the data. `of_code` follows a loss function as a reader would: its bytecode and
 constants, its defaults, and what it refers to: functions and classes of the student with theirs, settings (numbers,
 texts, tensors) by value, networks by structure and, where they are not the ones that are trained, by their weights. A
-value that this code changes itself, such as a counter or a queue, is its state and no setting, and does not count.
+value that this code changes itself, such as a counter or a queue, is its state and no setting, and does not count. Of a
+student's class that is one of a library's too, all counts that the library may call or read.
 
 It cannot see: the code of installed libraries and of this one (they count by name), C functions, what is found by a
 name made at run time (getattr, eval), files and the environment. A loss is another one, too, after a change that means
@@ -15,6 +16,7 @@ import dis
 import enum
 import functools
 import hashlib
+import importlib.util
 import numbers
 import operator
 import re
@@ -33,9 +35,11 @@ from sslcourse.train import changes
 _STANDARD = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
 _PLAIN = type(None) | bool | str | bytes | bytearray | numbers.Number | range | slice | PurePath | re.Pattern
 _PLAIN |= torch.dtype | torch.device | np.ufunc | types.MethodDescriptorType | types.WrapperDescriptorType
-_PLAIN |= operator.itemgetter | operator.attrgetter | operator.methodcaller
+_PLAIN |= np.generic | memoryview | operator.itemgetter | operator.attrgetter | operator.methodcaller
 _CONTAINERS = (list, dict, set, collections.deque, np.ndarray, torch.Tensor)
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+_PARAMETER_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
+_NO_READERS = ("builtins", "abc", "typing", "enum", "collections.abc")  # bases that do nothing with attributes
 _MODULE = frozenset(vars(nn.Module()))  # what torch keeps in every module
 _DEPTH = 12  # of what refers to what: deeper than any loss, so that an endless structure ends
 _LONG = 100  # items of a container that are looked at one by one
@@ -71,6 +75,15 @@ def of_code(roots: dict[str, object], modules: list[nn.Module], watching: tuple[
         if later.known() == walk.known():
             return found
         walk = later
+
+
+def own_parts(optimizer: torch.optim.Optimizer) -> dict[str, object]:
+    """What of an optimizer is the student's code: its class, and functions before and after its steps."""
+    own = {"optimizer": type(optimizer)} if is_own(type(optimizer)) else {}
+    for kind in ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"):
+        hooks = [hook for hook in getattr(optimizer, kind, {}).values() if is_own(hook)]
+        own |= {f"optimizer.{kind.strip('_')}": hooks} if hooks else {}
+    return own
 
 
 class _Walk:
@@ -143,7 +156,7 @@ class _Walk:
             self.found[place] = f"code {_hash(*map(_behaviour, codes))}"
             self.visit(f"{place}.defaults", (function.__defaults__, function.__kwdefaults__), depth)
             names = {name for one in codes for name in one.co_names}
-            referred = _globals(function, sorted(names)) | referred
+            referred = _globals(function, sorted(names), _imported(codes)) | referred
             self.read |= names
             for one in codes:
                 instructions = list(dis.get_instructions(one))
@@ -167,6 +180,7 @@ class _Walk:
         self.found[place] = f"class {kind.__qualname__ if own else f'{kind.__module__}.{kind.__qualname__}'}"
         if not own:
             return
+        overridden = {name for base in _readers(kind) for name in vars(base)}  # what a library calls
         for name, value in sorted(vars(kind).items()):
             value = getattr(value, "__func__", value)  # of class methods and static ones
             value = value.fget if isinstance(value, property) else value
@@ -174,7 +188,7 @@ class _Walk:
                 instructions = list(dis.get_instructions(value))
                 if any(one.opname.startswith("CALL") for one in instructions):  # what only stores is a setter
                     self.changed |= changes.assigned(instructions, ())
-            if f".{name}" in self.before.changed or not self._is_used(name):
+            if f".{name}" in self.before.changed or not (self._is_used(name) or name in overridden):
                 continue
             if isinstance(value, types.FunctionType):
                 before = set(self.changed)
@@ -192,11 +206,19 @@ class _Walk:
 
     def _container(self, place: str, value: object, depth: int) -> None:
         self.found[place] = f"{type(value).__name__} of {len(value)}"
+        if isinstance(value, collections.defaultdict):
+            self.visit(f"{place}.default_factory", value.default_factory, depth)
         if isinstance(value, set | frozenset):
             self.found[place] += f", {_hash(*sorted(map(_constant, value)))}"
+            functions = [item for item in value if isinstance(item, types.FunctionType)]
+            for n, item in enumerate(sorted(functions, key=lambda one: _behaviour(one.__code__))):
+                self.visit(f"{place}[{n}]", item, depth)
         elif len(value) > _LONG:
             plain = value.items() if isinstance(value, dict) else value
             self.found[place] += f", {_hash(*(_constant(item) for item in plain))}"
+            for n, item in enumerate(value.values() if isinstance(value, dict) else value):
+                if isinstance(item, types.FunctionType):
+                    self.visit(f"{place}[{n}]", item, depth)
         else:
             pairs = value.items() if isinstance(value, dict | types.MappingProxyType) else enumerate(value)
             for key, item in pairs:
@@ -220,23 +242,34 @@ class _Walk:
                 hooks = [hook for hook in getattr(part, kind, {}).values() if is_own(hook)]
                 if hooks:
                     self.visit(f"{place}.{name}.{kind}", hooks, depth)
+        for name, parameter in module.named_parameters():
+            for kind in _PARAMETER_HOOKS:
+                hooks = [hook for hook in (getattr(parameter, kind, None) or {}).values() if is_own(hook)]
+                if hooks:
+                    self.visit(f"{place}.{name}.{kind}", hooks, depth)
 
     def _object(self, place: str, value: object, depth: int) -> None:
         kind = type(value)
         self.found[place] = f"{kind.__module__}.{kind.__qualname__}"
         if isinstance(value, types.BuiltinFunctionType):
-            self.found[place] = value.__qualname__
-            if not isinstance(value.__self__, types.ModuleType | type | None):
+            self.found[place] = f"{value.__module__}.{value.__qualname__}"
+            whose = value.__self__
+            if is_own(whose) if isinstance(whose, type) else not isinstance(whose, types.ModuleType | None):
                 self.visit(f"{place}.self", value.__self__, depth)
         elif isinstance(value, torch.Generator):  # its state moves on, and the seed stays
             self.found[place] += f" with seed {value.initial_seed()}"
+        elif isinstance(value, np.random.Generator):
+            self.found[place] += f" with seed {getattr(value.bit_generator.seed_seq, 'entropy', None)}"
+        elif not hasattr(value, "__dict__") and not is_own(kind):  # of C: a date, an array of the standard library
+            self.found[place] += f" {_short(re.sub(r'0x[0-9a-fA-F]{4,}', '', repr(value)))}"
         else:
             self.visit(f"{place}.class", kind, depth)
             self._attributes(place, value, depth)
 
     def _attributes(self, place: str, value: object, depth: int) -> None:
-        """Of a student's object what the code reads; of a library's all, since its code is not looked at."""
-        own, is_module = is_own(type(value)), isinstance(value, nn.Module)
+        """Of a student's object what the code reads; of a library's all, since its code is not looked at, and so of a
+        student's object that is one of a library's too."""
+        own, is_module = is_own(type(value)) and not _readers(type(value)), isinstance(value, nn.Module)
         items = dict(getattr(value, "__dict__", {}))
         slots = [getattr(kind, "__slots__", ()) for kind in type(value).__mro__ if is_own(kind)]
         for name in (name for part in slots for name in ([part] if isinstance(part, str) else part)):
@@ -249,9 +282,32 @@ class _Walk:
                 self.visit(f"{place}.{name}", item, depth)
 
 
-def _globals(function: types.FunctionType, names: list[str]) -> dict[str, object]:
+def _readers(kind: type) -> list[type]:
+    """The classes of libraries that a student's class is made from, and which may read what it has."""
+    return [base for base in kind.__mro__[1:] if base.__module__ not in _NO_READERS and not is_own(base)]
+
+
+def _imported(codes: list[types.CodeType]) -> dict[str, types.ModuleType]:
+    """The student's modules that are imported inside a function; it is about to import them itself."""
+    found = {}
+    for one in (one for code in codes for one in dis.get_instructions(code)):
+        if one.opname == "IMPORT_NAME" and one.argval:
+            try:
+                top = one.argval.partition(".")[0]
+                spec = None if top in sys.modules else importlib.util.find_spec(top)
+                if top in sys.modules or (spec and spec.origin and not _is_installed(spec.origin)):
+                    if is_own(importlib.import_module(top)):
+                        found[one.argval] = importlib.import_module(one.argval)
+            except Exception:  # whatever a module does when it is imported: the loss will say so
+                continue
+    return found
+
+
+def _globals(
+    function: types.FunctionType, names: list[str], imported: dict[str, types.ModuleType] | None = None
+) -> dict[str, object]:
     """What names of its code mean: globals, and what a student's module that is one of them has: {"helpers.f": ...}."""
-    found = {name: function.__globals__[name] for name in names if name in function.__globals__}
+    found = {name: function.__globals__[name] for name in names if name in function.__globals__} | (imported or {})
     modules = {key: value for key, value in found.items() if isinstance(value, types.ModuleType)}
     for _ in range(_DEPTH):  # and the modules inside a module
         inside = {
@@ -307,8 +363,11 @@ def is_own(thing: object) -> bool:
     file = getattr(module, "__file__", None)
     if name.split(".")[0] == "sslcourse" or (module is not None and file is None):
         return False  # without file: built in
-    installed = file and ({"site-packages", "dist-packages"} & set(Path(file).parts) or file.startswith(_STANDARD))
-    return not installed
+    return not (file and _is_installed(file))
+
+
+def _is_installed(file: str) -> bool:
+    return bool({"site-packages", "dist-packages"} & set(Path(file).parts)) or file.startswith((*_STANDARD, "frozen"))
 
 
 def _settings(module: nn.Module, changed: set[str]) -> list[str]:
@@ -328,10 +387,13 @@ def _state(module: nn.Module) -> list[torch.Tensor]:
 def _array(value: torch.Tensor | np.ndarray) -> str:
     text = f"{value.dtype} {tuple(value.shape)}"
     if isinstance(value, np.ndarray):
-        if value.dtype.kind not in "biufc":
-            return text
+        if value.dtype.hasobject:
+            return f"{text} {_hash(_constant(value.tolist()))}"
         value = torch.from_numpy(np.ascontiguousarray(value).view(np.uint8))
-    if value.layout != torch.strided or value.is_meta or (value.requires_grad and not value.is_leaf):
+    if value.layout != torch.strided:
+        value = value.detach().to_sparse().coalesce()
+        return f"{text} {_content(value.indices())} {_content(value.values())}"
+    if value.is_meta or (value.requires_grad and not value.is_leaf):
         return text
     return f"{text} {_content(value)}"
 
@@ -348,6 +410,7 @@ def _content(tensor: torch.Tensor) -> str:
 
 
 def _short(value: object) -> str:
+    value = bytes(value) if isinstance(value, memoryview) else value
     text = _without_addresses(repr(value))
     return text if len(text) <= 40 else f"{text[:20]}... {_hash(text)}"
 

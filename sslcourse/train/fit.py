@@ -120,6 +120,7 @@ def fit(
         plan |= {"warmup": float(warmup), "clip": None if clip is None else float(clip)}
         plan |= {"seed": seeds[0], "seed of generator": seeds[1], "on_epoch": "given" if on_epoch else "not given"}
         functions = {"loss": loss_fn} | ({"after_step": after_step} if after_step else {})
+        functions |= fingerprint.own_parts(optimizer)
         code = fingerprint.of_code(functions, modules, watching=(on_epoch,))
         plan |= plan_of(optimizer, modules, data) | code
         logging = fingerprint.of_code({"on_epoch": on_epoch}, modules) if on_epoch else {}

@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sslcourse import arguments
-from sslcourse.models.protein import ALPHABET, EOS, MASK, PAD, RESIDUES
+from sslcourse.models.protein import ALPHABET, MASK, RESIDUES
+
+_SPECIAL = torch.tensor([token.startswith("<") for token in ALPHABET])  # (33,): no letters
 
 
 def mask_residues(
@@ -39,8 +41,7 @@ def mask_residues(
     def uniform() -> Tensor:
         return torch.rand(ids.shape, device=ids.device, generator=generator)
 
-    special = (ids < RESIDUES.min()) | (ids == EOS) | (ids == PAD)
-    chosen = (uniform() < p) & ~special
+    chosen = (uniform() < p) & ~_SPECIAL.to(ids.device)[ids]
     fate = uniform()
     random = RESIDUES.to(ids.device)[torch.randint(20, ids.shape, device=ids.device, generator=generator)]
     inputs = torch.where(chosen & (fate < shares[0]), MASK, ids)
@@ -49,7 +50,21 @@ def mask_residues(
 
 
 def masked_residue_loss(model: nn.Module, ids: Tensor, shares: tuple[float, float] = (0.8, 0.1)) -> Tensor:
-    """Cross-entropy in nats, averaged over the chosen residues, of a model from token numbers to logits (N, T, V)."""
+    """Cross-entropy in nats, averaged over the chosen residues, of a model from token numbers to logits (N, T, V).
+
+    Of so few residues that none is chosen it is drawn again, since the mean of nothing is NaN. Raises ValueError where
+    there is no residue at all, for a model of another alphabet than ESM's and for logits of another shape.
+    """
     arguments.function("model", model, "token numbers")
+    if getattr(model, "mask", MASK) != MASK:
+        raise ValueError("The model has other tokens than ESM's, so that other numbers would have to be hidden in it.")
     inputs, labels = mask_residues(ids, shares)
-    return F.cross_entropy(model(inputs).flatten(0, 1), labels.flatten(), ignore_index=-100)
+    while not (labels >= 0).any():
+        if _SPECIAL.to(ids.device)[ids.long()].all():
+            raise ValueError(f"ids, {tuple(ids.shape)}, holds no residue that could be hidden, only special tokens.")
+        inputs, labels = mask_residues(ids, shares)
+    logits = model(inputs)
+    if not isinstance(logits, Tensor) or logits.shape[:-1] != labels.shape or logits.shape[-1] <= labels.max():
+        found = tuple(logits.shape) if isinstance(logits, Tensor) else arguments.shown(logits)
+        raise ValueError(f"The model returned {found}; it should be logits {(*labels.shape, len(ALPHABET))}.")
+    return F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=-100)

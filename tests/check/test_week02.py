@@ -148,7 +148,7 @@ def in_place(images):
         (lambda x: (rotate_batch(x)[0], rotate_batch(x)[1] * 0), "it should be 1"),
         (lambda x: rotate_batch(x)[0], "should return two things"),
         (lambda x: (rotate_batch(x)[0].unflatten(0, (4, len(x))), rotate_batch(x)[1]), "join the first two axes"),
-        (lambda x: (rotate_batch(x)[0] * 2 - 1, rotate_batch(x)[1]), "no rotation of any image"),
+        (lambda x: (rotate_batch(x)[0] * 2 - 1, rotate_batch(x)[1]), "the values of its pixels are others"),
         (lambda x: (rotate_batch(x)[0], rotate_batch(x)[1][:, None]), "labels is a tensor of shape (12, 1)"),
         (shuffled_together, "The order is lost"),
         (in_place, "changes its argument images in place"),

@@ -72,7 +72,7 @@ def turned(k=lambda k: k, dims=(2, 3), labels=lambda n: torch.arange(4).repeat_i
         (turned(lambda k: 2 * k), "rotations are missing, others come twice"),
         (turned(lambda k: 0), "rotations are missing, others come twice"),
         (turned(change=lambda x: x.transpose(2, 3)), "is mirrored"),
-        (turned(change=lambda x: x * 2), "is no rotation of any image"),
+        (turned(change=lambda x: x * 2), "the values of its pixels are others"),
         (lambda i: (torch.stack([i.rot90(k, (2, 3)) for k in range(4)]), torch.arange(4)), "join the first two axes"),
     ],
 )

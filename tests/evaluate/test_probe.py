@@ -123,7 +123,7 @@ def test_sets_that_do_not_fit_get_a_sentence(measure, change, error, sentence):
     ("settings", "sentence"),
     [
         ({"Cs": ()}, "at least one number"),
-        ({"Cs": (1.0, 0.0)}, "greater than 0"),
+        ({"Cs": (1.0, 0.0)}, "at least 1e-100"),
         ({"val_fraction": 1.0}, r"val_fraction lies in \(0, 1\)"),
     ],
 )

@@ -212,6 +212,37 @@ def test_the_loss_of_guessing(model):
     assert train.masked_residue_loss(guess, ids).item() == pytest.approx(torch.tensor(33.0).log().item(), rel=1e-5)
 
 
+def test_only_letters_are_hidden():
+    ids = torch.arange(33).repeat(50, 1)
+    labels = train.mask_residues(ids, p=1.0)[1]
+    letters = torch.tensor([not token.startswith("<") for token in protein.ALPHABET])
+    assert torch.equal(labels >= 0, letters.repeat(50, 1))
+
+
+def test_a_loss_over_few_residues_is_a_number():
+    torch.manual_seed(0)
+    logits = torch.randn(33)
+    for _ in range(40):  # of one residue none is chosen 17 times in 20
+        loss = train.masked_residue_loss(lambda inputs: logits.expand(*inputs.shape, 33), torch.tensor([[0, 7, 2]]))
+        assert loss.item() == pytest.approx(-logits.log_softmax(0)[7].item(), rel=1e-5)
+    with pytest.raises(ValueError, match=r"ids, \(2, 2\), holds no residue"):
+        train.masked_residue_loss(lambda inputs: None, torch.tensor([[0, 2], [32, 1]]))
+
+
+@pytest.mark.parametrize("returned", [3, torch.zeros(4, 33), torch.zeros(4, 50, 5), torch.zeros(4, 49, 33)])
+def test_a_model_that_returns_no_logits(returned):
+    with pytest.raises(ValueError, match=r"The model returned .*; it should be logits \(4, 50, 33\)"):
+        train.masked_residue_loss(lambda inputs: returned, torch.full((4, 50), 9))
+
+
+def test_a_model_of_another_alphabet_is_not_trained_on_tokens_of_esm():
+    class Other(torch.nn.Module):
+        mask = 4
+
+    with pytest.raises(ValueError, match="other tokens than ESM's"):
+        train.masked_residue_loss(Other(), torch.full((4, 50), 9))
+
+
 @pytest.mark.parametrize(("shares", "p"), [((0.9, 0.2), 0.15), ((-0.1, 0.1), 0.15), ((0.8, 0.1), 0.0)])
 def test_shares_that_are_no_parts(model, shares, p):
     with pytest.raises(ValueError, match="shares should be parts of 1"):

@@ -197,18 +197,8 @@ def test_the_source_runs_as_a_plain_program_whose_trainings_are_all_interrupted(
     changes = environment(MPLBACKEND="Agg", SSLCOURSE_STRICT="1")
     program = [str(Path(__file__).with_name("interrupted.py")), str(path)]
     out, err = tmp_path / "out", tmp_path / "err"
-    if path == SCRIPTS[0] or forking is None:
-        command = [sys.executable, "-W", "error::DeprecationWarning:__main__", *program]
-        with open(out, "w") as printed, open(err, "w") as told:
-            code = subprocess.run(command, cwd=path.parent, env=changes, stdout=printed, stderr=told, timeout=300)
-        code = code.returncode
-    else:
-        process = forking.Process(target=plain_program.run, args=(program, path.parent, changes, out, err))
-        process.start()
-        process.join(300)
-        code = process.exitcode
-        process.kill()
-    assert code == 0, err.read_text()[-2000:]
+    ended = plain_program.start(None if path == SCRIPTS[0] else forking, program, path.parent, changes, out, err)
+    assert ended(300) == 0, err.read_text()[-2000:]
     assert err.read_text() == ""
     said = out.read_text()
     assert ": not " not in "".join(re.findall(r"^\w+: not .*$", said, re.MULTILINE))

@@ -360,7 +360,8 @@ def test_show_refuses_a_missing_alternative_text_and_what_is_no_figure():
 def test_show_closes_figures_those_of_pyplot_too_and_prints_nothing_in_a_plain_program(capsys):
     from matplotlib import pyplot
 
-    own, _ = pyplot.subplots()
+    own, axes = pyplot.subplots()
+    own.colorbar(axes.imshow([[0, 1]]))  # minds when the image or its panel is removed before it
     figure = plot.curves({"loss": [1, 2]})
     assert len(pyplot.get_fignums()) == 1  # the figures of the course are none of pyplot's
     plot.show(own, "a figure of one's own")

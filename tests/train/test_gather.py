@@ -2,9 +2,8 @@
 
 import os
 import socket
-import subprocess
-import sys
 
+import plain_program
 import pytest
 import torch
 
@@ -20,6 +19,7 @@ from torch import nn
 import sslcourse
 from sslcourse import train
 
+torch.set_num_threads(1)
 methods, target = sys.argv[1].split(","), sys.argv[2]
 nt_xent, vicreg, barlow = (sslcourse.solution("week04", name) for name in ("nt_xent", "vicreg", "barlow_twins"))
 Queue, info_nce = (sslcourse.solution("week05", name) for name in ("Queue", "info_nce"))
@@ -106,14 +106,15 @@ def run(folder, shared, count: int) -> list[dict]:
     base = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     for name in ("WORLD_SIZE", "RANK"):
         base.pop(name, None)
-    several = []
+    forking, several = plain_program.server(), []
     for rank in range(count):
         own = {"WORLD_SIZE": str(count), "RANK": str(rank), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(count)}
-        command = [sys.executable, str(script), ",".join(METHODS), str(target), str(shared)]
+        program = [str(script), ",".join(METHODS), str(target), str(shared)]
+        streams = [folder / f"{stream}{rank}" for stream in ("out", "err")]
         environment = base | (own if count > 1 else {})
-        several.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
-    errors = [process.communicate(timeout=600)[1] for process in several]
-    assert [process.returncode for process in several] == [0] * count, errors
+        several.append((plain_program.start(forking, program, folder, environment, *streams), streams[1]))
+    for ended, told in several:
+        assert ended(600) == 0, told.read_text()
     return [torch.load(f"{target}{rank if count > 1 else ''}") for rank in range(count)]
 
 

@@ -5,9 +5,9 @@ import io
 import math
 import os
 import socket
-import subprocess
 import sys
 
+import plain_program
 import pytest
 import torch
 from torch import nn
@@ -268,19 +268,15 @@ def test_two_processes_train_as_one_does(tmp_path, monkeypatch):
     script = tmp_path / "two.py"
     script.write_text(TWO)
     base = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    several = [
-        subprocess.Popen(
-            [sys.executable, str(script), str(tmp_path / "two")],
-            env={**base, "WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": "2"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    outputs = [process.communicate(timeout=300) for process in several]
-    assert [process.returncode for process in several] == [0, 0], outputs
-    assert [out.count("training:") for out, _ in outputs] == [1, 0]  # one of them speaks
+    forking, several = plain_program.server(), []
+    for rank in range(2):
+        own = {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": "2"}
+        streams = [tmp_path / f"{stream}{rank}" for stream in ("out", "err")]
+        program = [str(script), str(tmp_path / "two")]
+        several.append((plain_program.start(forking, program, tmp_path, base | own, *streams), streams))
+    for ended, (_, told) in several:
+        assert ended(300) == 0, told.read_text()
+    assert [out.read_text().count("training:") for _, (out, _) in several] == [1, 0]  # one of them speaks
 
     losses, weights, seen = torch.load(tmp_path / "two0")
     other_losses, other_weights, other_seen = torch.load(tmp_path / "two1")

@@ -129,7 +129,18 @@ def _others(encode, image: Tensor, masks: Tensor) -> dict[str, Tensor]:
         "the similarity is squared: take the cosine as it is": cos(part, h).square(),
         "the similarity is moved into [0, 1]: take the cosine as it is": (cos(part, h) + 1) / 2,
         "a softmax makes weights of the similarities: take the cosines as they are": cos(part, h).softmax(0),
+        "minus the Euclidean distance is taken, not the cosine": -(part - h).norm(dim=1),
+        "the logarithm of the cosine is taken: take it as it is": cos(part, h).clamp(min=1e-6).log(),
         "hidden pixels are painted white: image * mask leaves them black": cos(encode(image * masks + 1 - masks), h),
+        "hidden pixels are painted grey: image * mask leaves them black": cos(
+            encode(image * masks + 0.5 * (1 - masks)), h
+        ),
+        "hidden pixels get the mean of the image: image * mask leaves them black": cos(
+            encode(image * masks + image.mean() * (1 - masks)), h
+        ),
+        "hidden pixels get the mean colour of the image: image * mask leaves them black": cos(
+            encode(image * masks + image.mean(dim=(1, 2), keepdim=True) * (1 - masks)), h
+        ),
         "the mask is rounded to 0 or 1 before it hides: multiply the image by the mask as it is": cos(
             encode(image * (masks > 0.5)), h
         ),
@@ -189,6 +200,34 @@ def relax_mistakes(encode, image: Tensor, masks: Tensor) -> dict[str, list[tuple
     mistakes["the importance is not weighted: a pixel's mean goes over the masks, weighted by them"] = [
         (torch.full_like(total, float(s.mean())), None)
     ]
+    hidden = _sum(s, 1 - masks) / (1 - w).sum(0)
+    mistakes["the mean of all similarities is taken off the importance: leave it as the weighted mean"] = [
+        (right - s.mean(), None)
+    ]
+    mistakes[
+        "what hides a pixel is taken off what shows it: the importance is the mean over the masks that show it"
+    ] = [(right - hidden, None)]
+    mistakes["the importance is stretched to run from 0 to 1: leave it as it is"] = [
+        ((right - right.min()) / (right.max() - right.min()), None)
+    ]
+    mistakes["the importance has the wrong sign"] = [(-right, None)]
+    mistakes["the largest weighted similarity is taken, not the mean"] = [((s.view(-1, 1, 1) * w).amax(0), None)]
+    mistakes["a number is added to the sum of the masks: divide by the sum itself"] = [
+        (right * total / (total + 1), None)
+    ]
+    mistakes["absolute values stand for squares in the uncertainty"] = [(right, (deviation.sqrt() * w).sum(0) / total)]
+    mistakes["the weights are squared in the uncertainty: each square is weighted with the mask as it is"] = [
+        (right, (deviation * w**2).sum(0) / (w**2).sum(0)),
+        (right, (deviation * w**2).sum(0) / total),
+    ]
+    mistakes["the uncertainty is divided by the number of masks once more, as an error of the mean is"] = [
+        (right, spread / total / n),
+        (right, (spread / total / n).sqrt()),
+    ]
+    mistakes["the uncertainty is divided by the importance: leave it as the variance"] = [
+        (right, spread / total / right**2),
+        (right, (spread / total).sqrt() / right),
+    ]
     mistakes["the uncertainty is corrected like that of a sample: divide by the sum of the masks"] = [
         (right, spread / (total - 1)),
         (right, spread / total * n / (n - 1)),
@@ -217,8 +256,13 @@ def curves(encode, image: Tensor, importance: Tensor, steps: int, most_first: bo
     return _curves_by(lambda h: cosine(h, whole), encode, image, importance, steps, most_first)
 
 
-def _curves_by(measure, encode, image, importance, steps: int, most_first: bool = True) -> tuple[Tensor, Tensor]:
-    """The same with any measure of a representation in place of the cosine with that of the whole image."""
+def _curves_by(
+    measure, encode, image, importance, steps: int, most_first: bool = True, base: Tensor | float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """The same with any measure of a representation in place of the cosine with that of the whole image.
+
+    base: what stands where pixels are missing.
+    """
     pixels = importance.flatten().tolist()
     order = sorted(range(len(pixels)), key=lambda p: pixels[p], reverse=most_first)
     both = ([], [])
@@ -227,7 +271,7 @@ def _curves_by(measure, encode, image, importance, steps: int, most_first: bool 
         chosen[order[: round(k * len(pixels) / steps)]] = 1
         chosen = chosen.view(importance.shape)
         for curve, kept in zip(both, (chosen, 1 - chosen), strict=True):
-            curve.append(measure(encode((image * kept)[None])[0]))
+            curve.append(measure(encode((image * kept + base * (1 - kept))[None])[0]))
     return tuple(torch.tensor(curve, dtype=torch.float64) for curve in both)
 
 
@@ -241,7 +285,31 @@ def curve_mistakes(encode, image: Tensor, importance: Tensor, steps: int) -> dic
     """{sentence: both curves as that mistake gives them}."""
     right = curves(encode, image, importance, steps)
     whole = encode(image[None])[0]
+
+    def on(base: Tensor | float) -> tuple[Tensor, Tensor]:
+        return _curves_by(lambda h: cosine(h, whole), encode, image, importance, steps, base=base)
+
+    ranks = importance.flatten().argsort(descending=True).argsort()
+    taken = torch.empty_like(ranks)  # which pixel comes when, where the list of ranks is read as a list of places
+    taken[ranks] = torch.arange(len(ranks))
     return {
+        "missing pixels are white: they are black.": on(1.0),
+        "missing pixels are grey: they are black.": on(0.5),
+        "missing pixels have the mean colour of the image: they are black.": on(image.mean(dim=(1, 2), keepdim=True)),
+        "ranks are taken for places: argsort() lists the places, argsort().argsort() the rank of each pixel.": curves(
+            encode, image, -taken.double().view(importance.shape), steps
+        ),
+        "pixels go row by row, whatever their importance.": curves(
+            encode, image, -torch.arange(importance.numel()).double().view(importance.shape), steps
+        ),
+        "Euclidean distances are taken: each point is the cosine with the whole image.": _curves_by(
+            lambda h: float((h - whole).norm()), encode, image, importance, steps
+        ),
+        "each curve is stretched to run from 0 to 1: leave the cosines as they are.": tuple(
+            (c - c.min()) / (c.max() - c.min()) for c in right
+        ),
+        "the points are summed up: each is the cosine at its own step.": tuple(c.cumsum(0) for c in right),
+        "cosines below 0 are cut off.": tuple(c.clamp(min=0) for c in right),
         "the least important pixels go first: start with the most important ones.": curves(
             encode, image, importance, steps, most_first=False
         ),

@@ -61,31 +61,54 @@ def train_epoch(
     return Epoch([len(x) for x in batches], losses, late, weights.detach())
 
 
+def _costs(*costs: Callable[[Tensor, Tensor], Tensor]) -> tuple[dict, ...]:
+    return tuple({"cost": cost} for cost in costs)
+
+
+# Every sentence with one or more ways to make that mistake.
 STEP_MISTAKES = {
-    "the gradients are not reset: without zero_grad, each step adds up those of all earlier batches.": {
-        "gradients": "kept"
-    },
-    "the step comes before the backward pass, so each batch moves the weights by the gradient of the one before.": {
-        "gradients": "late"
-    },
-    "the squared errors are summed: take the mean over all values of a batch.": {
-        "cost": lambda y, x: (y - x).square().sum()
-    },
-    "the squared errors of an image are summed: take the mean over all values.": {
-        "cost": lambda y, x: (y - x).square().sum() / len(x)
-    },
-    "the absolute error stands where the squared error should.": {"cost": lambda y, x: (y - x).abs().mean()},
-    "the root of the mean squared error is minimised: leave the root out.": {
-        "cost": lambda y, x: mean_square(y, x).sqrt()
-    },
-    "the squared error is halved, as in a smooth absolute error: take the mean of the squares.": {
-        "cost": lambda y, x: mean_square(y, x) / 2
-    },
-    "the error is not squared.": {"cost": lambda y, x: (y - x).mean()},
-    "the binary cross-entropy stands where the mean squared error should.": {"cost": F.binary_cross_entropy},
-    "the loss is divided by the size of the batch, but it is a mean already.": {
-        "cost": lambda y, x: mean_square(y, x) / len(x)
-    },
+    "the gradients are not reset: without zero_grad, each step adds up those of all earlier batches.": (
+        {"gradients": "kept"},
+    ),
+    "the step comes before the backward pass, so each batch moves the weights by the gradient of the one before.": (
+        {"gradients": "late"},
+    ),
+    "the squared errors are summed: take the mean over all values of a batch.": _costs(
+        lambda y, x: (y - x).square().sum(),
+        lambda y, x: (y - x).square().sum() / x[0].numel(),
+    ),
+    "the squared errors of an image are summed: take the mean over all values.": _costs(
+        lambda y, x: (y - x).square().sum() / len(x)
+    ),
+    "the absolute error stands where the squared error should.": _costs(
+        lambda y, x: (y - x).abs().mean(),
+        lambda y, x: (y - x).abs().sum(),
+        lambda y, x: (y - x).abs().sum() / len(x),
+    ),
+    "the root of the mean squared error is minimised: leave the root out.": _costs(
+        lambda y, x: mean_square(y, x).sqrt(),
+        lambda y, x: (y - x).flatten(1).norm(dim=1).mean(),
+        lambda y, x: (y - x).norm(),
+    ),
+    "the squared error is halved, as in a smooth absolute error: take the mean of the squares.": _costs(
+        lambda y, x: mean_square(y, x) / 2
+    ),
+    "the error is not squared.": _costs(lambda y, x: (y - x).mean()),
+    "the binary cross-entropy stands where the mean squared error should.": _costs(
+        F.binary_cross_entropy, F.binary_cross_entropy_with_logits
+    ),
+    "images are compared by cosine: take the mean squared error.": _costs(
+        lambda y, x: 1 - F.cosine_similarity(y.flatten(1), x.flatten(1)).mean(),
+        lambda y, x: 1 - F.cosine_similarity(y, x).mean(),
+        lambda y, x: -F.cosine_similarity(y.flatten(1), x.flatten(1)).mean(),
+    ),
+    "the sign is wrong: the error is what becomes small.": _costs(lambda y, x: -mean_square(y, x)),
+    "the target is zeros, or ones: it is the batch itself.": _costs(
+        lambda y, x: y.square().mean(), lambda y, x: (y - 1).square().mean()
+    ),
+    "the loss is divided by the size of the batch, but it is a mean already.": _costs(
+        lambda y, x: mean_square(y, x) / len(x)
+    ),
 }
 RETURN_MISTAKES = {
     "in the result a smaller last batch is weighted like a full one: weight each loss with the number of its images.": (
@@ -112,6 +135,9 @@ RETURN_MISTAKES = {
     ),
     "the result is divided by the number of images, but was summed over batches: weight each loss with its images.": (
         lambda epoch, _: sum(epoch.losses) / sum(epoch.sizes)
+    ),
+    "the result is divided by full batches of batch_size: the last may be smaller, divide by the number of images.": (
+        lambda epoch, batch_size: epoch.mean * sum(epoch.sizes) / (len(epoch.sizes) * batch_size)
     ),
     "the result is the root of the mean: return the mean squared error.": lambda epoch, _: epoch.mean**0.5,
 }
@@ -179,12 +205,15 @@ def linear_probe(
 ) -> float:
     """The accuracy of a linear probe; right with the defaults.
 
-    scaled: how; statistics: of train, test, both, or each its own. columns: numbers of columns are taken for labels.
+    scaled: how; statistics: of train, test, both, each its own, or of train for the train set only. columns: numbers
+    of columns are taken for labels.
     """
     sets = {"train": (train_x.double(), train_y), "test": (test_x.double(), test_y)}
     sets["both"] = tuple(torch.cat(parts) for parts in zip(*sets.values(), strict=True))
 
     def features(which: str) -> Tensor:
+        if statistics == "train set only":
+            return scaled(sets["train"][0], sets["train"][0]) if which == "train" else sets[which][0]
         return scaled(sets[which][0], sets[which if statistics == "own" else statistics][0])
 
     ids, y = sets[fit_on][1].unique(return_inverse=True)
@@ -228,7 +257,12 @@ LINEAR_PROBE_MISTAKES = (
         (_probe(scaled=lambda x, source: (x - source.mean(dim=0)) / source.var(dim=0, correction=0)),),
     ),
     Mistake(
-        "the regularisation is missing or far weaker than C = 1: a larger C is a weaker one.",
+        "the test set is not standardised: mean and standard deviation of train_x are for both sets.",
+        (_probe(statistics="train set only"),),
+    ),
+    Mistake(
+        "the regularisation is missing or far weaker than C = 1 (a larger C is a weaker one), or the features are "
+        "whitened, so that noise counts as much as they do.",
         tuple(_probe(C=C) for C in (1e3, 1e4, 1e6)),
     ),
     Mistake(

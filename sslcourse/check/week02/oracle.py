@@ -90,6 +90,41 @@ def unweighted_means(right: Tensor) -> list[float]:
     return [float(sum(batch.mean() for batch in each) / len(each)) for each in batches]
 
 
+def _batches(right: Tensor) -> list[tuple[Tensor, ...]]:
+    """Right answers (N, 4) in batches: of several sizes, for rotations in blocks and adjacent ones."""
+    return [
+        flat.split(size) for flat in (right.T.flatten(), right.flatten()) for size in (64, 128, 256, 400, 512, 1024)
+    ]
+
+
+def _right(says: Tensor) -> Tensor:
+    return (says == torch.arange(4)).double()
+
+
+# What else is taken for the overall accuracy, and for those per angle, from what a model says (N, 4).
+OTHER_SHARES = {
+    "only the last batch counts: count right answers over all of them.": lambda says: [
+        float(batches[-1].mean()) for batches in _batches(_right(says))
+    ],
+    "only the first batch counts: count right answers over all of them.": lambda says: [
+        float(batches[0].mean()) for batches in _batches(_right(says))
+    ],
+    "the lowest score is taken: the angle with the highest one is the answer, argmax.": lambda says: [
+        float(_right((says == 0).long()).mean())
+    ],
+}
+OTHER_ANGLES = {
+    "results in blocks are read as if the four of an image were adjacent, or the other way round.": lambda says: [
+        _right(says).T.reshape(-1, 4).mean(dim=0),
+        _right(says).reshape(4, -1).mean(dim=1),
+    ],
+    "it is counted how often each angle is the answer: count how often it is the right one.": lambda says: [
+        torch.stack([(says == k).double().mean() for k in range(4)]),
+        torch.stack([4 * (says == k).double().mean() for k in range(4)]),
+    ],
+}
+
+
 def by_prediction(predicted: Tensor) -> list[float]:
     """Of what was called an angle, the share that had it: precision where recall was asked for."""
     quarters = torch.arange(4).expand_as(predicted)
@@ -143,6 +178,26 @@ def _wrong(**what) -> partial:
     return partial(_sensitivity, **what)
 
 
+def _of(value):
+    """What `value` makes of the features (4, N, D) of all four rotations, as a function of encoder and images."""
+
+    @torch.no_grad()
+    def run(encoder: nn.Module, images: Tensor) -> Tensor:
+        encoder.eval()
+        return value(torch.stack([encoder(images.rot90(k, dims=(2, 3))) for k in range(4)]))
+
+    return run
+
+
+def _without_mean(over):
+    """The mean distance after the mean of the features over some dimensions of (4, N, D) was taken off."""
+    return _of(lambda h: _distance((h - h.mean(over, keepdim=True))[:1], (h - h.mean(over, keepdim=True))[1:]).mean())
+
+
+def _each(h: Tensor) -> Tensor:
+    return _distance(h[:1], h[1:])
+
+
 ROTATION_SENSITIVITY_MISTAKES = (
     Mistake("the similarity is returned: the distance is 1 minus it.", (_wrong(distance=_cosine),)),
     Mistake(
@@ -164,6 +219,8 @@ ROTATION_SENSITIVITY_MISTAKES = (
             _wrong(distance=lambda a, b: (a - b).norm(dim=-1)),
             _wrong(distance=lambda a, b: (a - b).square().sum(dim=-1)),
             _wrong(distance=lambda a, b: (a - b).square().mean(dim=-1)),
+            _wrong(distance=lambda a, b: (a - b).abs().sum(dim=-1)),
+            _wrong(distance=lambda a, b: (a - b).abs().mean(dim=-1)),
             _wrong(distance=lambda a, b: (2 * _distance(a, b)).sqrt()),
             _wrong(distance=lambda a, b: 2 * _distance(a, b)),
         ),
@@ -174,6 +231,64 @@ ROTATION_SENSITIVITY_MISTAKES = (
             _wrong(end=lambda value, n: 3 * value),
             _wrong(end=lambda value, n: 3 * n * value),
             _wrong(end=lambda value, n: n * value),
+        ),
+    ),
+    Mistake(
+        "cosines below 0 lose their sign or are cut off: a cosine runs from -1 to 1.",
+        (
+            _wrong(distance=lambda a, b: 1 - _cosine(a, b).abs()),
+            _wrong(distance=lambda a, b: 1 - _cosine(a, b).clamp(min=0)),
+        ),
+    ),
+    Mistake("the sign is wrong: the distance is 1 - cosine.", (_wrong(distance=lambda a, b: _cosine(a, b) - 1),)),
+    Mistake("the distance is halved: it is 1 - cosine.", (_wrong(distance=lambda a, b: _distance(a, b) / 2),)),
+    Mistake(
+        "the angle is returned: the distance is 1 - cosine.",
+        (
+            _wrong(distance=lambda a, b: _cosine(a, b).acos()),
+            _wrong(distance=lambda a, b: _cosine(a, b).acos() / torch.pi),
+        ),
+    ),
+    Mistake(
+        "the rotations are compared with each other: compare each with the image as it is.",
+        (
+            _of(lambda h: sum(_distance(h[i], h[j]).mean() for i in range(4) for j in range(i)) / 6),
+            _of(lambda h: _distance(h[:-1], h[1:]).mean()),
+            _of(lambda h: _distance(h, h.roll(-1, dims=0)).mean()),
+        ),
+    ),
+    Mistake(
+        "the features of the rotations are averaged first: compare each rotation, then take the mean.",
+        (
+            _of(lambda h: _distance(h[0], h[1:].mean(dim=0)).mean()),
+            _of(lambda h: _distance(h[0], h.mean(dim=0)).mean()),
+        ),
+    ),
+    Mistake(
+        "every image is compared with the rotations of all images: row by row, with its own.",
+        (_of(lambda h: _distance(h[0][None, :, None], h[1:, None]).mean()),),
+    ),
+    Mistake(
+        "the cosine runs over the images, or over all features at once: it compares row by row, over dim=1.",
+        (
+            _of(lambda h: _distance(h[:1].mT, h[1:].mT).mean()),
+            _of(lambda h: _distance(h[:1].flatten(1), h[1:].flatten(1)).mean()),
+        ),
+    ),
+    Mistake(
+        "a mean is taken off the features first: compare them as they are.",
+        (_without_mean((2,)), _without_mean((1,)), _without_mean((0, 1)), _without_mean((0,))),
+    ),
+    Mistake("features below 0 are cut off: compare them as they are.", (_of(lambda h: _each(h.relu()).mean()),)),
+    Mistake(
+        "a softmax is taken of the features: compare them as they are.", (_of(lambda h: _each(h.softmax(-1)).mean()),)
+    ),
+    Mistake(
+        "one of the distances is taken, the largest or the middle one: take their mean.",
+        (
+            _of(lambda h: _each(h).amax(dim=0).mean()),
+            _of(lambda h: _each(h).max()),
+            _of(lambda h: _each(h).median()),
         ),
     ),
     Mistake(

@@ -152,6 +152,7 @@ def scan_loss(student: Student) -> str:
     """scan_loss(anchor_logits, neighbour_logits, entropy_weight=5.0) -> scalar (Van Gansbeke et al. 2020, eq. 2)."""
     a = 2 * student.normal(9, 4)
     b = a + 1.5 * student.normal(9, 4)
+    a[0], b[0] = torch.tensor([5.0, 0, 0, 0]), torch.tensor([0, 5.0, 0, 0])  # they disagree: an inner product of 0.01
     few = by_hand(student.normal(2, 2)), by_hand(student.normal(2, 2)), 1.0
     agree(
         student,

@@ -39,13 +39,19 @@ def _scan_loss(
     sign: float = -1,
     fixed: float | None = None,
     consistency_factor=lambda n: 1,
+    weighted: str = "entropy",
+    eps: tuple[float, float] = (0.0, 0.0),
 ) -> Tensor:
+    """scan_loss with something wrong; right with the defaults. eps: added inside the two logarithms."""
     p, other = to_p(anchor_logits), to_p(neighbour_logits)
-    inner = (p * other).sum(dim=1)
+    inner = (p * other).sum(dim=1) + eps[0]
     consistency = {
         "product": lambda: -inner.log().mean(),
         "log of the mean": lambda: -inner.mean().log(),
         "no logarithm": lambda: -inner.mean(),
+        "one minus": lambda: 1 - inner.mean(),
+        "divergence": lambda: (p * (p / other).log()).sum(dim=1).mean(),
+        "divergence from the neighbour": lambda: (other * (other / p).log()).sum(dim=1).mean(),
         "cross-entropy": lambda: -(other * p.log()).sum(dim=1).mean(),
         "cross-entropy of the neighbour": lambda: -(p * other.log()).sum(dim=1).mean(),
         "logits": lambda: -(anchor_logits * neighbour_logits).sum(dim=1).clamp(min=1e-12).log().mean(),
@@ -58,7 +64,7 @@ def _scan_loss(
     }[agree]() * consistency_factor(len(p))
 
     def entropy(x: Tensor) -> Tensor:
-        return -(x * x.log()).sum(dim=-1)
+        return -(x * (x + eps[1]).log()).sum(dim=-1)
 
     which = {
         "mean": lambda: entropy(p.mean(dim=0)),
@@ -71,8 +77,17 @@ def _scan_loss(
         "mean over clusters": lambda: entropy(p.mean(dim=0)) / p.shape[1],
         "bits": lambda: entropy(p.mean(dim=0)) / log(2),
         "from ln C": lambda: entropy(p.mean(dim=0)) - log(p.shape[1]),
+        "from uniform": lambda: p.mean(dim=0).log().mean() + log(p.shape[1]),
+        "to uniform": lambda: p.mean(dim=0).log().mean(),
+        "from uniform, a mean": lambda: (p.mean(dim=0).log().mean() + log(p.shape[1])) / p.shape[1],
+        "from ln C, a mean": lambda: (entropy(p.mean(dim=0)) - log(p.shape[1])) / p.shape[1],
     }[entropy_of]()
-    return consistency + sign * (entropy_weight if fixed is None else fixed) * which
+    weight = entropy_weight if fixed is None else fixed
+    if weighted == "divided":
+        return consistency + sign * which / weight
+    if weighted != "entropy":
+        return weight * consistency + sign * (weight if weighted == "both" else 1) * which
+    return consistency + sign * weight * which
 
 
 def _scan(**what) -> partial:
@@ -108,15 +123,30 @@ SCAN_LOSS_MISTAKES = (
         "entropy_weight is not used: the entropy is multiplied by it.",
         (_scan(fixed=1.0), _scan(fixed=5.0), _scan(fixed=2.0)),
     ),
+    Mistake(
+        "entropy_weight multiplies the consistency: it belongs to the entropy alone.",
+        (_scan(weighted="consistency"), _scan(weighted="both")),
+    ),
+    Mistake("the entropy is divided by entropy_weight: multiply.", (_scan(weighted="divided"),)),
+    Mistake(
+        "a number is added inside a logarithm that is large enough to count: take log_softmax, or add 1e-8.",
+        tuple(_scan(eps=eps) for e in (0.1, 0.01, 0.001) for eps in ((e, 0.0), (0.0, e), (e, e))),
+    ),
     Mistake("the entropy term is missing.", (_scan(fixed=0.0),)),
     Mistake(
         "the logarithm and the mean are swapped: first the logarithm for every pair, then the mean.",
         (_scan(agree="log of the mean"),),
     ),
-    Mistake("the logarithm of the inner product is missing.", (_scan(agree="no logarithm"),)),
+    Mistake("the logarithm of the inner product is missing.", (_scan(agree="no logarithm"), _scan(agree="one minus"))),
     Mistake(
-        "it is a cross-entropy: the consistency is the logarithm of the inner product, log sum_c p_c p'_c.",
-        (_scan(agree="cross-entropy"), _scan(agree="cross-entropy of the neighbour")),
+        "it is a cross-entropy or a divergence: the consistency is the logarithm of the inner product, "
+        "log sum_c p_c p'_c.",
+        (
+            _scan(agree="cross-entropy"),
+            _scan(agree="cross-entropy of the neighbour"),
+            _scan(agree="divergence"),
+            _scan(agree="divergence from the neighbour"),
+        ),
     ),
     Mistake("the sign of the consistency is wrong: agreement makes the loss smaller.", (_scan(agree="plus"),)),
     Mistake("the pairs are summed: take the mean over them.", (_scan(consistency_factor=lambda n: n),)),
@@ -146,8 +176,12 @@ SCAN_LOSS_MISTAKES = (
     ),
     Mistake("the entropy is in bits: take the natural logarithm.", (_scan(entropy_of="bits"),)),
     Mistake(
-        "it is the divergence from uniform, which is ln C more than minus the entropy.",
-        (_scan(entropy_of="from ln C"),),
+        "the mean is compared with uniform probabilities, by a divergence or a cross-entropy: the entropy of the mean "
+        "is asked for, -sum_c m_c log m_c.",
+        tuple(
+            _scan(entropy_of=of)
+            for of in ("from ln C", "from uniform", "to uniform", "from uniform, a mean", "from ln C, a mean")
+        ),
     ),
     Mistake(
         "the mean probabilities run over the clusters: take their mean over the batch, dim=0.",

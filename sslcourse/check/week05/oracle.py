@@ -49,6 +49,12 @@ _OTHER_LOSSES = {
         -(logits[:, 0] - (logits[:, 0].exp() + logits[:, 1:].exp().mean(dim=1)).log()).mean()
     ),
     "over the batch": lambda logits: -logits.log_softmax(dim=0)[:, 0].mean(),
+    **{
+        f"smoothed by {share}": lambda logits, share=share: torch.nn.functional.cross_entropy(
+            logits, torch.zeros(len(logits), dtype=torch.long), label_smoothing=share
+        )
+        for share in (0.1, 0.05, 0.2)
+    },
     "binary": lambda logits: torch.nn.functional.binary_cross_entropy_with_logits(
         logits, torch.eye(1, logits.shape[1], dtype=logits.dtype).expand_as(logits)
     ),
@@ -69,20 +75,26 @@ def _info_nce(
     batch: str = "none",
     answer: str = "first",
     factor=lambda n: 1,
+    warm=lambda t: 1,
     similarity=lambda s: s,
+    product=lambda a, b: a @ b.T,
+    hardest=None,
     kind: str = "",
 ) -> Tensor:
     """info_nce with something wrong; right with the defaults.
 
     lengths: of q, k, queue; anchor: who is compared with the queue; batch: which other keys of the batch are candidates
     too ("k", or "k only" in place of the queue; "all of k" and "all of k only" count the own key twice); answer:
-    "first", the row's own number ("own"), or another column that is the same for all.
+    "first", the row's own number ("own"), or another column that is the same for all. warm: what the loss is multiplied
+    by, of the temperature; hardest: how many of the queue's keys are candidates, of its size.
     """
     q, k, queue = (f(x) for f, x in zip(lengths, (q, k, queue), strict=True))
     temperature = fixed or temperature
     scale = temperature if invert else 1 / temperature
-    positive = similarity((q * k).sum(dim=1, keepdim=True)) * (1 if kind == "negatives scaled" else scale)  # (N, 1)
-    negatives = similarity((q if anchor == "q" else k) @ queue.T) * (1 if kind == "positive scaled" else scale)
+    positive = similarity(product(q, k).diagonal()[:, None]) * (1 if kind == "negatives scaled" else scale)  # (N, 1)
+    negatives = similarity(product(q if anchor == "q" else k, queue)) * (1 if kind == "positive scaled" else scale)
+    if hardest is not None:
+        negatives = negatives.topk(min(hardest(len(queue)), len(queue)), dim=1).values
     if kind == "one positive":
         positive = positive.roll(1, dims=0)
     others = (q @ k.T * scale).fill_diagonal_(-torch.inf)  # (N, N)
@@ -96,11 +108,19 @@ def _info_nce(
     }[batch]
     logits = torch.cat([positive, *candidates], dim=1)
     if kind in _OTHER_LOSSES:
-        return factor(len(q)) * _OTHER_LOSSES[kind](logits)
+        return factor(len(q)) * warm(temperature) * _OTHER_LOSSES[kind](logits)
     columns = {"first": 0, "own": torch.arange(len(q)), "second": 1, "last": -1}[answer]
     right = logits[torch.arange(len(q)), columns]
     loss = (logits if positive_in else logits[:, 1:]).logsumexp(dim=1) - right
-    return factor(len(q)) * loss.mean()
+    return factor(len(q)) * warm(temperature) * loss.mean()
+
+
+def _distance(a: Tensor, b: Tensor) -> Tensor:
+    return -(a[:, None] - b).norm(dim=2)
+
+
+def _squared(a: Tensor, b: Tensor) -> Tensor:
+    return -(a[:, None] - b).square().sum(dim=2)
 
 
 def _wrong(**what) -> partial:
@@ -175,6 +195,28 @@ INFO_NCE_MISTAKES = (
     Mistake(
         "the logarithm is missing: the loss is minus the logarithm of the positive's probability.",
         (_wrong(kind="no logarithm"), _wrong(kind="probability")),
+    ),
+    Mistake(
+        "the loss is multiplied by the temperature, as in MoCo v3 and SupCon: leave it as it is.",
+        tuple(_wrong(warm=warm) for warm in (lambda t: 2 * t, lambda t: t, lambda t: t * t, lambda t: t / 0.07)),
+    ),
+    Mistake(
+        "distances stand for similarities: take the inner products of the vectors divided by their lengths.",
+        (
+            *(_wrong(product=product) for product in (_distance, _squared)),
+            *(_wrong(product=product, lengths=(_as_is, _as_is, _as_is)) for product in (_distance, _squared)),
+        ),
+    ),
+    Mistake(
+        "only the most similar keys of the queue are candidates: all of them are.",
+        tuple(
+            _wrong(hardest=hardest)
+            for hardest in (lambda n: n // 2, *(lambda n, few=few: few for few in (1, 2, 3, 4, 5, 8, 10)))
+        ),
+    ),
+    Mistake(
+        "the labels are smoothed: the own key is the right answer, with the whole of the target.",
+        tuple(_wrong(kind=f"smoothed by {share}") for share in (0.1, 0.05, 0.2)),
     ),
     Mistake(
         "similarities below 0 are cut off at 0: keep their sign.",

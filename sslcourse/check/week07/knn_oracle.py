@@ -9,7 +9,7 @@ from functools import partial
 from math import cos, exp, pi, sqrt
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Row = list[float]
 
@@ -54,8 +54,25 @@ def _dots(a: Tensor, b: Tensor) -> Tensor:
     return a @ b.T
 
 
+def _dots_of_unit_tests(a: Tensor, b: Tensor) -> Tensor:
+    return (a / a.norm(dim=1, keepdim=True)) @ b.T
+
+
+def _dots_with_unit_training(a: Tensor, b: Tensor) -> Tensor:
+    return a @ (b / b.norm(dim=1, keepdim=True)).T
+
+
 def _exponential(s: Tensor, t: float) -> Tensor:
     return (s / t).clamp(max=700).exp()
+
+
+def _softmax(s: Tensor, t: float) -> Tensor:
+    return (s / t).softmax(dim=1)
+
+
+def _overflowing(s: Tensor, t: float) -> Tensor:
+    """Infinite where float32 ends."""
+    return (s / t).float().exp().double()
 
 
 def _even(s: Tensor, t: float) -> Tensor:
@@ -71,11 +88,13 @@ def _knn(
     skip: int = 0,
     share: str = "",
     voted_only: bool = True,
+    one_hot: bool = False,
 ) -> Callable:
     """knn_accuracy with something wrong, all rows at once; right with the defaults.
 
     near: larger is nearer. skip: so many of the nearest are left out. share: votes are divided by the class's size
-    ("class") or by its number of neighbours ("voters"). voted_only: a class that nobody voted for cannot win.
+    ("class") or by its number of neighbours ("voters"). voted_only: a class that nobody voted for cannot win; one_hot:
+    weights, which may have overflown, are multiplied by one-hot labels.
     """
 
     def run(train_x, train_y, test_x, test_y, k=20, temperature=0.07):
@@ -85,6 +104,10 @@ def _knn(
         classes = int(max(train_y.max(), test_y.max())) + 1
         empty = torch.zeros(len(test_x), classes, dtype=torch.float64)
         votes = empty.scatter_add(1, labels, weight(scores, fixed_t or temperature))
+        if one_hot:  # 0 * inf is NaN, which argmax takes for the largest
+            votes = (nn.functional.one_hot(labels, classes) * weight(scores, fixed_t or temperature)[..., None]).sum(
+                dim=1
+            )
         voters = empty.scatter_add(1, labels, torch.ones_like(scores))
         if share:
             votes = votes / (train_y.bincount(minlength=classes) if share == "class" else voters).clamp(min=1)
@@ -102,7 +125,16 @@ KNN_MISTAKES: tuple[tuple[str, tuple[Callable, ...]], ...] = (
     ),
     (
         "the features are not normalised: similarity is the cosine, lengths do not count.",
-        (_knn(near=_dots), _knn(near=_dots, weight=_even)),
+        tuple(
+            _knn(near=near, weight=weight, **how)
+            for near in (_dots, _dots_of_unit_tests, _dots_with_unit_training)
+            for weight, how in (
+                (_softmax, {}),
+                (_overflowing, {}),
+                (_overflowing, {"one_hot": True, "voted_only": False}),
+                (_even, {}),
+            )
+        ),
     ),
     (
         "the neighbours are the nearest by distance: similarity is the cosine.",

@@ -1,4 +1,7 @@
-"""Checks of week 8, masked image modelling. Definitions and mistakes: oracle.py; the losses on tokens: tokens.py."""
+"""Checks of week 8, masked image modelling. Definitions and mistakes: oracle.py, loss_oracle.py.
+
+The masks are examined in masking.py, the losses on tokens in tokens.py.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -7,83 +10,12 @@ from sslcourse.check.compare import agree, close, gives, gradients_agree, number
 from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
-from sslcourse.check.week08 import generators, oracle
+from sslcourse.check.week08 import loss_oracle, oracle
 from sslcourse.check.week08.inputs import masks
+from sslcourse.check.week08.masking import block_mask, random_mask
 from sslcourse.check.week08.tokens import beit_loss, ibot_loss
 
 __all__ = ["MAE", "beit_loss", "block_mask", "ibot_loss", "mae_loss", "random_mask", "report", "sweep"]
-
-
-# --- random_mask
-
-
-def _bool(value: object, shape: tuple[int, ...]) -> Tensor:
-    mask = tensor(value, shape, "It returns")
-    if mask.dtype != torch.bool:
-        raise Wrong(f"The mask is of type {mask.dtype}, it should be torch.bool: then mask and ~mask pick patches.")
-    return mask
-
-
-def _counts(mask: Tensor, masked: int, what: str) -> None:
-    """Every row of the mask holds exactly so many True."""
-    counts = mask.sum(dim=1)
-    if (counts == masked).all():
-        return
-    length = mask.shape[1]
-    if (counts == length - masked).all():
-        raise Wrong(f"{what} every row masks {length - masked}: the mask is inverted, True is a masked patch.")
-    if counts.unique().numel() > 1:
-        raise Wrong(
-            f"{what} the rows mask {int(counts.min())} to {int(counts.max())} patches: every patch is drawn by itself. "
-            f"Each row should mask exactly {masked}, so that the visible patches of a batch form one tensor."
-        )
-    raise Wrong(f"{what} every row masks {int(counts[0])} patches, it should be int(ratio * n_patches) = {masked}.")
-
-
-@exercise("week08")
-def random_mask(student: Student) -> str:
-    """random_mask(n, n_patches, ratio, generator=None) -> bool (n, n_patches), exactly int(ratio * n_patches) True."""
-    for n, length, ratio in ((64, 16, 0.75), (5, 49, 0.6), (1, 64, 0.9), (7, 10, 0.25), (3, 4, 0.5), (4, 9, 0.95)):
-        mask = _bool(student(n, length, ratio, student.generator), (n, length))
-        _counts(mask, int(ratio * length), f"For {length} patches and ratio {ratio}")
-
-    # Rows of their own, in more images than a batch of 256.
-    mask = _bool(student(300, 49, 0.6, student.generator), (300, 49))
-    if (mask == mask[:1]).all():
-        raise Wrong("All rows of the mask are the same: draw random numbers for every image by itself.")
-    for period in range(2, 151):
-        if (mask[period:] == mask[:-period]).all():
-            raise Wrong(
-                f"Of 300 rows every one equals that {period} rows before: rows are repeated. Draw random numbers for "
-                "every image by itself."
-            )
-
-    # No place is masked more often than another: 4,000 rows, 6 standard deviations.
-    mask = _bool(student(4000, 8, 0.5, student.generator), (4000, 8))
-    often = mask.double().mean(dim=0)
-    if (often - 0.5).abs().max() > 0.05:
-        worst = int((often - 0.5).abs().argmax())
-        raise Wrong(
-            f"With ratio 0.5 patch {worst} is masked in {often[worst]:.0%} of the rows: every patch should be drawn "
-            "equally often."
-        )
-    together = (mask[:, :-1] & mask[:, 1:]).double().mean()
-    if abs(together - 3 / 14) > 0.03:  # 4 of 8 without replacement: 1/2 * 3/7
-        raise Wrong(
-            f"Neighbouring patches are masked together in {together:.0%} of the cases, it should be 21 %: draw the "
-            "patches of a row one by one, not as a piece."
-        )
-    both = (mask.double().T @ mask.double()) / 4000
-    if (both.fill_diagonal_(3 / 14) - 3 / 14).abs().max() > 0.05:
-        i, j = divmod(int((both - 3 / 14).abs().argmax()), 8)
-        raise Wrong(
-            f"Patches {i} and {j} are masked together in {both[i, j]:.0%} of the cases, it should be 21 %: draw the "
-            "patches of a row one by one, not in a pattern."
-        )
-    if (mask[1:] == mask[:-1]).all(dim=1).double().mean() > 0.05:  # 1 in 70 by chance
-        raise Wrong("Rows that follow each other are often the same: draw random numbers for every image by itself.")
-    generators.examine(student, lambda generator: student(16, 16, 0.5, *([generator] if generator else [])), "mask")
-    return "Exactly int(ratio x patches) in every row, rows independent, every patch equally often."
 
 
 # --- MAE
@@ -130,9 +62,18 @@ def MAE(student: Student) -> str:
             mask = masks(student, n, length, masked)
             patches = student.normal(n, length, dim)
             value = student.run(network.encode_visible, patches, mask)
+            again = student.run(network.encode_visible, patches, mask)
+            if (
+                isinstance(value, Tensor)
+                and isinstance(again, Tensor)
+                and value.shape == again.shape
+                and not close(again, value.detach())
+            ):
+                raise Wrong(
+                    "encode_visible gives other values when it is called again: it should change nothing, and draw "
+                    "nothing at random."
+                )
             _examine_encoding(value, patches, mask, _state(network, "encoder."), depth, heads)
-            if not close(student.run(network.encode_visible, patches, mask), value.detach()):
-                raise Wrong("encode_visible gives other values when it is called again: it should change nothing.")
 
             # The given half, which may have been changed by accident.
             hidden = student.normal(n, 1 + length - masked, dim)
@@ -152,6 +93,8 @@ def _examine_encoding(value: object, patches: Tensor, mask: Tensor, weights: dic
     n, length, dim = patches.shape
     visible = length - int(mask[0].sum())
     what = f"With {visible} of {length} patches visible encode_visible returns"
+    if isinstance(value, Tensor) and value.dim() != 3:
+        raise Wrong(f"{what} a tensor of shape {tuple(value.shape)}, it should be {(n, 1 + visible, dim)}.")
     if isinstance(value, Tensor) and value.shape[:2] == (n, 1 + length) and visible != length:
         raise Wrong(
             f"{what} {1 + length} tokens, it should be 1 + {visible}: masked patches, or mask tokens in their place, "
@@ -229,6 +172,10 @@ def _examine_whole(student: Student, network: nn.Module, images: Tensor, mask: T
             raise Wrong(
                 f"No gradient of the loss reaches {name}: what it computes is detached, or under no_grad, or not used."
             )
+    if not network.encoder.pos_embed.grad[:, 1:].any():
+        raise Wrong(
+            "No gradient of the loss reaches the positions of the patches: they are learned, do not detach them."
+        )
     tensor(student.run(network.features, images), (len(images), dim), "features returns")
 
 
@@ -259,13 +206,13 @@ def mae_loss(student: Student) -> str:
     agree(
         student,
         [(*case, norm) for case in (first, second, uneven, many) for norm in (True, False)],
-        (oracle.mae_loss, oracle.mae_loss_per_image),
-        oracle.MAE_LOSS_MISTAKES,
+        (loss_oracle.mae_loss, loss_oracle.mae_loss_per_image),
+        loss_oracle.MAE_LOSS_MISTAKES,
         words=_words,
         small=(*small, torch.tensor([[False, True]]), False),
         hint="of the two patches only the second is masked, and norm_pix is False: two squares and their mean.",
     )
-    default, wanted = number(student(*first)), float(oracle.mae_loss(*(x.double() for x in first[:2]), first[2]))
+    default, wanted = number(student(*first)), float(loss_oracle.mae_loss(*(x.double() for x in first[:2]), first[2]))
     if not close(default, wanted):
         raise Wrong(f"Without norm_pix {gives(default, wanted)} The default is True.")
 
@@ -273,51 +220,11 @@ def mae_loss(student: Student) -> str:
     flat = first[1].clone()
     flat[:, 0] = 0.5
     flat_case = (first[0], flat, first[2])
-    came, wanted = number(student(*flat_case)), float(oracle.mae_loss(*(x.double() for x in flat_case[:2]), first[2]))
+    came, wanted = (
+        number(student(*flat_case)),
+        float(loss_oracle.mae_loss(*(x.double() for x in flat_case[:2]), first[2])),
+    )
     if not close(came, wanted, 1e-3):
         raise Wrong(f"Where a patch has one colour {gives(came, wanted)} Add 1e-6 to the variance before the root.")
-    gradients_agree(student, (*first, True), oracle.mae_loss, names=("predictions",))
+    gradients_agree(student, (*first, True), loss_oracle.mae_loss, names=("predictions",))
     return "Equal to the definition with and without normalised targets; visible patches do not count."
-
-
-# --- block_mask
-
-
-def _neighbours(mask: Tensor) -> float:
-    """The share of masked ones among the right and lower neighbours of masked patches."""
-    pairs = [(mask[:, :, :-1], mask[:, :, 1:]), (mask[:, :-1], mask[:, 1:])]
-    both = sum(float((a & b).sum()) for a, b in pairs)
-    return both / max(1.0, sum(float(a.sum()) for a, b in pairs))
-
-
-@exercise("week08")
-def block_mask(student: Student) -> str:
-    """block_mask(grid, ratio, generator=None) -> bool (rows, columns), exactly int(ratio * rows * columns) True."""
-    for grid, ratio in (((14, 14), 0.4), ((8, 8), 0.5), ((6, 9), 0.3), ((4, 4), 0.75), ((3, 12), 0.6), ((1, 8), 0.5)):
-        masked = int(ratio * grid[0] * grid[1])
-        for _ in range(20):
-            mask = _bool(student(grid, ratio, student.generator), grid)
-            if (count := int(mask.sum())) != masked:
-                raise Wrong(
-                    f"On a grid of {grid[0]} x {grid[1]} with ratio {ratio} it masks {count} patches, it should be "
-                    f"exactly int(ratio * rows * columns) = {masked}: of the last block take only what is missing."
-                )
-    masks = torch.stack([student((14, 14), 0.4, student.generator) for _ in range(200)])
-    scattered = 0.4  # of neighbours, where every patch is drawn by itself
-    if (together := _neighbours(masks)) < 0.6:
-        raise Wrong(
-            f"{together:.0%} of the neighbours of masked patches are masked; drawn patch by patch it would be "
-            f"{scattered:.0%}, in blocks of 4 to 78 patches it is about 80 %: mask rectangles."
-        )
-    if (masks == masks[:1]).all():
-        raise Wrong("The mask is always the same: draw size, shape and place of every block.")
-    often = masks.double().mean(dim=0)
-    edges = torch.stack([often[0].mean(), often[-1].mean(), often[:, 0].mean(), often[:, -1].mean()])  # about 0.15
-    if edges.min() < 0.08:
-        where = ("first row", "last row", "first column", "last column")[int(edges.argmin())]
-        raise Wrong(
-            f"Patches of the {where} are masked in {edges.min():.0%} of the masks only: a block may lie anywhere, from "
-            "the first to the last row and column."
-        )
-    generators.examine(student, lambda generator: student((8, 8), 0.5, *([generator] if generator else [])), "mask")
-    return "An exact number of patches, in rectangles, anywhere on grids of any shape."

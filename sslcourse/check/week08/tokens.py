@@ -1,11 +1,11 @@
-"""Checks of week 8's losses on tokens, BEiT's and iBOT's. Definitions and mistakes: tokens_oracle.py."""
+"""Checks of week 8's losses on tokens, BEiT's and iBOT's. Definitions and mistakes: beit_oracle.py, ibot_oracle.py."""
 
 import torch
 from torch import Tensor
 
 from sslcourse.check.compare import agree, close, gives, gradients_agree, number
 from sslcourse.check.machinery import Student, Wrong, exercise
-from sslcourse.check.week08 import tokens_oracle as oracle
+from sslcourse.check.week08 import beit_oracle, ibot_oracle
 from sslcourse.check.week08.inputs import masks
 
 
@@ -22,21 +22,21 @@ def beit_loss(student: Student) -> str:
     agree(
         student,
         [first, second, uneven, many],
-        (oracle.beit_loss, oracle.beit_loss_per_image),
-        oracle.BEIT_LOSS_MISTAKES,
+        (beit_oracle.beit_loss, beit_oracle.beit_loss_per_image),
+        beit_oracle.BEIT_LOSS_MISTAKES,
         words=lambda x, t, m: f"{len(x)} images of {x.shape[1]} patches, {x.shape[2]} tokens, {int(m.sum())} masked",
         hint="F.cross_entropy takes (masked, K) logits and (masked,) tokens: pick both by the mask.",
     )
     level = number(student(torch.zeros(2, 3, 7), torch.zeros(2, 3, dtype=torch.long), masks(student, 2, 3, 2)))
-    if not close(level, oracle.level_of(7)):
-        raise Wrong(f"For equal logits of 7 tokens {gives(level, oracle.level_of(7))} That is ln 7.")
+    if not close(level, beit_oracle.level_of(7)):
+        raise Wrong(f"For equal logits of 7 tokens {gives(level, beit_oracle.level_of(7))} That is ln 7.")
     sharp = number(student(200 * torch.eye(3)[None], torch.tensor([[0, 1, 0]]), torch.tensor([[True, True, True]])))
     if not close(sharp, 200 / 3):
         raise Wrong(
             f"For logits of 200 and 0, right at two of three patches, {gives(sharp, 200 / 3)} exp(200) is more than "
             "float32 holds: use F.cross_entropy or log_softmax."
         )
-    gradients_agree(student, first, oracle.beit_loss, names=("logits",))
+    gradients_agree(student, first, beit_oracle.beit_loss, names=("logits",))
     return "Equal to the definition; ln K for equal logits."
 
 
@@ -53,34 +53,34 @@ def ibot_loss(student: Student) -> str:
     agree(
         student,
         [(*first, 0.1, 0.04), (*uneven, 0.1, 0.04), (*uneven, 0.3, 0.2), (*first, 0.5, 1.0)],
-        (oracle.ibot_loss, oracle.ibot_loss_over_all),
-        oracle.IBOT_LOSS_MISTAKES,
+        (ibot_oracle.ibot_loss, ibot_oracle.ibot_loss_over_all),
+        ibot_oracle.IBOT_LOSS_MISTAKES,
         words=lambda s, t, m, c, *temps: (
             f"{len(s)} images of {s.shape[1]} patches, {m.sum(1).tolist()} of them masked (temperatures {temps})"
         ),
         hint="Take the cross-entropy of every masked patch; its mean in each image, then over images that have any.",
     )
     left_out = number(student(*first))
-    wanted = float(oracle.ibot_loss(*(x if x.dtype == torch.bool else x.double() for x in first)))
+    wanted = float(ibot_oracle.ibot_loss(*(x if x.dtype == torch.bool else x.double() for x in first)))
     if not close(left_out, wanted):
         raise Wrong(f"Without the temperatures {gives(left_out, wanted)} The defaults are 0.1 and 0.04.")
     large = (20 * first[0], 20 * first[1], *first[2:])
     came, wanted = (
         number(student(*large)),
-        float(oracle.ibot_loss(*(x if x is first[2] else x.double() for x in large))),
+        float(ibot_oracle.ibot_loss(*(x if x is first[2] else x.double() for x in large))),
     )
     if not close(came, wanted, 1e-3):
         raise Wrong(
             f"For logits of about 4 {gives(came, wanted)} Divided by 0.04 these are more than exp can take in float32: "
             "use softmax and log_softmax."
         )
-    gradients_agree(student, (*first, 0.1, 0.04), oracle.ibot_loss, names=("student_logits",))
+    gradients_agree(student, (*first, 0.1, 0.04), ibot_oracle.ibot_loss, names=("student_logits",))
     s, t = (x.clone().requires_grad_() for x in first[:2])
     student(s, t, *first[2:]).backward()
     if t.grad is not None and t.grad.any():
         raise Wrong("The value is right, but a gradient reaches the teacher: detach its logits.")
     exact = (x if x.dtype == torch.bool else x.double() for x in uneven)
-    if close(number(student(*uneven)), float(oracle.ibot_loss(*exact))):
+    if close(number(student(*uneven)), float(ibot_oracle.ibot_loss(*exact))):
         return "Equal to the definition, also where images have no masked patch; no gradient to the teacher."
     return (
         "Equal to the definition; no gradient to the teacher. Images without a masked patch count as 0 in your mean, "

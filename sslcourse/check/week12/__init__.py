@@ -137,6 +137,16 @@ def attention_features(student: Student) -> str:
                 f"It returns shape {shape}: the special tokens are left in. Cut the first and the last token, so that "
                 f"{tokens} tokens give L = {tokens - 2}."
             )
+        if shape == (tokens - 1, tokens - 1, channels):
+            raise Wrong(
+                f"It returns shape {shape}: one special token is left in. Cut the first and the last, so that {tokens} "
+                f"tokens give L = {tokens - 2}."
+            )
+        if len(shape) == 3 and shape[:2] == (tokens - 2, tokens - 2) and shape[2] != channels:
+            raise Wrong(
+                f"It returns {shape[2]} channels, it should be {channels}: every head of every layer is one, and none "
+                "are averaged."
+            )
         if shape == (channels, tokens - 2, tokens - 2):
             raise Wrong(f"It returns shape {shape}, channels first; the last dimension should be the channels.")
         tensor(came, (tokens - 2, tokens - 2, channels), "It returns")
@@ -164,6 +174,8 @@ def ContactHead(student: Student) -> str:
         raise Wrong("Its scores are not symmetric, though the features are: (i, j) and (j, i) are one pair.")
     if scores.min() < 0 or scores.max() > 1:
         raise Wrong(f"Its scores run from {scores.min():.3g} to {scores.max():.3g}; probabilities lie in [0, 1].")
+    if scores.unique().numel() <= 2:
+        raise Wrong("It gives two different scores and nothing between: return probabilities, predict_proba.")
     far = ~near & (place[:, None] < place)
     if scores[far & truth[1]].min() <= scores[far & ~truth[1]].max():
         raise Wrong(
@@ -212,12 +224,14 @@ def parse_mutation(student: Student) -> str:
         ("H106R", ("H", 105, "R")),
     ):
         sequence = _LONG[: max(22, wanted[1] + 1)]
-        came = student(mutation, sequence)
+        fits = f"{mutation} fits the sequence, whose residue {wanted[1] + 1}, counted from 1, is {wanted[0]}."
+        with student.meaning(fits):
+            came = student(mutation, sequence)
         if not isinstance(came, tuple | list) or tuple(came) != wanted:
             raise Wrong(f"Of {mutation} yours makes {came!r}, it should be {wanted!r}: the name counts from 1.")
     for mutation, why in (
         ("A1T", "the residue there is M"),
-        ("M0A", "positions start at 1"),
+        ("Q0A", "positions start at 1, and Q is the last residue"),
         ("Q23W", "the sequence has 22"),
     ):
         error = _refusal(student, mutation, _SEQUENCE)

@@ -61,8 +61,7 @@ def _agree(key: str, cases: list[tuple], values: list[float], tied: bool = False
     found = f"On {len(cases[n][0])} mutants {key} is not right: {gives(values[n], wanted[n])}"
     if tied:
         raise Wrong(
-            f"{found}\nIt looks as if equal values get different ranks: they share the mean of their ranks, as "
-            "scipy.stats.spearmanr has it."
+            f"{found}\nIt looks as if equal values do not share the mean of their ranks, as in scipy.stats.spearmanr."
         )
     fitting = [mistake for mistake in oracle.MISTAKES[key] if mistake.fits(cases, values, 1e-4)]
     if len(fitting) == 1:

@@ -142,6 +142,11 @@ def pool_residues(hidden: Tensor, mask: Tensor) -> Tensor:
     )
 
 
+def _hull(hidden: Tensor, mask: Tensor) -> Tensor:
+    places = [keep.nonzero().flatten() for keep in mask]
+    return torch.stack([h[int(p[0]) : int(p[-1]) + 1].mean(dim=0) for h, p in zip(hidden, places, strict=True)])
+
+
 def _mean_of(vectors: list[Tensor]) -> Tensor:
     return sum(vectors) / len(vectors)
 
@@ -158,11 +163,44 @@ POOL_MISTAKES = (
     ),
     Mistake(
         "it divides by the number of positions: divide by the number of residues, the sum of the mask.",
-        (lambda h, m: (h * m[..., None]).mean(dim=1),),
+        (
+            lambda h, m: (h * m[..., None]).mean(dim=1),
+            lambda h, m: (h * m[..., None]).sum(dim=1) / (h.shape[1] - 2),
+        ),
+    ),
+    Mistake(
+        "it divides by something near the number of residues: by the sum of the mask itself.",
+        tuple(
+            lambda h, m, by=by: (h * m[..., None]).sum(dim=1) / by(m.sum(dim=1, keepdim=True).to(h))
+            for by in (lambda n: n + 1, lambda n: n.sqrt(), lambda n: n + 2)
+        ),
+    ),
+    Mistake(
+        "the mask of the first protein serves for all: each has its own.",
+        (lambda h, m: pool_residues(h, m[:1].expand_as(m)),),
+    ),
+    Mistake(
+        "all positions from the first residue to the last are averaged: those between whose mask is 0 do not count.",
+        (lambda h, m: _hull(h, m),),
+    ),
+    Mistake(
+        "the result is divided by its length: return the mean as it is.",
+        (lambda h, m: pool_residues(h, m) / pool_residues(h, m).norm(dim=1, keepdim=True),),
+    ),
+    Mistake(
+        "a softmax over the mask gives the weights: positions whose mask is 0 have none.",
+        (lambda h, m: (h * m.to(h).softmax(dim=1)[..., None]).sum(dim=1),),
+    ),
+    Mistake(
+        "the median is taken: average over the residues.",
+        (lambda h, m: torch.stack([row[keep > 0].median(dim=0).values for row, keep in zip(h, m, strict=True)]),),
     ),
     Mistake(
         "it divides by the number of all residues of the batch: every protein has its own.",
-        (lambda h, m: (h * m[..., None]).sum(dim=1) / m.sum(),),
+        (
+            lambda h, m: (h * m[..., None]).sum(dim=1) / m.sum(),
+            lambda h, m: h[m > 0].mean(dim=0).expand(len(h), -1),
+        ),
     ),
     Mistake("the mask is read the other way round: 1 marks a residue.", (lambda h, m: pool_residues(h, m == 0),)),
     Mistake("the residues are added up: divide by their number.", (lambda h, m: (h * m[..., None]).sum(dim=1),)),
@@ -171,6 +209,14 @@ POOL_MISTAKES = (
         (_first, lambda h, m: _first(h, m, 1)),
     ),
     Mistake("the first token is taken: average over the residues.", (lambda h, m: h[:, 0], lambda h, m: h[:, 1])),
+    Mistake(
+        "one position is taken, the last or that of one residue: average over the residues.",
+        (
+            lambda h, m: h[:, -1],
+            lambda h, m: torch.stack([row[keep > 0][0] for row, keep in zip(h, m, strict=True)]),
+            lambda h, m: torch.stack([row[keep > 0][-1] for row, keep in zip(h, m, strict=True)]),
+        ),
+    ),
     Mistake(
         "the maximum is taken: average over the residues.",
         (
@@ -200,6 +246,13 @@ def _centred(model, sequence: str, dim) -> Tensor:
     return jacobian - jacobian.mean(dim, keepdim=True)
 
 
+def _centred_over(x: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """One dimension after another."""
+    for dim in dims:
+        x = x - x.mean(dim, keepdim=True)
+    return x
+
+
 def _piled_up(model, sequence: str) -> Tensor:
     before, rows = model([sequence])[0], []
     for i in range(len(sequence)):
@@ -217,7 +270,10 @@ JACOBIAN_MISTAKES = (
     Mistake("the sign is wrong: after the mutation minus before.", (lambda m, s: -categorical_jacobian(m, s),)),
     Mistake(
         "input and output are swapped: J[i, a, j, b] is the change at j, of b, when residue i becomes a.",
-        (lambda m, s: categorical_jacobian(m, s).permute(2, 3, 0, 1),),
+        tuple(
+            lambda m, s, order=order: categorical_jacobian(m, s).permute(order)
+            for order in ((2, 3, 0, 1), (2, 1, 0, 3), (0, 3, 2, 1))
+        ),
     ),
     Mistake(
         "probabilities are compared: the model gives logits, leave them as they are.",
@@ -226,10 +282,36 @@ JACOBIAN_MISTAKES = (
             lambda m, s: categorical_jacobian(lambda x: m(x).log_softmax(-1), s),
         ),
     ),
-    Mistake("the sign is lost: a logit may fall.", (lambda m, s: categorical_jacobian(m, s).abs(),)),
+    Mistake(
+        "the sign is lost: a logit may fall.",
+        (
+            lambda m, s: categorical_jacobian(m, s).abs(),
+            lambda m, s: categorical_jacobian(m, s).square(),
+            lambda m, s: categorical_jacobian(m, s).clamp(min=0),
+        ),
+    ),
+    Mistake(
+        "the amino acids are in another order: ACDEFGHIKLMNPQRSTVWY.",
+        tuple(
+            lambda m, s, order=order: categorical_jacobian(m, s)[:, [AMINO_ACIDS.index(a) for a in order]]
+            for order in ("ARNDCQEGHILKMFPSTWYV", "LAGVSERTIDPKQNFYMHWC")
+        ),
+    ),
+    Mistake(
+        "both directions are averaged: the notebook symmetrises later.",
+        (lambda m, s: (categorical_jacobian(m, s) + categorical_jacobian(m, s).permute(2, 3, 0, 1)) / 2,),
+    ),
+    Mistake(
+        "the change at the mutated residue itself is set to 0: leave it as it is.",
+        (lambda m, s: categorical_jacobian(m, s) * (1 - torch.eye(len(s)))[:, None, :, None],),
+    ),
     Mistake(
         "a mean is taken off: the notebook centres later.",
-        tuple(partial(_centred, dim=dim) for dim in (1, 3, (1, 3))),
+        (
+            *(partial(_centred, dim=dim) for dim in (1, 3, (1, 3), (0, 1, 2, 3))),
+            lambda m, s: _centred_over(categorical_jacobian(m, s), (0, 1, 2, 3)),
+            lambda m, s: _centred_over(categorical_jacobian(m, s), (1, 3)),
+        ),
     ),
     Mistake(
         "mutations pile up: each of them is made in the sequence itself, alone.",

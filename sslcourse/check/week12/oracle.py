@@ -41,9 +41,24 @@ SYMMETRIZE_MISTAKES = (
             lambda x: x + x.transpose(0, 1),
             lambda x: x + x.transpose(0, -1),
             lambda x: x + x.transpose(-3, -1) if x.dim() > 2 else symmetrize(x),
+            lambda x: x + x.transpose(-3, -2) if x.dim() > 2 else symmetrize(x),
+            lambda x: x + x.transpose(1, 2) if x.dim() > 2 else symmetrize(x),
         ),
     ),
-    Mistake("the matrices are multiplied: the sum x + its transpose is wanted.", (lambda x: x @ x.transpose(-1, -2),)),
+    Mistake(
+        "the matrices are multiplied: the sum x + its transpose is wanted.",
+        (
+            lambda x: x @ x.transpose(-1, -2),
+            lambda x: x.transpose(-1, -2) @ x,
+            lambda x: x * x.transpose(-1, -2),
+            lambda x: (x * x.transpose(-1, -2)).abs().sqrt(),
+        ),
+    ),
+    Mistake("the diagonal is set to 0: x plus its transpose doubles it.", (lambda x: _off(x + x.transpose(-1, -2)),)),
+    Mistake(
+        "negative values are cut off at 0 or lose their sign: the sum is as it is.",
+        (lambda x: symmetrize(x).relu(), lambda x: symmetrize(x).abs()),
+    ),
     Mistake(
         "one triangle is copied over the other: both entries of a pair count, x[i, j] + x[j, i].",
         (lambda x: x.triu() + x.triu(1).transpose(-1, -2), lambda x: x.tril() + x.tril(-1).transpose(-1, -2)),
@@ -100,6 +115,7 @@ APC_MISTAKES = (
         "sums and means are mixed: sums of rows and columns go with the sum of all entries (or means with the mean).",
         (
             partial(_apc, total="mean"),
+            lambda x: x - x.sum(-1, keepdim=True) * x.sum(-2, keepdim=True) / x.shape[-1],
             lambda x: x - x.mean(-1, keepdim=True) * x.mean(-2, keepdim=True) / x.sum((-1, -2), keepdim=True),
             lambda x: x - x.mean(-1, keepdim=True) * x.sum(-2, keepdim=True) / x.sum((-1, -2), keepdim=True),
             lambda x: x - x.mean(-1, keepdim=True) * x.sum(-2, keepdim=True) / x.mean((-1, -2), keepdim=True),
@@ -107,7 +123,10 @@ APC_MISTAKES = (
     ),
     Mistake(
         "the total runs over all matrices of the batch: every matrix is corrected by its own.",
-        (partial(_apc, total="all"),),
+        (
+            partial(_apc, total="all"),
+            lambda x: x - x.mean(-1, keepdim=True) * x.mean(-2, keepdim=True) / x.mean(),
+        ),
     ),
     Mistake(
         "the diagonal is left out of the sums: ESM's convention includes it.",
@@ -115,7 +134,10 @@ APC_MISTAKES = (
     ),
     Mistake(
         "rows and columns are mixed up: entry (i, j) is corrected by the sum of row i and the sum of column j.",
-        (partial(_apc, columns=-1), lambda x: _apc(x, rows=-2), lambda x: x - (x - _apc(x)).transpose(-1, -2)),
+        (partial(_apc, columns=-1), lambda x: _apc(x, rows=-2), lambda x: x - (x - _apc(x)).transpose(-1, -2))
+        + tuple(
+            lambda x, over=over: x - x.sum(over, keepdim=True) ** 2 / x.sum((-1, -2), keepdim=True) for over in (-1, -2)
+        ),
     ),
     Mistake(
         "the means of rows and columns are multiplied without dividing by the mean of all.",
@@ -123,7 +145,10 @@ APC_MISTAKES = (
     ),
     Mistake(
         "the correction is additive (row mean + column mean - mean of all): the average product is wanted.",
-        (lambda x: x - x.mean(-1, keepdim=True) - x.mean(-2, keepdim=True) + x.mean((-1, -2), keepdim=True),),
+        (
+            lambda x: x - x.mean(-1, keepdim=True) - x.mean(-2, keepdim=True) + x.mean((-1, -2), keepdim=True),
+            lambda x: x - x.mean(-1, keepdim=True) - x.mean(-2, keepdim=True),
+        ),
     ),
     Mistake(
         "a mean is taken off: the average product, rows x columns / total, is wanted.",
@@ -149,6 +174,21 @@ APC_MISTAKES = (
             lambda x: x - (x.sum(-1) * x.sum(-2)).unsqueeze(-2) / x.sum((-1, -2), keepdim=True),
             lambda x: x - (x.sum(-1) * x.sum(-2)).unsqueeze(-1) / x.sum((-1, -2), keepdim=True),
         ),
+    ),
+    Mistake(
+        "it is divided by the sum of the diagonal: the total is the sum of all entries.",
+        (
+            lambda x: (
+                x
+                - x.sum(-1, keepdim=True)
+                * x.sum(-2, keepdim=True)
+                / x.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
+            ),
+        ),
+    ),
+    Mistake(
+        "the sums are those of absolute values: take the values as they are.",
+        (lambda x: x - (x.abs() - _apc(x.abs())),),
     ),
     Mistake("it is divided by the correction: subtract it.", (lambda x: x / (x - _apc(x)),)),
     Mistake(
@@ -206,6 +246,10 @@ def _corrected_together(attentions) -> Tensor:
     x = _features(attentions, steps=("cut", _symmetric))
     summed = x.sum(dim=2)
     return x - (summed - _apc(summed))[:, :, None] / x.shape[2]
+
+
+def _standard(x: Tensor) -> Tensor:
+    return (x - x.mean((-1, -2), keepdim=True)) / x.std((-1, -2), keepdim=True)
 
 
 def _rows_sum_to_one(x: Tensor) -> Tensor:
@@ -270,8 +314,19 @@ FEATURES_MISTAKES = (
         (partial(_features, steps=("cut", lambda x: torch.maximum(x, x.transpose(-1, -2)), _apc)),),
     ),
     Mistake(
+        "the two directions are multiplied or subtracted: add them.",
+        (
+            partial(_features, steps=("cut", lambda x: x * x.transpose(-1, -2), _apc)),
+            partial(_features, steps=("cut", lambda x: x - x.transpose(-1, -2), _apc)),
+        ),
+    ),
+    Mistake(
         "logarithms are taken first: the attention weights are used as they are.",
         (partial(_features, steps=("cut", torch.log, _symmetric, _apc)),),
+    ),
+    Mistake(
+        "a softmax is taken once more: the attention weights are used as they are.",
+        (partial(_features, steps=(lambda x: x.softmax(-1), "cut", _symmetric, _apc)),),
     ),
     Mistake(
         "the diagonal is set to 0: leave it as it is.",
@@ -286,7 +341,18 @@ FEATURES_MISTAKES = (
         (partial(_features, steps=("cut", _symmetric, _apc, torch.relu)),),
     ),
     Mistake(
+        "every map is standardised at the end: leave it as the correction gives it.",
+        (partial(_features, steps=("cut", _symmetric, _apc, _standard)),),
+    ),
+    Mistake(
         "the layers come in the wrong order: those of layer 0 are first.",
         (lambda attentions: attention_features(attentions[::-1]),),
+    ),
+    Mistake(
+        "the heads come in the wrong order: head 0 of a layer is first.",
+        (
+            lambda attentions: attention_features(attentions).flip(-1),
+            lambda attentions: attention_features([layer.flip(1) for layer in attentions]),
+        ),
     ),
 )

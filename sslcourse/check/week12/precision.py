@@ -53,6 +53,7 @@ def examine_precision(student: Student) -> str:
         [(perfect, cases[0][1]), (perfect, cases[0][1], 6, None, 0.01)],
         oracle.precision_at_l,
         words=_pairs_in_range,
+        hint="At least one pair is taken, however small the fraction.",
     )
     _nothing_to_count(student)
     return (

@@ -56,6 +56,8 @@ def _precision(
         "contacts": int(fraction * touch.sum() / (1 if pairs == "once" else 2)),
         "all contacts": int(fraction * contacts.bool().triu(1).sum()),
         "whole length": n,
+        "half the length": n // 2,
+        "a fifth of the length": n // 5,
         "up": math.ceil(fraction * n),
         "nearest": round(fraction * n),
         "pairs": int(fraction * len(touch)),
@@ -68,7 +70,9 @@ def _precision(
     if over == "each":
         return float((touch[best].cumsum(0) / torch.arange(1, len(best) + 1)).mean())
     hits = touch[best].sum().item()
-    return hits / {"taken": len(best), "contacts": touch.sum().item() or 1, "asked": taken, "none": 1}[over]
+    return (
+        hits / {"taken": len(best), "length": n, "contacts": touch.sum().item() or 1, "asked": taken, "none": 1}[over]
+    )
 
 
 def _chosen_first(
@@ -103,7 +107,11 @@ PRECISION_MISTAKES = (
         "L is taken as the number of contacts: it is the length of the protein.",
         (partial(_precision, count="contacts"), partial(_precision, count="all contacts")),
     ),
-    Mistake("fraction is not used: int(fraction * L) pairs are taken.", (partial(_precision, count="whole length"),)),
+    Mistake(
+        "fraction is not used: int(fraction * L) pairs are taken.",
+        tuple(partial(_precision, count=of) for of in ("whole length", "half the length", "a fifth of the length")),
+    ),
+    Mistake("the hits are divided by L: divide by the number of pairs taken.", (partial(_precision, over="length"),)),
     Mistake("fraction * L is rounded up: int(fraction * L) rounds down.", (partial(_precision, count="up"),)),
     Mistake(
         "fraction * L is rounded to the nearest number: int(fraction * L) rounds down.",

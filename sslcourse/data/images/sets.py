@@ -190,7 +190,7 @@ def as_float(images: Tensor) -> Tensor:
     if not images.dtype.is_floating_point:
         raise ValueError(f"Images should be uint8 or float in [0, 1], but these are {images.dtype}.")
     if images.numel():
-        arguments.tensor("The batch of images", images)  # none on "meta", which has no values
+        images = arguments.tensor("The batch of images", images)  # none on "meta", which has no values
         low, high = (x.item() for x in images.detach().aminmax())
         if not -ROUNDING <= low <= high <= 1 + ROUNDING:  # false for NaN, too
             raise ValueError(_out_of_range(low, high))

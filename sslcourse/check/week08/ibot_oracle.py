@@ -1,116 +1,18 @@
-"""Week 8, masked tokens: the losses of BEiT and iBOT, one patch at a time, as the papers write them.
+"""Week 8, masked tokens: the loss of iBOT, one patch at a time, as the paper writes it.
 
-References: Bao et al. 2022, "BEiT: BERT pre-training of image transformers", section 2.3; Zhou et al. 2022, "iBOT:
-image BERT pre-training with online tokenizer", section 3.
+Reference: Zhou et al. 2022, "iBOT: image BERT pre-training with online tokenizer", section 3.
 """
 
 from collections.abc import Callable
 from functools import partial
-from math import log
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from sslcourse.check.compare import Mistake
 
 
-def level_of(size: int) -> float:
-    """The loss of equal logits for a vocabulary of this size: ln K."""
-    return log(size)
-
-
-# --- beit_loss
-
-
-def beit_loss(logits: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the masked patches of minus the log-probability of their visual token."""
-    losses = []
-    for n, row in enumerate(mask.tolist()):
-        for i, masked in enumerate(row):
-            if masked:
-                powers = logits[n, i].exp()
-                losses.append(-(powers[tokens[n, i]] / powers.sum()).log())
-    return sum(losses) / len(losses)
-
-
-def beit_loss_per_image(logits: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-    """The same, averaged within each image first: another reading, which differs where the counts do."""
-    rows = zip(logits.split(1), tokens.split(1), mask.split(1), strict=True)
-    losses = [beit_loss(x, t, m) for x, t, m in rows]
-    return sum(losses) / len(losses)
-
-
-def _beit_loss(
-    logits: Tensor,
-    tokens: Tensor,
-    mask: Tensor,
-    *,
-    over: int = 2,
-    reduce: Callable,
-    before: Callable = lambda x: x,
-) -> Tensor:
-    log_p = before(logits).log_softmax(dim=over)
-    return reduce(-log_p.gather(2, tokens[..., None])[..., 0], mask)
-
-
 def _masked_mean(loss: Tensor, mask: Tensor) -> Tensor:
     return loss[mask].mean()
-
-
-def _sigmoid(logits: Tensor, tokens: Tensor, mask: Tensor, *, reduce: Callable) -> Tensor:
-    signs = 1 - 2 * nn.functional.one_hot(tokens, logits.shape[2]).to(logits)
-    return reduce(nn.functional.softplus(signs * logits))[mask].mean()
-
-
-BEIT_LOSS_MISTAKES = (
-    Mistake(
-        "the loss runs over all patches: only the masked ones count.",
-        (partial(_beit_loss, reduce=lambda loss, mask: loss.mean()),),
-    ),
-    Mistake(
-        "the loss runs over the visible patches: True in the mask is masked.",
-        (partial(_beit_loss, reduce=lambda loss, mask: loss[~mask].mean()),),
-    ),
-    Mistake(
-        "the masked patches are summed, or their sum is divided by another number: take the mean over them.",
-        (
-            partial(_beit_loss, reduce=lambda loss, mask: loss[mask].sum()),
-            partial(_beit_loss, reduce=lambda loss, mask: (loss * mask).mean()),
-            partial(_beit_loss, reduce=lambda loss, mask: (loss * mask).sum(dim=1).mean()),
-        ),
-    ),
-    Mistake(
-        "the softmax is taken before the cross-entropy, which takes one itself: hand in the logits.",
-        (partial(_beit_loss, before=lambda x: x.softmax(dim=2), reduce=_masked_mean),),
-    ),
-    Mistake(
-        "the logarithm is taken of a mean, or missing: the mean of minus the logarithms of the probabilities.",
-        (
-            partial(_beit_loss, reduce=lambda loss, mask: -(-loss[mask]).exp().mean().log()),
-            partial(_beit_loss, reduce=lambda loss, mask: -(-loss[mask]).exp().mean()),
-            partial(_beit_loss, reduce=lambda loss, mask: 1 - (-loss[mask]).exp().mean()),
-            lambda x, t, m: -x.gather(2, t[..., None])[..., 0][m].mean(),
-        ),
-    ),
-    Mistake(
-        "patches whose token is number 0 are left out: it is a visual word like any other.",
-        (lambda x, t, m: beit_loss(x, t, m & (t != 0)),),
-    ),
-    Mistake(
-        "every token is judged alone, by a sigmoid: it is a softmax over the vocabulary.",
-        tuple(partial(_sigmoid, reduce=reduce) for reduce in (lambda x: x.mean(2), lambda x: x.sum(2))),
-    ),
-    Mistake(
-        "the softmax runs over the patches: it runs over the vocabulary, the last dimension.",
-        (partial(_beit_loss, over=1, reduce=_masked_mean), partial(_beit_loss, over=0, reduce=_masked_mean)),
-    ),
-    Mistake(
-        "the sign is wrong: the loss is minus the logarithm of a probability.",
-        (partial(_beit_loss, reduce=lambda loss, mask: -loss[mask].mean()),),
-    ),
-)
-
-
-# --- ibot_loss
 
 
 def ibot_loss(
