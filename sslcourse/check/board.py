@@ -26,14 +26,16 @@ class Row:
     """What one method reached in one world: means over the seeds that were run, and spreads, None for one seed.
 
     knn and probe are test accuracies; (low, high) is the mean 95 % Wilson interval of the probe, which covers the
-    choice of test images, as probe_std covers the choice of seeds. seconds: of training, by the clock. diverged: how
-    many more seeds ended in no number.
+    choice of test images, as probe_std covers the choice of seeds. at_end: the rate is the smallest or the largest of
+    its grid, so one beyond may be better. seconds: of training, by the clock. diverged: how many more seeds ended in
+    no number.
     """
 
     method: str
     week: str
     seeds: tuple[int, ...]
     rate: float | None
+    at_end: bool
     knn: float
     probe: float
     low: float
@@ -73,12 +75,14 @@ def _row(name: str, entry: dict) -> Row | None:
         return None
     of = {key: [run[key] for run in runs.values()] for key in ("knn", "probe", "low", "high", "rankme", "seconds")}
     spread = {key: statistics.stdev(of[key]) if len(runs) > 1 else None for key in ("knn", "probe")}
+    rate, tried = next(iter(runs.values()))["rate"], [float(one) for one in entry["tuning"]]
     return Row(
         method=name,
         week=entry["week"],
         seeds=tuple(sorted(runs)),
         diverged=len(entry["runs"]) - len(runs),
-        rate=next(iter(runs.values()))["rate"],
+        rate=rate,
+        at_end=rate is not None and rate in (min(tried), max(tried)),
         knn_std=spread["knn"],
         probe_std=spread["probe"],
         **{key: statistics.fmean(values) for key, values in of.items()},
@@ -112,6 +116,8 @@ def show(*methods: str, world: str = "scenes", board: dict | None = None) -> Non
     for cells in table:
         row = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=False))
         print(plain(f"{'->' if cells[0] in methods else '  '} {row}".rstrip()))
+    if any(row and row.at_end for row in there.values()):
+        print("* an end of the grid of rates: a rate beyond it may be better")
     reasons = [why(entry, name) for name, row in there.items() if not row]
     for reason in (OF_RATES, OF_SEEDS):
         if count := reasons.count(reason):
@@ -129,8 +135,13 @@ def why(entry: dict, name: str) -> str:
     return OF_SEEDS if method["runs"] else NOT_RUN
 
 
+def rate(row: Row, unused: str = "") -> str:
+    """The rate as it is written, marked where it is an end of its grid; `unused` where a method has none."""
+    return unused if row.rate is None else f"{row.rate:g}{'*' * row.at_end}"
+
+
 def _cells(row: Row) -> tuple[str, ...]:
     seeds = of_seeds(len(row.seeds)) + (f", {row.diverged} diverged" if row.diverged else "")
     deviation = "" if row.knn_std is None else f" +- {row.knn_std:.3f}"
-    rate = "-" if row.rate is None else f"{row.rate:g}"
-    return f"{row.knn:.3f}{deviation}", f"{row.probe:.3f}", f"{row.low:.3f} to {row.high:.3f}", rate, seeds
+    interval = f"{row.low:.3f} to {row.high:.3f}"
+    return f"{row.knn:.3f}{deviation}", f"{row.probe:.3f}", interval, rate(row, "-"), seeds

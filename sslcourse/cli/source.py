@@ -21,6 +21,8 @@ from sslcourse.weeks import WEEKS
 
 ROLES = ("setup", "exercise", "check", "question", "before")
 FOLDER = Path("notebooks") / "source"
+# Without comment_magics=False a comment that begins with a shell word ("# copy the weights") would become code.
+SCRIPT = {"extension": ".py", "format_name": "percent", "comment_magics": False}
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def read(path: Path) -> Script:
 
 def _split(name: str, text: str) -> list[Cell]:
     """The bare cells with their lines and tags; which exercise they belong to comes later."""
-    notebook = jupytext.reads(text, fmt="py:percent")
+    notebook = jupytext.reads(text, fmt=SCRIPT)
     lines = [number for number, line in enumerate(text.splitlines(), 1) if line.startswith("# %%")]
     if len(lines) != len(notebook.cells):
         raise Refusal(f"{name}: a cell does not begin with its own '# %%' line; nothing may stand before the first.")

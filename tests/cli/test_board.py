@@ -150,9 +150,10 @@ def result(knn, probe, rate=None):
 @pytest.fixture
 def world():
     """A board of one world, of all that can be said of a method."""
+    seeds = {str(seed): result(knn, 0.7, 3e-3) for seed, knn in enumerate((0.5, 0.6, 0.7))}
     runs = {
         "random": ({}, {"0": result(0.18, 0.165)}),
-        "SimCLR": ({"0.001": 0.6, "0.003": 0.7}, {str(s): result(k, 0.7, 3e-3) for s, k in enumerate((0.5, 0.6, 0.7))}),
+        "SimCLR": ({"0.001": 0.6, "0.003": 0.7, "0.01": 0.6}, seeds),
         "below": ({"0.001": 0.1, "0.003": 0.1}, {"0": result(0.05, 0.06, 1e-3), "1": None}),
         "at no rate": ({"0.001": None, "0.003": None}, {}),
         "on no seed": ({"0.001": 0.1, "0.003": None}, {"0": None, "1": None}),
@@ -167,15 +168,19 @@ def test_a_week_shows_its_row_among_the_others(world, capsys):
     shipped.show("SimCLR", board=world)
     assert capsys.readouterr().out.splitlines() == [
         "The board, scenes: conv4, 60 images, 1 epochs in batches of 20; 40 test images",
-        "   method  kNN             probe  95 % interval   rate   seeds",
-        "-> SimCLR  0.600 +- 0.100  0.700  0.680 to 0.720  0.003  3 seeds",
-        "   random  0.180           0.165  0.145 to 0.185  -      1 seed",
+        "   method  kNN             probe  95 % interval   rate    seeds",
+        "-> SimCLR  0.600 +- 0.100  0.700  0.680 to 0.720  0.003   3 seeds",
+        "   random  0.180           0.165  0.145 to 0.185  -       1 seed",
         "   chance  0.100           0.100",
-        "   below   0.050           0.060  0.040 to 0.080  0.001  1 seed, 1 diverged",
+        "   below   0.050           0.060  0.040 to 0.080  0.001*  1 seed, 1 diverged",
+        "* an end of the grid of rates: a rate beyond it may be better",
         "1 of 7 diverged at every rate.",
         "1 of 7 diverged on every seed.",
         "2 of 7 not yet run: `sslcourse board --worlds scenes` goes on with the board.",
     ]
+    lines = page.text(world).splitlines()
+    (inside,), (at_end,) = ([line for line in lines if line.startswith(f"| {name} ")] for name in ("SimCLR", "below"))
+    assert "| 0.003 |" in inside and "| 0.001* |" in at_end
 
 
 def test_a_method_without_results_is_said_to_have_none(world, capsys):

@@ -93,6 +93,13 @@ def test_cell_ids_survive_an_insertion_elsewhere(tmp_path):
     assert all(re.fullmatch(r"[\w-]{1,64}", name, re.ASCII) for name in after.values())
 
 
+@pytest.mark.parametrize("line", ["# copy the weights", "# cat and dog", "cp = 1", "cat += cp"])
+def test_a_cell_is_what_the_script_says(line, tmp_path):
+    """A line that begins with a shell word is no magic."""
+    script = parse(tmp_path, SOURCE + f"\n# %%\n{line}\n1\n")
+    assert cells.solution_notebook(script).cells[-1].source == f"{line}\n1"
+
+
 def test_ids_of_long_and_foreign_headings_are_valid(tmp_path):
     text = SOURCE.replace("## 3 Results", "## 3.1. Größe & Ähnlichkeit: " + "very long words " * 20)
     for cell in cells.solution_notebook(parse(tmp_path, text)).cells:

@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 
 from sslcourse import files
-from sslcourse.check.board import NOT_RUN, Row, rows, why
+from sslcourse.check.board import NOT_RUN, Row, rate, rows, why
 from sslcourse.plot.style import BLUE, GREY, LEVELS, ORANGE, new_figure, styled
 
 PAGE = "docs/board.md"
@@ -17,8 +17,9 @@ where it was cut off, and writes this page. A method that is *not yet run* has n
 How to read it: accuracies are on test images, of 20 nearest neighbours (kNN) and of a linear probe, mean and standard
 deviation over the seeds; a seed draws its own weights, order and, of a toy world, images. The interval is the 95 %
 Wilson interval of the probe: it covers the choice of the test images, as ± covers the seeds. Rankme is the effective
-rank of the features, seconds are those of one training by the clock. These are small budgets: a method that needs long
-trainings looks worse here than in its paper. Supervised training sees every label that the probe sees, CLIP the
+rank of the features, seconds are those of one training by the clock. A rate with a star is an end of its grid: one
+beyond it may be better. These are small budgets: a method that needs long trainings looks worse here than in its paper,
+and order at such a budget is no order of methods. Supervised training sees every label that the probe sees, CLIP the
 captions, the others pictures alone. MAE needs patches and has a transformer of about as many weights for its encoder,
 MoCo the same encoder with group norm.
 """
@@ -79,7 +80,7 @@ def _numbers(row: Row) -> tuple[str, ...]:
         return f"{mean:.3f}" if std is None else f"{mean:.3f} ± {std:.3f}"
 
     return (
-        "" if row.rate is None else f"{row.rate:g}",
+        rate(row),
         spread(row.knn, row.knn_std),
         spread(row.probe, row.probe_std),
         f"{row.low:.3f} to {row.high:.3f}",
