@@ -495,7 +495,7 @@ def squeezed(encoder, images, batch_size=256):
         (drops_the_last, "returns 8 rows for 10 images: the last batch is dropped"),
         (shuffled, "The order is lost"),
         (all_at_once, "10 images went through the encoder at once, batch_size is 4"),
-        (squeezed, "returns a tensor of shape (5,), it should be (1, 5)"),
+        (squeezed, "For one image it returns shape (5,), it should be (1, 5): squeeze"),
         (modules_only, "AttributeError: 'function' object has no attribute 'training'"),
         (lambda *args: modules_only(*args).numpy(), "returns something of type ndarray"),
         (lambda *args: F.normalize(modules_only(*args)), "features are normalised"),

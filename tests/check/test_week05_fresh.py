@@ -391,7 +391,7 @@ def _h(p):
         (scan(entropy=lambda p, o, a, b: _h(p.sum(0))), "summed probabilities"),
         (scan(entropy=lambda p, o, a, b: _h(a.mean(0).softmax(0))), "the logits are averaged"),
         (scan(entropy=lambda p, o, a, b: _h(p.mean(0)) / math.log(2)), "in bits"),
-        (scan(entropy=lambda p, o, a, b: _h(p.mean(0)) - math.log(p.shape[1])), "divergence from uniform"),
+        (scan(entropy=lambda p, o, a, b: _h(p.mean(0)) - math.log(p.shape[1])), "compared with uniform"),
         (scan(entropy=lambda p, o, a, b: _h(p.mean(0)) / p.shape[1]), "entropy averages over the clusters"),
         (scan(entropy=lambda p, o, a, b: _h(p.mean(1))), "run over the clusters"),
         (scan(sign=1), "the entropy is added"),

@@ -60,7 +60,7 @@ MASKS = [
     (lambda n, k, r, generator=None: by_rank(n, k, 1 - r, generator), "inverted"),
     (lambda n, k, r, generator=None: by_rank(n, k, r, generator).int(), "it should be torch.bool"),
     (lambda n, k, r, generator=None: torch.bernoulli(torch.full((n, k), r), generator=generator) > 0, "by itself"),
-    (lambda n, k, r, generator=None: by_rank(k, n, r, generator).T, "patches: every patch is drawn by itself"),
+    (lambda n, k, r, generator=None: by_rank(k, n, r, generator).T, "the images are put in a random order"),
     (lambda n, k, r, generator=None: by_rank(n, k, -(-int(100 * r * k) // 100) / k + 1e-9, generator), None),
 ]
 
@@ -122,6 +122,11 @@ def shuffled(self, patches, mask):
     return self.encoder.encode((patches + places(self)).gather(1, kept[..., None].expand(-1, -1, patches.shape[2])))
 
 
+def turned(self, patches, mask):
+    kept = (~mask * torch.arange(1, mask.shape[1] + 1)).argsort(1, descending=True)[:, : int((~mask[0]).sum())]
+    return self.encoder.encode((patches + places(self)).gather(1, kept[..., None].expand(-1, -1, patches.shape[2])))
+
+
 def no_blocks(self, patches, mask):
     x = pick(patches + places(self), mask)
     first = (self.encoder.cls_token + self.encoder.pos_embed[:, :1]).expand(len(x), -1, -1)
@@ -138,7 +143,8 @@ NETWORKS = [
     (mae(without_gradient), "No gradient of the loss reaches encoder."),
     (mae(forward=embedded_without_gradient), "No gradient of the loss reaches encoder.patch_embed"),
     (mae(forward=detached_in_decode), "No gradient of the loss reaches encoder."),
-    (mae(shuffled), "in the wrong order"),
+    (mae(shuffled), "draw nothing at random"),
+    (mae(turned), "in the wrong order"),
     (mae(no_blocks), "blocks or its last norm"),
     (mae(lambda self, patches, mask: picked_late(self, patches, ~mask)), None),
 ]

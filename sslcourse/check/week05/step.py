@@ -181,6 +181,7 @@ def _loss_right(step: str, log: spies.Log, updated, q: Tensor, k: Tensor, held: 
     ]
     # These are said above, in the words of a step.
     said = ("temperature is not used", "compared with k", "the batch are", "only a part is normalised")
+    said += ("loss is multiplied by the temperature",)
     readings += [
         (lambda wrong=wrong: wrong(q, k, held, temperature), mistake.sentence)
         for mistake in oracle.INFO_NCE_MISTAKES

@@ -134,6 +134,7 @@ KNN_MISTAKES: tuple[tuple[str, tuple[Callable, ...]], ...] = (
                 (_overflowing, {"one_hot": True, "voted_only": False}),
                 (_even, {}),
             )
+            if weight is not _even or near is not _dots_with_unit_training  # the same neighbours as by cosine
         ),
     ),
     (

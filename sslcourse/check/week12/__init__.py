@@ -300,7 +300,7 @@ def masked_marginal(student: Student) -> str:
 def pool_residues(student: Student) -> str:
     """pool_residues(hidden (N, T, D), mask (N, T)) -> (N, D): the mean over positions whose mask is 1."""
     hidden = student.normal(4, 7, 5) + 1
-    mask = torch.tensor([[0, 1, 1, 1, 1, 1, 0], [0, 1, 1, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0, 0], [0, 1, 0, 1, 1, 0, 0]])
+    mask = torch.tensor([[0, 1, 1, 0, 0, 0, 0], [0, 1, 1, 1, 1, 1, 0], [0, 1, 0, 0, 0, 0, 0], [0, 1, 0, 1, 1, 0, 0]])
     for kind in (mask, mask.bool(), mask.float()):
         _same(student, [(hidden, kind)], mutations.pool_residues, mutations.POOL_MISTAKES, _features)
     return "The mean over residues, whatever stands in the padding."
