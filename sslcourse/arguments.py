@@ -166,6 +166,14 @@ def numbers_of(name: str, value: object, example: str, **limits: float) -> tuple
     return value
 
 
+def real_tensor(name: str, value: object, expected: str) -> Tensor:
+    """As `tensor`, without complex numbers and without gradients: for what is drawn or weighs pixels."""
+    value = tensor(name, value, expected).detach()
+    if value.is_complex():
+        raise TypeError(f"{name} holds complex numbers; it should be real ones, {expected}.")
+    return value
+
+
 def tensor(name: str, value: object, expected: str = "a tensor of numbers") -> Tensor:
     """A dense tensor with values; NumPy arrays and lists of numbers become one without losing a digit.
 

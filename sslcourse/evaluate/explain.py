@@ -56,7 +56,7 @@ def relax(encoder: Callable[[Tensor], Tensor], image: Tensor, masks: Tensor, bat
     represented by zeros as a whole.
     """
     arguments.function("encoder", encoder, "images")
-    masks = _real("masks", masks, "(n, 1, H, W), from 0 to 1")
+    masks = arguments.real_tensor("masks", masks, "(n, 1, H, W), from 0 to 1")
     image, batch_size = _square(image).to(masks.device), arguments.whole("batch_size", batch_size, 1)
     if masks.dim() != 4 or masks.shape[1:] != (1, *image.shape[1:]) or not len(masks):
         side = image.shape[1]
@@ -92,7 +92,7 @@ def insertion_deletion(
     arguments.function("encoder", encoder, "images")
     image, steps = _square(image), arguments.whole("steps", steps)
     batch_size = arguments.whole("batch_size", batch_size, 1)
-    importance = _real("importance", importance, "(H, W), a number a pixel")
+    importance = arguments.real_tensor("importance", importance, "(H, W), a number a pixel")
     if importance.shape != image.shape[1:] or not importance.isfinite().all():
         raise ValueError(
             f"importance is {tuple(importance.shape)}; it should be {tuple(image.shape[1:])}, a finite number a pixel."
@@ -124,13 +124,6 @@ def _cosines(parts: Tensor, whole: Tensor) -> Tensor:
     if shown.any():
         s[shown] = (inputs.unit(parts[shown], "parts") @ whole[0]).clamp(-1, 1)
     return s
-
-
-def _real(name: str, value: Tensor, expected: str) -> Tensor:
-    value = arguments.tensor(name, value, expected).detach()
-    if value.is_complex():
-        raise TypeError(f"{name} holds complex numbers; it should be real ones, {expected}.")
-    return value
 
 
 def _square(image: Tensor) -> Tensor:

@@ -20,10 +20,7 @@ def attention(images, weights, grid: tuple[int, int] | None = None, title: str |
 
     pixels = _pixels(images)
     arguments.text("title", title, optional=True)
-    weights = arguments.tensor("weights", weights, "(N, heads, L)").detach().cpu()
-    if weights.is_complex():
-        raise TypeError("The weights are complex numbers; attention is a share, a real number from 0 on.")
-    weights = weights.double()
+    weights = arguments.real_tensor("weights", weights, "(N, heads, L)").cpu().double()
     if weights.dim() != 3 or len(weights) != len(pixels) or 0 in weights.shape:
         raise ValueError(
             f"The weights are {tuple(weights.shape)}; they should be (N, heads, L), one row of patches for every head "

@@ -31,20 +31,17 @@ def bars(
     check_words(ylabel=ylabel, title=title)
     values = {name: arguments.number(f"The value of {name!r}", value) for name, value in values.items()}
     if intervals is not None:
-        given = arguments.mapping("intervals", intervals, '{"raw pixels": (0.2, 0.24)}')
-        intervals = {name: ends_of(name, ends) for name, ends in given.items()}
+        intervals = arguments.mapping("intervals", intervals, '{"raw pixels": (0.2, 0.24)}')
     levels = check_levels(levels)
     if not values:
         raise ValueError('There is nothing to draw: give at least one value, such as {"raw pixels": 0.22}.')
-    intervals = intervals or {}
-    if unknown := set(intervals) - set(values):
+    if unknown := set(intervals or {}) - set(values):
         raise ValueError(f"There are intervals for {sorted(unknown)}, which have no bar; the bars are {list(values)}.")
+    intervals = {name: ends_of(name, ends, values[name]) for name, ends in (intervals or {}).items()}
     figure = new_figure(max(6.0, 1.35 * len(values) + 1.5), 4.4)
     ax = figure.subplots()
     for n, (name, value) in enumerate(values.items()):
         low, high = intervals.get(name, (value, value))
-        if not low <= value <= high:
-            raise ValueError(f"The interval of {name!r}, ({low:g}, {high:g}), does not hold its value {value:g}.")
         ax.bar(n, value, width=0.65, color=BLUE if len(values) > len(COLOURS) else COLOURS[n])
         if name in intervals:
             ax.errorbar(n, value, yerr=[[value - low], [high - value]], color="black", capsize=6, linewidth=1.5)
@@ -60,9 +57,12 @@ def bars(
     return figure
 
 
-def ends_of(name: str, ends) -> tuple[float, float]:
-    """(low, high) as numbers, of anything with two entries, such as evaluate.wilson_interval returns."""
+def ends_of(name: str, ends, value: float) -> tuple[float, float]:
+    """(low, high) as numbers, of anything with two entries, such as evaluate.wilson_interval returns; ValueError where
+    the value is not between them."""
     ends = ends.tolist() if hasattr(ends, "tolist") else ends
     ends = arguments.pair(f"The interval of {name!r}", ends, "(0.2, 0.24)")
     low, high = (arguments.number(f"An end of the interval of {name!r}", end) for end in ends)
+    if not low <= value <= high:
+        raise ValueError(f"The interval of {name!r}, ({low:g}, {high:g}), does not hold its value {value:g}.")
     return low, high

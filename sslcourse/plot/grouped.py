@@ -84,11 +84,5 @@ def _intervals(intervals, values: dict) -> dict[tuple[str, str], tuple[float, fl
         for name, ends in arguments.mapping(f"The group {judge!r}", group, '{"random": (0.15, 0.25)}').items():
             if name not in values.get(judge, {}):
                 raise ValueError(f"There is an interval for {name!r} in {judge!r}, which has no such bar.")
-            low, high = ends_of(name, ends)
-            if not low <= values[judge][name] <= high:
-                raise ValueError(
-                    f"The interval of {name!r}, ({low:g}, {high:g}), does not hold its value "
-                    f"{values[judge][name]:g}."
-                )
-            found[judge, name] = low, high
+            found[judge, name] = ends_of(name, ends, values[judge][name])
     return found

@@ -60,10 +60,7 @@ def heat_map(
 
 def as_cells(name: str, matrix) -> torch.Tensor:
     """Numbers in float64, NaN where a cell is unknown."""
-    values = arguments.tensor(name, matrix, "a matrix (rows, columns)").detach().cpu()
-    if values.is_complex():
-        raise TypeError(f"{name} holds complex numbers; a heat map draws real ones.")
-    values = values.double()
+    values = arguments.real_tensor(name, matrix, "a matrix (rows, columns)").cpu().double()
     if values.numel() and (values.isinf().any() or values.isnan().all()):
         raise ValueError(f"{name} holds infinite values, or none that is a number; there is no colour for them.")
     return values

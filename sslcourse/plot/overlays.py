@@ -20,10 +20,7 @@ def overlays(images, maps: dict[str, torch.Tensor], title: str | None = None):
     pixels = _pixels(images)
     arguments.text("title", title, optional=True)
     arguments.mapping("maps", maps, '{"importance": maps}')
-    values = {label: arguments.tensor(repr(label), one, "(N, H, W)").detach().cpu() for label, one in maps.items()}
-    if unreal := [label for label, one in values.items() if one.is_complex()]:
-        raise TypeError(f"The maps {unreal[0]!r} hold complex numbers; colours show real ones.")
-    values = {label: one.double() for label, one in values.items()}
+    values = {label: arguments.real_tensor(repr(label), one, "(N, H, W)").cpu().double() for label, one in maps.items()}
     wanted = (len(pixels), *pixels.shape[1:3])
     if wrong := [label for label, one in values.items() if tuple(one.shape) != wanted]:
         found = tuple(values[wrong[0]].shape)
