@@ -548,6 +548,7 @@ plot.show(
         xlabel="masks",
         ylabel="root mean square error",
         title=f"Error of the importance against a map of {most} masks",
+        known=["1 / sqrt(n), through the first point"],
     ),
     alt="The error of the importance falls with the number of masks as one over its square root.",
 )

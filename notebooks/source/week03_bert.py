@@ -561,7 +561,7 @@ plot.show(
         | {f"{which}, {at:.2f}": at for which, at in floor.items()},
         xlabel="epoch",
         ylabel="validation loss in nats",
-        title="Loss at hidden words",
+        title="Loss at hidden words, one seed",
     ),
     alt="Validation loss over epochs, falling below the dashed level of the unigram model towards that of the shipped "
     "network and the entropy of the grammar.",
@@ -573,7 +573,7 @@ plot.show(
         levels={"most frequent token": unigram_accuracy} | {which: at["MLM accuracy"] for which, at in longer.items()},
         xlabel="epoch",
         ylabel="validation accuracy",
-        title="Accuracy at hidden words",
+        title="Accuracy at hidden words, one seed",
     ),
     alt="Accuracy at hidden words over epochs, rising above the dashed level of the most frequent token.",
 )
@@ -808,7 +808,7 @@ plot.show(
         levels={"chance (two classes)": 0.5},
         xlabel="layer (0: embeddings)",
         ylabel="validation accuracy of the probe",
-        title="What can be read off each layer",
+        title="What can be read off each layer, one seed",
     ),
     alt="Probe accuracy by layer for topic, sentiment and negation, for the trained and for the untrained network.",
 )

@@ -628,6 +628,7 @@ plot.show(
         xlabel="batch size N",
         ylabel="nats",
         title="One trained network, many batch sizes",
+        known=["ceiling, ln N"],
     ),
     alt="Against batch size: the loss of one network rises; so does the information that it vouches for, under ln N.",
 )

@@ -588,7 +588,7 @@ plot.show(
         levels=levels | {"checkpoint": shipped["loss"]},
         xlabel="epoch",
         ylabel="nats per masked residue",
-        title="Filling in blanks: below site-independent, residues are used together",
+        title="Filling in blanks, one seed: below site-independent, residues are used together",
     ),
     alt="Validation loss over epochs, with levels of guessing, site-independent, checkpoint and true conditionals.",
 )
@@ -603,7 +603,7 @@ plot.show(
         },
         xlabel="epoch",
         ylabel="precision at L",
-        title="Contacts of families that the regression has not seen",
+        title="Contacts of families that the regression has not seen, one seed",
     ),
     alt="Precision at L from attention over epochs, with the levels of chance, mutual information and the checkpoint.",
 )
@@ -1066,7 +1066,7 @@ plot.show(
         levels={"chance": 1 / families, "composition": probes["composition"].accuracy},
         xlabel="layer (0: embeddings)",
         ylabel="test accuracy",
-        title="Which family? Linear probes on pooled features",
+        title="Which family? Linear probes on pooled features, one seed",
     ),
     alt="Accuracy of the family by layer: untrained, own and shipped model, with chance and composition.",
 )

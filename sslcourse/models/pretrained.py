@@ -89,6 +89,17 @@ SHIPPED = {
         version=1,
         resumes=True,
     ),
+    "lejepa_four_scenes_conv4": Shipped(
+        build=lambda: backbone("conv4"),
+        trained="LeJEPA as in the bonus on JEPA (conv4, 128 features), four views: 30 epochs of 3,000 images",
+        recipe="sslcourse.cli.recipes.lejepa:lejepa_four_scenes_conv4",
+        measure="sslcourse.cli.recipes.lejepa:neighbours_of_scenes",
+        again="sslcourse.cli.recipes.lejepa:neighbours_of_few",
+        seed=600,
+        toy="scenes",
+        version=1,
+        resumes=True,
+    ),
     "simclr_scenes_conv4": Shipped(
         build=lambda: backbone("conv4"),
         trained="SimCLR as in the bonus on JEPA (conv4, 128 features): 30 epochs of 3,000 images",

@@ -1,4 +1,4 @@
-"""LeJEPA and SimCLR on the toy scenes, everything but the loss alike: what the bonus on JEPA compares.
+"""LeJEPA and SimCLR on the toy scenes, what the bonus on JEPA compares: all alike but the loss, once four views for two.
 
 References: Balestriero and LeCun 2025, "LeJEPA: provable and scalable self-supervised learning without the heuristics";
 Chen et al. 2020, "A simple framework for contrastive learning of visual representations".
@@ -24,6 +24,13 @@ def lejepa_scenes_conv4(seed: int, file: Path) -> nn.Module:
     return _trained(seed, file, generator, lambda z: lejepa_loss(z, LAM, SLICES, generator), WIDTH, "LeJEPA")
 
 
+def lejepa_four_scenes_conv4(seed: int, file: Path) -> nn.Module:
+    """The same with four views of every image in place of two: twice the work of an epoch."""
+    lejepa_loss = sslcourse.solution("bonus_jepa", "lejepa_loss")
+    generator = torch.Generator().manual_seed(seed)
+    return _trained(seed, file, generator, lambda z: lejepa_loss(z, LAM, SLICES, generator), WIDTH, "LeJEPA", pairs=2)
+
+
 def simclr_scenes_conv4(seed: int, file: Path) -> nn.Module:
     """The backbone without its head; the same images, views, batches and epochs, the head as wide as in week 4."""
     nt_xent = sslcourse.solution("week04", "nt_xent")
@@ -32,7 +39,13 @@ def simclr_scenes_conv4(seed: int, file: Path) -> nn.Module:
 
 
 def _trained(
-    seed: int, file: Path, generator: torch.Generator, loss: Callable[[Tensor], Tensor], width: int, label: str
+    seed: int,
+    file: Path,
+    generator: torch.Generator,
+    loss: Callable[[Tensor], Tensor],
+    width: int,
+    label: str,
+    pairs: int = 1,
 ) -> nn.Module:
     images = data.load_images("scenes", "train", n=IMAGES, seed=seed).images
     views = augment.simclr(32, crop=(0.6, 1.0), jitter=0.4, grey=0.8)
@@ -46,8 +59,8 @@ def _trained(
     backbone.to(memory_format=torch.channels_last)  # on a CPU 1.2 to 1.6 times as fast
 
     def of_batch(batch: Tensor) -> Tensor:
-        both = torch.cat(augment.two_views(data.as_float(batch), views))
-        return loss(head(backbone(both)).unflatten(0, (2, -1)))  # (2, N, D)
+        seen = [view for _ in range(pairs) for view in augment.two_views(data.as_float(batch), views)]
+        return loss(head(backbone(torch.cat(seen))).unflatten(0, (2 * pairs, -1)))  # (V, N, D)
 
     history = train.fit(
         of_batch,
