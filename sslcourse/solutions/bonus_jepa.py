@@ -21,7 +21,8 @@ def epps_pulley(x: torch.Tensor, knots: int = 17, t_max: float = 3.0) -> torch.T
     """How far each column is from standard normal (Epps and Pulley 1983; Balestriero and LeCun 2025, section 4.2).
 
     x: (N, S). Returns (S,): N times the weighted squared distance of characteristic functions, integrated over
-    [-t_max, t_max]. About 1.05 for normal values, whatever N is; it grows with N for all others.
+    [-t_max, t_max]. About 1.05 for normal values, whatever N is; for others it grows with N, unless they differ only
+    where no knot looks.
     """
     t = torch.linspace(0, t_max, knots, device=x.device, dtype=x.dtype)
     normal = (-t.square() / 2).exp()                                        # (knots,): target, and window
