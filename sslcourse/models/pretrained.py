@@ -17,6 +17,7 @@ from sslcourse import arguments
 from sslcourse.data.images import scenes, tissue
 from sslcourse.data.proteins import potts
 from sslcourse.data.texts import reviews
+from sslcourse.models.autoencoder import conv_decoder, conv_encoder
 from sslcourse.models.backbones import backbone
 from sslcourse.models.bert import bert
 from sslcourse.models.masked import WithDecoder
@@ -75,6 +76,23 @@ SHIPPED = {
         recipe="sslcourse.cli.recipes.moco:moco_scenes_conv4",
         measure="sslcourse.cli.recipes.moco:probe_of_scenes",
         seed=500,
+        toy="scenes",
+        version=1,
+    ),
+    "autoencoder_scenes": Shipped(
+        build=lambda: nn.Sequential(
+            conv_encoder(3),
+            nn.Flatten(),
+            nn.Linear(1024, 128),
+            nn.Linear(128, 1024),
+            nn.Unflatten(1, (64, 4, 4)),
+            conv_decoder(3, 32),
+        ),
+        trained="autoencoder as in week 1, latent size 128: 15 epochs of 20,000 images",
+        recipe="sslcourse.cli.recipes.autoencoder:autoencoder_scenes",
+        measure="sslcourse.cli.recipes.autoencoder:variance_of_scenes",
+        again="sslcourse.cli.recipes.autoencoder:variance_of_few",
+        seed=509,
         toy="scenes",
         version=1,
     ),

@@ -1,4 +1,4 @@
-"""LeJEPA and SimCLR on the toy scenes, what the bonus on JEPA compares: all alike but the loss, once four views for two.
+"""LeJEPA and SimCLR on the toy scenes, as the bonus on JEPA compares them: alike but for the loss and, once, the views.
 
 References: Balestriero and LeCun 2025, "LeJEPA: provable and scalable self-supervised learning without the heuristics";
 Chen et al. 2020, "A simple framework for contrastive learning of visual representations".
