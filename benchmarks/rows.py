@@ -60,6 +60,20 @@ def compare(
         yield Row(what, mine, name, _text(statistics.median(seconds[name])), *spread, goal, note)
 
 
+def bounded(rows: Iterable[Row], bound: str, what: str) -> Iterator[Row]:
+    """The rows; one that misses its goal says what ratio it would have if ours took no longer than the row `bound`.
+
+    bound: the name of a peer that does only what ours cannot do without; what: that, in words.
+    """
+    rows = list(rows)
+    least = next(row.ratio for row in rows if row.against == bound)
+    for row in rows:
+        if row.goal is not None and row.ratio is not None and row.ratio < row.goal:
+            note = f"bound: {what} gives {row.ratio / least:.2f}"
+            row = row._replace(note=f"{note}; {row.note}" if row.note else note)
+        yield row
+
+
 def peer(module: str):
     """A peer's module, or None where it is missing or does not start."""
     try:

@@ -3,11 +3,12 @@
     python benchmarks/views.py
 
 All do the same: random resized crop (0.2 to 1), flip, colour jitter of strength 0.5 on 80 % and greyscale on 20 % of
-the images, with random numbers for each image.
+the images, with random numbers for each image. The bound is the matrix products without which neither the rows and
+columns of a crop nor colours are changed, from matrices that are there already.
 """
 
 import torch
-from rows import compare, cpu_seconds, one_thread, peer, show
+from rows import bounded, compare, cpu_seconds, one_thread, peer, show
 from torchvision.transforms import v2
 
 from sslcourse import augment
@@ -41,6 +42,17 @@ def torchvision(images) -> None:
         view(picture), view(picture)
 
 
+def products(images: torch.Tensor) -> None:
+    """Of two views: rows and columns of each crop, and four changes of colour."""
+    sides, colours = torch.rand(N, SIZE, SIZE), torch.rand(N, 3, 3)
+    for _ in range(2):
+        out = torch.bmm(images.view(N, 3 * SIZE, SIZE), sides).view(images.shape)
+        for channel in out.unbind(dim=1):
+            torch.bmm(sides, channel)
+        for _ in range(4):
+            torch.bmm(colours, out.flatten(2))
+
+
 def rows():
     one_thread()
     stored = torch.randint(0, 256, (N, 3, SIZE, SIZE), dtype=torch.uint8)
@@ -50,6 +62,7 @@ def rows():
         "kornia": peer("kornia") and (lambda: kornia(images)),
         "torchvision, tensors": lambda: torchvision(images),
         "torchvision, PIL": lambda: torchvision(pictures),
+        "its products alone": lambda: products(images),
     }
     taken = {
         type(step).__name__: sorted(cpu_seconds(lambda step=step: step(images)) for _ in range(5))[2]
@@ -57,7 +70,9 @@ def rows():
     }
     profile = ", ".join(f"{name} {seconds / sum(taken.values()):.0%}" for name, seconds in taken.items())
     work = lambda: augment.two_views(images, ours)  # noqa: E731
-    yield from compare(f"two views of {N} images", work, peers, {"kornia": 5}, f"profile: {profile}")
+    found = compare(f"two views of {N} images", work, peers, {"kornia": 5})
+    for row in bounded(found, "its products alone", "the matrix products alone"):
+        yield row._replace(note=f"{row.note}; profile: {profile}") if row.against == "kornia" else row
 
 
 if __name__ == "__main__":

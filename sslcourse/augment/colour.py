@@ -7,6 +7,7 @@ and the smallest of the three channels. On images of one channel saturation, hue
 is no colour.
 """
 
+import itertools
 import math
 
 import torch
@@ -46,20 +47,27 @@ class ColourJitter(Transform):
         self.p = check_probability(p)
 
     def apply(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
-        n = len(x)
+        n, x = len(x), x.contiguous()
         jittered = torch.rand(n, 1, generator=generator, device=x.device) < self.p
         order = torch.rand(n, 4, generator=generator, device=x.device).argsort(dim=1)  # (N, turn): a step
         value = torch.stack([uniform(n, *limits, x, generator) for limits in self.ranges], dim=1).gather(1, order)
 
-        # In each turn every image takes the step that is next in its own order. Those that are left alone, or whose
-        # step is hue, are blended with a factor of 1: cheaper than taking the others out and putting them back.
-        turn_colours = jittered & (order == HUE)
-        matrix, mean_weight = blending(order, value.where(jittered & (order != HUE), 1), x)
-        for turn in range(4):
-            x = blend(x, matrix[:, turn], mean_weight[:, turn])
-            where = turn_colours[:, turn].nonzero().squeeze(1)
-            x.index_copy_(0, where, turn_hue(x.index_select(0, where), value[where, turn]))
-        return x
+        # In each turn every image takes the step that is next in its own order. Images whose hue turns at the same time
+        # lie side by side, those left alone at the end: each turn then works on stretches of two batches of which one
+        # is read and the other written, and asks for no memory, which costs as much as the arithmetic.
+        turn_of_hue = (order == HUE).int().argmax(dim=1).where(jittered[:, 0], 4)  # (N,)
+        place = turn_of_hue.argsort()
+        counts = turn_of_hue.bincount(minlength=5).tolist()
+        order, value = order[place], value[place]
+        matrix, mean_weight = blending(order, value.where(order != HUE, 1), x)
+        now, then, end = x.index_select(0, place), x, sum(counts[:4])
+        for turn, behind in enumerate(itertools.accumulate(counts[:4])):
+            hue = slice(behind - counts[turn], behind)
+            for some in (slice(0, hue.start), slice(behind, end)):
+                blend(now[some], matrix[some, turn], mean_weight[some, turn], out=then[some])
+            turn_hue(now[hue], value[hue, turn], out=then[hue])
+            now, then = then, now
+        return x.index_copy_(0, place, now)
 
 
 class RandomGreyscale(Transform):
@@ -113,17 +121,21 @@ def blending(step: Tensor, factor: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     return matrix, lose * (step == CONTRAST)[..., None]
 
 
-def blend(x: Tensor, matrix: Tensor, mean_weight: Tensor) -> Tensor:
-    """Every colour c of image n becomes matrix[n] c + mean_weight[n] . (mean colour of the image), cut to [0, 1]."""
+def blend(x: Tensor, matrix: Tensor, mean_weight: Tensor, out: Tensor) -> Tensor:
+    """Every colour c of image n becomes matrix[n] c + mean_weight[n] . (mean colour of the image), cut to [0, 1].
+
+    out: where it is written, contiguous as x is, but not x itself.
+    """
     colours = x.flatten(2)  # (N, C, H W)
     offset = (colours.mean(dim=2) * mean_weight).sum(dim=1)[:, None, None]
-    return torch.bmm(matrix, colours).add_(offset).clamp_(0, 1).view(x.shape)
+    torch.bmm(matrix, colours, out=out.view(colours.shape)).add_(offset).clamp_(0, 1)
+    return out
 
 
-def turn_hue(x: Tensor, shift: Tensor) -> Tensor:
-    """Turn the colour circle by shift (N,), -0.5 to 0.5 turns, keeping value and saturation (HSV)."""
+def turn_hue(x: Tensor, shift: Tensor, out: Tensor) -> Tensor:
+    """Turn the colour circle by shift (N,), -0.5 to 0.5 turns, keeping value and saturation; out as in `blend`."""
     if x.shape[1] == 1:
-        return x
+        return out.copy_(x)
     r, g, b = x.unbind(dim=1)  # (N, H, W) each
     high = torch.maximum(torch.maximum(r, g), b)
     low = torch.minimum(torch.minimum(r, g), b)
@@ -137,5 +149,5 @@ def turn_hue(x: Tensor, shift: Tensor) -> Tensor:
 
     # Around the circle each channel is a trapezium: two sixths at `high`, two at `low`, a slope on either side.
     centre, slope, top = x.new_tensor([[1 / 2, 1 / 3, 2 / 3], [6, -6, -6], [-1, 2, 2]])[:, :, None, None]  # (3, 1, 1)
-    out = (hue[:, None] - centre).abs_().mul_(slope).add_(top).clamp_(0, 1)  # (N, 3, H, W)
+    torch.sub(hue[:, None], centre, out=out).abs_().mul_(slope).add_(top).clamp_(0, 1)  # (N, 3, H, W)
     return out.mul_(chroma[:, None]).add_(low[:, None])

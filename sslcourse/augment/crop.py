@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sslcourse import arguments
-from sslcourse.augment.transform import Transform, check_range, uniform
+from sslcourse.augment.transform import Transform, check_range, chosen, uniform
 
 TRIES = 10  # boxes drawn per image before the centre is taken; torchvision's number
 
@@ -35,6 +35,11 @@ class RandomResizedCrop(Transform):
 
     def apply(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
         return resized_crop(x, *random_boxes(x, self.scale, self.ratio, generator), self.size)
+
+    def apply_and_flip(self, x: Tensor, p: float, generator: torch.Generator | None) -> Tensor:
+        """What a RandomFlip(p) behind it would make of the crops, from the same numbers, at the cost of the crops."""
+        boxes = random_boxes(x, self.scale, self.ratio, generator)
+        return resized_crop(x, *boxes, self.size, chosen(len(x), p, x, generator))
 
 
 def random_boxes(x: Tensor, scale: tuple, ratio: tuple, generator: torch.Generator | None) -> tuple[Tensor, ...]:
@@ -68,10 +73,17 @@ def _start(room: Tensor, fits: Tensor, generator: torch.Generator | None) -> Ten
     return anywhere.where(fits, (room / 2).floor())
 
 
-def resized_crop(x: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor, size: int) -> Tensor:
-    """Cut box n out of image n and resize it to (N, C, size, size), like torchvision's resized_crop with antialias."""
+def resized_crop(
+    x: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor, size: int, mirrored: Tensor | None = None
+) -> Tensor:
+    """Cut box n out of image n and resize it to (N, C, size, size), like torchvision's resized_crop with antialias.
+
+    mirrored: which images come out with left and right exchanged.
+    """
     n, c, image_height, image_width = x.shape
     columns = interpolation(left, width, image_width, size)  # (N, size, W)
+    if mirrored is not None:
+        columns.index_copy_(0, mirrored, columns.index_select(0, mirrored).flip(1))
     rows = interpolation(top, height, image_height, size)  # (N, size, H)
 
     # Rows of all channels times one matrix; then, to have nothing to transpose, one channel after the other.

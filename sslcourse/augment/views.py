@@ -26,8 +26,13 @@ class Compose(Transform):
         self.transforms = transforms
 
     def apply(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
-        for transform in self.transforms:
-            x = transform.apply(x, generator)
+        steps = list(self.transforms)
+        while steps:
+            step = steps.pop(0)
+            if type(step) is RandomResizedCrop and steps and type(steps[0]) is RandomFlip:
+                x = step.apply_and_flip(x, steps.pop(0).p, generator)
+            else:
+                x = step.apply(x, generator)
         return x
 
 

@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 from tqdm.auto import tqdm
 
 from sslcourse.cli import Refusal, cells, files, source
-from sslcourse.cli.kernel import ONE_THREAD, NotebookFailed, execute, minutes
+from sslcourse.cli.kernel import KEPT_MEMORY, ONE_THREAD, NotebookFailed, execute, minutes
 
 # What the committed outputs are made with, whatever the author's own settings.
 _ENVIRONMENT = {
@@ -29,6 +29,7 @@ _ENVIRONMENT = {
     "SSLCOURSE_RECORD": None,
     "SSLCOURSE_SWEEPS": None,
     **ONE_THREAD,
+    **KEPT_MEMORY,
 }
 
 

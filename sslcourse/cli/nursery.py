@@ -18,7 +18,7 @@ import select
 import signal
 import sys
 
-# What most notebooks import sooner or later: optimizers bring _dynamo at their first step, probes scikit-learn.
+# What most notebooks import sooner or later: optimizers bring _dynamo at their first step, metrics scikit-learn.
 HEAVY = (
     *("ipykernel.kernelapp", "IPython.core.completer", "torch", "torch._dynamo", "numpy", "scipy.optimize"),
     *("matplotlib.pyplot", "sklearn.linear_model", "sklearn.manifold"),

@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from sslcourse.cli import Refusal, files, page, slowest, source
 from sslcourse.cli.forked import HERE, Nursery
-from sslcourse.cli.kernel import ONE_THREAD, NotebookFailed, Usage, Watch, execute, merged, minutes
+from sslcourse.cli.kernel import KEPT_MEMORY, ONE_THREAD, NotebookFailed, Usage, Watch, execute, merged, minutes
 from sslcourse.cli.together import Task, side_by_side
 
 _lines: set[int] = set()  # of the terminal that bars hold
@@ -194,6 +194,7 @@ def _environment(scale: str, seed: int | None) -> dict[str, str | None]:
         "SSLCOURSE_STRICT": os.environ.get("SSLCOURSE_STRICT", "1"),
         "SSLCOURSE_RECORD": None,
         "SSLCOURSE_SWEEPS": None,
+        **KEPT_MEMORY,
         **(ONE_THREAD if scale != "full" else {}),
         **({"SSLCOURSE_OFFLINE": offline, "HF_HUB_OFFLINE": offline} if offline else {}),
         **({"SSLCOURSE_SEED": str(seed)} if seed is not None else {}),

@@ -47,17 +47,17 @@ class Vocabulary:
         if isinstance(texts, str):
             raise TypeError(f"texts should be a list of texts, got one: [{texts!r}].")
         texts = arguments.texts("texts", texts)
-        rows = torch.full((len(texts), self.length), PADDING)
-        for row, text in zip(rows, texts, strict=True):
+        rows, numbers = [], self._numbers
+        for text in texts:
             words = split_words(text)
-            if unknown := [word for word in words if word not in self]:
+            if unknown := [word for word in words if word not in numbers]:
                 raise ValueError(
                     f"The word {unknown[0]!r} of {text!r} was in no training caption, so the text tower cannot read it."
                 )
             if not 1 <= len(words) <= self.length:
                 raise ValueError(f"The text {text!r} has {len(words)} words; expected 1 to {self.length}.")
-            row[: len(words)] = torch.tensor([self._numbers[word] for word in words])
-        return rows
+            rows.append([numbers[word] for word in words] + [PADDING] * (self.length - len(words)))
+        return torch.tensor(rows, dtype=torch.int64).view(len(rows), self.length)
 
 
 class TextTransformer(nn.Module):

@@ -63,7 +63,7 @@ def test_crop_and_resize(size, shape):
 def test_blends(step, adjust, channels):
     x = pictures(20, channels)
     factor = torch.linspace(0, 2, 20)
-    ours = colour.blend(x, *colour.blending(torch.full((20,), step), factor, x))
+    ours = colour.blend(x, *colour.blending(torch.full((20,), step), factor, x), out=torch.empty_like(x))
     for i in range(20):
         expected = adjust(x[i], factor[i].item())
         torch.testing.assert_close(ours[i], expected, atol=ROUNDING, rtol=0)
@@ -72,7 +72,7 @@ def test_blends(step, adjust, channels):
 @pytest.mark.parametrize("shift", [-0.5, -0.3, -1 / 6, 0.0, 0.01, 0.2, 0.5])
 def test_hue(shift):
     x = pictures(20)
-    ours = colour.turn_hue(x, torch.full((20,), shift))
+    ours = colour.turn_hue(x, torch.full((20,), shift), out=torch.empty_like(x))
     torch.testing.assert_close(ours, peer.adjust_hue(x, shift), atol=ROUNDING, rtol=0)
 
 
@@ -81,7 +81,8 @@ def test_hue_of_every_colour_of_a_cube():
     x = torch.cartesian_prod(*[torch.linspace(0, 1, 13)] * 3).T.reshape(1, 3, 169, 13)
     for shift in (-0.4, 0.25, 1 / 3):
         expected = peer.adjust_hue(x, shift)
-        torch.testing.assert_close(colour.turn_hue(x, torch.tensor([shift])), expected, atol=ROUNDING, rtol=0)
+        ours = colour.turn_hue(x, torch.tensor([shift]), out=torch.empty_like(x))
+        torch.testing.assert_close(ours, expected, atol=ROUNDING, rtol=0)
 
 
 @pytest.mark.parametrize("radius", [1, 4])
@@ -118,6 +119,13 @@ def test_colour_jitter_is_the_four_steps_in_the_order_drawn():
             expected[i] = adjust[step](expected[i], value[step][i].item())
     # Where chroma is next to nothing, rounding of an earlier step may turn the hue a little further.
     torch.testing.assert_close(ours, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 28, 28), (3, 40, 23)])
+def test_a_crop_and_a_flip_in_one_are_the_two_one_after_another(shape):
+    x, steps = pictures(40, *shape), (augment.RandomResizedCrop(24), augment.RandomFlip())
+    g = seed(5)
+    assert augment.Compose(*steps)(x, seed(5)).equal(steps[1](steps[0](x, g), g))
 
 
 def test_rotations():

@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sslcourse.evaluate import knn_accuracy, linear_probe, wilson_interval
+from sslcourse.evaluate.logistic import Logistic
 
 
 def classes(n, d=12, k=4, spread=0.8, seed=0):
@@ -37,6 +38,35 @@ def test_probe_is_sklearns_optimum(C):
     assert probe.C == C and math.isnan(probe.val_accuracy)
     assert (probe.low, probe.high) == wilson_interval(probe.accuracy, 300)
     assert 0.5 < probe.low < probe.accuracy < probe.high < 1
+
+
+@pytest.mark.parametrize(
+    ("n", "d", "k", "C", "spread"),
+    [
+        (300, 12, 2, 1.0, 0.8),
+        (300, 12, 2, 0.01, 0.3),
+        (60, 100, 5, 1.0, 0.1),
+        (300, 20, 25, 10.0, 0.5),
+        (4, 12, 4, 1, 1),
+    ],
+)
+def test_weights_are_sklearns(n, d, k, C, spread):
+    """Two classes, whose weights scikit-learn counts once; more features than samples; many classes; one label each."""
+    x, y = classes(n, d, k, spread)
+    x = ((x - x.mean(dim=0)) / x.std(dim=0, correction=0)).double().numpy()
+    ours, exact = Logistic(x, 3 * y.numpy() + 5), LogisticRegression(C=C, tol=1e-9, max_iter=100_000).fit(x, y.numpy())
+    ours.fit(C)
+    weights = (ours.weights - ours.weights.mean(axis=1, keepdims=True))[:-1].T
+    theirs = exact.coef_ if k > 2 else np.concatenate([-exact.coef_, exact.coef_]) / 2
+    np.testing.assert_allclose(weights, theirs, atol=3e-3 * abs(theirs).max())
+    assert (ours.predict(x) == 3 * exact.predict(x) + 5).all()
+
+
+@pytest.mark.parametrize("C", [1e-100, 1e-20, 1e10, 1e100])
+def test_no_penalty_is_too_small_or_too_large(C):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert linear_probe(*TRAIN, *TEST, Cs=(C,)).accuracy > 0.5
 
 
 def test_c_is_chosen_on_a_part_of_train_and_all_of_train_is_fitted():
