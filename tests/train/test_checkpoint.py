@@ -247,8 +247,8 @@ def test_what_was_done_is_said_once_also_without_progress(tmp_path, capsys):
     file = tmp_path / "run.pt"
     Method().run(file, cut=12, label="first")
     counted = (
-        ": loss.self.calls changed during the epoch and is not in the checkpoint, so that a resumed training would differ "
-        "in it: add a network to modules, and keep other state in a module there.\n"
+        ": loss.self.calls changed during the epoch and is not in the checkpoint, so that a resumed training would "
+        "differ in it: add a network to modules, and keep other state in a module there.\n"
     )
     assert capsys.readouterr().out == f"first{counted}"
     Method().run(file, label="second")
