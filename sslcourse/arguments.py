@@ -29,8 +29,8 @@ def whole(name: str, value: object, least: int | None = None, most: int = LARGES
     """A whole number from `least` on, up to `most`."""
     limits = "" if least is None else f" from {least} on" if most == LARGEST else f" from {least} to {most}"
     if isinstance(value, Tensor) and value.dim() == 0 and not value.dtype.is_floating_point and not value.is_complex():
-        value = value.item()
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        value = value if value.is_meta else value.item()
+    if isinstance(value, bool | np.timedelta64) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} is {shown(value)}; it should be a whole number{limits}.")
     value = int(value)
     if (least is not None and value < least) or abs(value) > LARGEST or value > most:
@@ -41,8 +41,8 @@ def whole(name: str, value: object, least: int | None = None, most: int = LARGES
 def real(name: str, value: object, wanted: str = "a number") -> float:
     """Any real number, NaN and infinity included, for functions that say themselves what it should be."""
     if isinstance(value, Tensor | np.ndarray) and value.ndim == 0:
-        value = value.item()
-    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+        value = value if isinstance(value, Tensor) and value.is_meta else value.item()
+    if isinstance(value, bool | np.bool_ | np.timedelta64) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} is {shown(value)}; it should be {wanted}.")
     try:
         return float(value)
@@ -79,7 +79,8 @@ def texts(name: str, value: object) -> list[str]:
     """Several texts as a list; a single string is none of several letters."""
     if isinstance(value, str | bytes):
         raise TypeError(f"{name} is one text, {shown(value)}; give a list of texts, such as [{shown(value)}].")
-    if isinstance(value, Tensor | Mapping | set) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) != 1:
+    unordered = isinstance(value, Tensor | Mapping | set | frozenset)
+    if unordered or not isinstance(value, Iterable) or getattr(value, "ndim", 1) != 1:
         raise TypeError(f"{name} is {shown(value)}; it should be a list of texts.")
     value = list(value)
     for n, one in enumerate(value):

@@ -7,6 +7,8 @@ from collections.abc import Collection
 
 def shown(value: object) -> str:
     """A value as a message can hold it: on one line, and short."""
+    if type(value).__module__.startswith("torch") and getattr(value, "is_nested", None) is True:
+        return "a nested tensor"  # whose shape raises
     if kind := {"torch": "a tensor", "numpy": "an array"}.get(type(value).__module__.split(".")[0]):
         if getattr(value, "shape", None) is not None and hasattr(value, "reshape") and not _is_number(value):
             return f"{kind} of shape {tuple(value.shape)}"

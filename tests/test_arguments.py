@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 import sslcourse
+from sslcourse import arguments as asked
 from sslcourse import augment, data, evaluate, models, plot, train
 from sslcourse.check import board
 from sslcourse.check.report import report
@@ -738,6 +739,22 @@ def test_a_malformed_call_gets_one_sentence(name, capsys):
             shown = " ".join(repr(value).split())[:60]
             wrong.append(f"{name}({argument}={shown}): {problem or f'came back with {type(result).__name__}'}")
     assert not wrong, "\n" + "\n".join(wrong)
+
+
+RARE = {
+    "a number without a value": lambda: torch.tensor(2, device="meta"),
+    "a nested tensor": lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
+    "a duration, which counts as a whole number": lambda: np.timedelta64(3, "s"),
+    "a frozen set": lambda: frozenset("ab"),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", RARE)
+@pytest.mark.parametrize("ask", [asked.whole, asked.real, asked.number, asked.texts, asked.flag])
+def test_a_rare_value_gets_one_sentence(kind, ask):
+    with pytest.raises(TypeError, match=r"^n is [^\n]+; it should be [^\n]+\.$"):
+        ask("n", RARE[kind]())
 
 
 def test_there_are_thousands_of_them():

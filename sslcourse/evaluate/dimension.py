@@ -4,13 +4,14 @@ References: Facco et al. 2017, "Estimating the intrinsic dimension of datasets b
 (TwoNN); Gao et al. 2017, "A theory of multineuronal dimensionality, dynamics and measurement" (participation ratio).
 """
 
+import math
 import warnings
 
 import torch
 
 from sslcourse import arguments
 from sslcourse.evaluate import inputs
-from sslcourse.evaluate.neighbours import two_nearest
+from sslcourse.evaluate.neighbours import log_two_nearest
 
 
 def two_nn(x: torch.Tensor, fraction: float = 0.9) -> float:
@@ -29,8 +30,9 @@ def two_nn(x: torch.Tensor, fraction: float = 0.9) -> float:
         raise ValueError(f"fraction is {fraction}; it should be greater than 0 and at most 1.")
     rounding = _rounding(x)
     x = inputs.features(x, "x", at_least=3)
-    distances = _without_duplicates(two_nearest(x), _lengths(x) * rounding)  # (N, 2)
-    mu = (distances[:, 1] / distances[:, 0]).log().sort().values  # (N,)
+    bound = _log_lengths(x) + (math.log(rounding) if rounding else -math.inf)  # (N,)
+    distances = _without_duplicates(log_two_nearest(x), bound)  # (N, 2)
+    mu = (distances[:, 1] - distances[:, 0]).sort().values  # (N,), logarithms of ratios
     n = len(mu)
     kept = min(int(fraction * n), n - 1)
     if kept < 1:
@@ -53,13 +55,14 @@ def _rounding(x) -> float:
     return 4 * torch.finfo(x.dtype).eps
 
 
-def _lengths(x: torch.Tensor) -> torch.Tensor:
-    """Of the rows (N,), float64, at any scale."""
-    largest = inputs.power(x.double().abs().max())
-    return torch.linalg.vector_norm(x.double() / largest, dim=1) * largest
+def _log_lengths(x: torch.Tensor) -> torch.Tensor:
+    """Of the rows (N,), float64, at any scale; -inf for a row of zeros."""
+    largest = inputs.power(x.double().abs().amax(dim=1))
+    return torch.linalg.vector_norm(x.double() / largest[:, None], dim=1).log() + largest.log()
 
 
 def _without_duplicates(distances: torch.Tensor, rounding: torch.Tensor) -> torch.Tensor:
+    """Logarithms of distances (N, 2) without the rows whose first is no more than that of the rounding (N,)."""
     apart = distances[:, 0] > rounding
     if int(distances.isfinite().all(dim=1).logical_and(apart).sum()) < 2:
         raise ValueError("Nearly all points of x are equal to another one; at least three different ones are needed.")

@@ -104,10 +104,10 @@ def _single(h: torch.Tensor, whose: str) -> torch.Tensor:
     f = h.float()
     if h.dtype == torch.float64:
         over = int((h.isfinite() & ~f.isfinite()).sum())
-        gone = int((h.flatten(1).any(dim=1) & ~f.flatten(1).any(dim=1)).sum())
+        gone = int((h.flatten(1).any(dim=1) & (f.flatten(1).abs() < torch.finfo(f.dtype).tiny).all(dim=1)).sum())
         if over or gone:
             raise ValueError(
-                f"{whose} returned numbers {'above 3e38' if over else 'below 1e-45'}, which features, float32, cannot "
+                f"{whose} returned numbers {'above 3e38' if over else 'below 1e-38'}, which features, float32, cannot "
                 "hold: scale its output."
             )
     elif not h.is_floating_point() and h.dtype != torch.bool and h.numel() and f.abs().max() > 2**24:

@@ -17,6 +17,7 @@ from sslcourse.evaluate import inputs
 from sslcourse.evaluate.largest import largest, largest_among
 
 SPARE = 2  # Euclidean candidates beyond k that are measured again
+VANISHES = 1e-140  # squares of float64 differences below this lose digits
 NEAR = 1e-3  # below 1: cosines that float32, which has seven digits, cannot order
 
 
@@ -68,8 +69,9 @@ def nearest_neighbours(
     queries (N, D); bank None: the queries among themselves. metric: "cosine": scores are similarities, falling, of
     float32 rows from float32 products where these can tell candidates apart; "euclidean": distances, rising, of the
     rows as given, summed in float64. exclude_self: row i of the bank is no neighbour of query i; by default just when
-    bank is None. Equally near ones come in any order. chunk queries are compared with 4,096 rows at a time: memory does
-    not grow with N * M. Scores have the dtype of the queries, float32 for whole numbers if these fit.
+    bank is None. Ones that are equally near to the digits of float64 come in any order. chunk queries are compared with
+    4,096 rows at a time: memory does not grow with N * M. Scores have the dtype of the queries, float32 for whole
+    numbers if these fit.
     Raises ValueError for more neighbours than there are candidates, an unknown metric, unfit input, cosines of a row of
     zeros and distances that the dtype cannot hold.
     """
@@ -97,8 +99,8 @@ def _search(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """nearest_neighbours of features that were let in; scores float64, or float32 where that was enough.
 
-    And, float64, how far the scores are from the best there is: distances as they are, cosines below 1, where those of
-    near-duplicates have digits that the cosine lacks.
+    And, float64, how far the scores are from the best there is: logarithms of distances, cosines below 1, where those
+    of near-duplicates have digits that the cosine lacks.
     """
     inputs.same_width(queries, bank, *names)
     if alone:
@@ -110,23 +112,22 @@ def _search(
     if chunk < 1:
         raise ValueError(f"chunk is {chunk}; it should be at least 1.")
     bank = bank.to(queries.device)
-    search = _Euclidean(queries, bank, chunk=chunk) if metric == "euclidean" else _Cosine(queries, bank, names, chunk)
-    scores, indices = search.nearest(torch.arange(len(queries), device=queries.device), k, alone)
+    rows = torch.arange(len(queries), device=queries.device)
     if metric == "euclidean":
-        return scores * search.size, indices, scores
+        distances, units, indices = _Euclidean(queries, bank, chunk=chunk).at_any_scale(rows, k, alone)
+        return distances * units, indices, distances.log() + units.log()
+    search = _Cosine(queries, bank, names, chunk)
+    scores, indices = search.nearest(rows, k, alone)
     return scores, indices, search.gaps
 
 
-def two_nearest(x: Tensor, chunk: int = 1024) -> Tensor:
-    """Euclidean distances (N, 2), float64, of every row of x (N, D) to its two nearest others, the nearer one first.
+def log_two_nearest(x: Tensor, chunk: int = 1024) -> Tensor:
+    """Logarithms of the distances of every row of x (N, D) to its two nearest others: float64 (N, 2), rising.
 
-    As nearest_neighbours(x, k=2, metric="euclidean") does, whose distances have the dtype of x. Raises ValueError for
-    fewer than three rows and for NaN.
+    Of those of nearest_neighbours(x, k=2, metric="euclidean"), which have the range of x; -inf for a duplicate. Raises
+    ValueError for fewer than three rows and for NaN.
     """
-    distances, *_ = _search(x := inputs.features(x, "x", at_least=3), x, 2, "euclidean", alone=True, chunk=chunk)
-    if not distances.isfinite().all():
-        raise ValueError("Some distances are beyond the range of float64, 1.8e308; divide the features by a number.")
-    return distances
+    return _search(x := inputs.features(x, "x", at_least=3), x, 2, "euclidean", alone=True, chunk=chunk)[2]
 
 
 def _best(
@@ -195,7 +196,7 @@ class _Euclidean:
 
     def __init__(self, queries: Tensor, bank: Tensor, dtype=torch.float32, equal: float = 0.0, chunk: int = 1024):
         self.size, self.equal, self.chunk, self.finer = 1.0, equal, chunk, None
-        self.same = bank is queries
+        self.same, self.given = bank is queries, (queries, bank)
         queries, self.bank, self.plain = self._within_range(queries, bank)
         self.queries = self.bank if self.same else queries
         # Any point may be the centre, so that a rounded mean will do; and float32 differences to one of float32 are as
@@ -250,6 +251,36 @@ class _Euclidean:
         if self.same or not query:
             factor[:, width + query] = torch.linalg.vector_norm(moved, dim=1).square_().div_(-2)
         return factor
+
+    def at_any_scale(self, rows: Tensor, k: int, alone: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """`nearest` as (distances, units, indices), (n, k) each: a distance is the product of the first two."""
+        distances, indices = self.nearest(rows, k, alone)
+        units = torch.full_like(distances, self.size)
+        queries, bank = self.given
+        near = (distances < VANISHES).nonzero()  # none of float32, but for equal rows
+        if not len(near) or queries.dtype == bank.dtype == torch.float32:
+            return distances, units, indices
+        apart = (queries[rows[near[:, 0]]] != bank[indices[near[:, 0], near[:, 1]]]).any(dim=1)
+        for some in near[apart, 0].unique().split(max(1, 2**22 // bank.numel())):
+            distances[some], units[some], indices[some] = self._one_by_one(rows[some], k, alone)
+        return distances, units, indices
+
+    def _one_by_one(self, rows: Tensor, k: int, alone: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """For rows of 1e-200 beside some of 1e200: every distance at its own scale."""
+        quarter = 4 if self.size > 1e300 else 1  # so that no difference overflows
+        queries, bank = (x.double() / quarter for x in self.given)
+        apart = bank - queries[rows, None]  # (n, M, D)
+        size = inputs.power(apart.abs().amax(dim=2))
+        mantissa, exponent = torch.frexp(torch.linalg.vector_norm(apart / size[..., None], dim=2))  # (n, M)
+        exponent = exponent + torch.frexp(size).exponent - 1
+        exponent[mantissa == 0] = -(10**6)
+        if alone:
+            exponent.scatter_(1, rows[:, None], 10**6)
+        order = mantissa.argsort(dim=1, stable=True)
+        order = order.gather(1, exponent.gather(1, order).argsort(dim=1, stable=True))[:, :k]
+        mantissa, exponent = mantissa.gather(1, order), exponent.gather(1, order)
+        exponent = torch.where(mantissa == 0, 0, exponent)
+        return 2 * quarter * mantissa, torch.ldexp(torch.full_like(mantissa, 0.5), exponent), order
 
     def nearest(self, rows: Tensor, k: int, alone: bool) -> tuple[Tensor, Tensor]:
         left, right = (functools.partial(self._factor, query=query) for query in (True, False))

@@ -7,6 +7,7 @@ from sslcourse.plot.style import (
     check_levels,
     check_words,
     draw_levels,
+    height,
     new_figure,
     styled,
     two_lines,
@@ -29,7 +30,7 @@ def bars(
     """
     arguments.mapping("values", values, '{"raw pixels": 0.22}')
     check_words(ylabel=ylabel, title=title)
-    values = {name: arguments.number(f"The value of {name!r}", value) for name, value in values.items()}
+    values = {name: height(f"The value of {name!r}", value) for name, value in values.items()}
     if intervals is not None:
         intervals = arguments.mapping("intervals", intervals, '{"raw pixels": (0.2, 0.24)}')
     levels = check_levels(levels)
@@ -62,7 +63,7 @@ def ends_of(name: str, ends, value: float) -> tuple[float, float]:
     the value is not between them."""
     ends = ends.tolist() if hasattr(ends, "tolist") else ends
     ends = arguments.pair(f"The interval of {name!r}", ends, "(0.2, 0.24)")
-    low, high = (arguments.number(f"An end of the interval of {name!r}", end) for end in ends)
+    low, high = (height(f"An end of the interval of {name!r}", end) for end in ends)
     if not low <= value <= high:
         raise ValueError(f"The interval of {name!r}, ({low:g}, {high:g}), does not hold its value {value:g}.")
     return low, high

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from sslcourse import arguments
-from sslcourse.plot.style import look, new_figure, styled
+from sslcourse.plot.style import check_size, look, new_figure, styled
 
 _MOST = 1500  # points: more take longer than they show
 
@@ -77,6 +77,7 @@ def _points(name: str, features) -> np.ndarray:
         raise ValueError("The features have no columns; there is nothing to map.")
     if not np.isfinite(x).all():
         raise ValueError("Some features are not finite numbers; look at them before drawing a map.")
+    check_size(name, x)
     return x
 
 

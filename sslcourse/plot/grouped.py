@@ -7,6 +7,7 @@ from sslcourse.plot.style import (
     check_levels,
     check_words,
     draw_levels,
+    height,
     new_figure,
     styled,
     two_lines,
@@ -33,7 +34,7 @@ def grouped_bars(
     arguments.mapping("groups", groups, example)
     check_words(ylabel=ylabel, title=title)
     values = {
-        judge: {name: arguments.number(f"The value of {name!r}", value) for name, value in group.items()}
+        judge: {name: height(f"The value of {name!r}", value) for name, value in group.items()}
         for judge, group in (
             (j, arguments.mapping(f"The group {j!r}", g, '{"random": 0.2}')) for j, g in groups.items()
         )

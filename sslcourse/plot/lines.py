@@ -11,6 +11,7 @@ from sslcourse.plot.style import (
     GREY,
     LEVELS,
     check_levels,
+    check_size,
     check_words,
     draw_levels,
     look,
@@ -204,4 +205,5 @@ def _numbers(name: str, values: Sequence) -> np.ndarray:
         raise ValueError(f"{name!r} is empty; there is nothing to draw.")
     if np.isinf(array).any() or np.isnan(array).all():  # a NaN leaves a gap
         raise ValueError(f"{name!r} holds infinite values, or none that is a number, which have no place.")
+    check_size(repr(name), array)
     return array

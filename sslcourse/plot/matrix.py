@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from sslcourse import arguments
-from sslcourse.plot.style import DIVERGING, check_words, new_figure, styled, written
+from sslcourse.plot.style import DIVERGING, check_size, check_words, height, new_figure, styled, written
 
 _WRITTEN = 12  # up to this many rows and columns the numbers stand in the cells
 
@@ -63,6 +63,7 @@ def as_cells(name: str, matrix) -> torch.Tensor:
     values = arguments.real_tensor(name, matrix, "a matrix (rows, columns)").cpu().double()
     if values.numel() and (values.isinf().any() or values.isnan().all()):
         raise ValueError(f"{name} holds infinite values, or none that is a number; there is no colour for them.")
+    check_size(name, values)
     return values
 
 
@@ -72,7 +73,7 @@ def around(values: np.ndarray, centre: float | None, reach: float | None) -> dic
         if reach is not None:
             raise ValueError("There is a reach and no centre; a scale with two sides needs both, or centre alone.")
         return {}
-    centre = arguments.number("centre", centre)
+    centre = height("centre", centre)
     farthest = float(np.nanmax(np.abs(values - centre)))
     reach = (farthest or 1.0) if reach is None else arguments.number("reach", reach, above=0)
     if farthest > reach * (1 + 1e-9):

@@ -6,7 +6,7 @@ import torch
 
 from sslcourse import arguments
 from sslcourse.plot.images import _INCHES, _draw, _pixels
-from sslcourse.plot.style import new_figure, styled
+from sslcourse.plot.style import check_size, new_figure, styled
 
 
 @styled
@@ -29,6 +29,7 @@ def overlays(images, maps: dict[str, torch.Tensor], title: str | None = None):
         raise ValueError('There are no maps to draw: give at least one, such as {"importance": maps}.')
     if endless := [label for label, one in values.items() if one.isinf().any()]:
         raise ValueError(f"The maps {endless[0]!r} hold infinite values, which no colour shows.")
+    check_size("A map", *values.values())
     n, rows = len(pixels), len(values) + 1
     figure = new_figure(n * _INCHES * 1.15 + 1.6, rows * _INCHES * 1.3 + 0.35 * (title is not None))
     axes = figure.subplots(rows, n, squeeze=False)

@@ -39,6 +39,7 @@ _STYLE = {
     "image.cmap": COLOUR_MAP,
     "image.interpolation": "nearest",  # 32 pixels are 32 pixels: smoothing would invent detail
 }
+LARGEST = 1e300  # that is drawn: an axis is wider than its numbers, and a number for that should be left
 
 
 def styled(draw: Callable) -> Callable:
@@ -61,12 +62,26 @@ def new_figure(width: float, height: float):
     return Figure(figsize=(width, height))
 
 
+def height(name: str, value: object) -> float:
+    """A finite number that has a place on an axis."""
+    value = arguments.number(name, value)
+    check_size(name, value)
+    return value
+
+
+def check_size(name: str, *values: object) -> None:
+    """Raises ValueError for numbers (or tensors, or arrays, NaN aside) so large that an axis with a margin has none."""
+    for value in values:
+        if bool((abs(value) > LARGEST).any() if hasattr(value, "shape") else abs(value) > LARGEST):
+            raise ValueError(f"{name} holds numbers beyond {LARGEST:g}, which no axis can show; divide by a number.")
+
+
 def check_levels(levels: dict[str, float] | None) -> dict[str, float]:
     """Levels as finite numbers, {} for none."""
     if levels is None:
         return {}
     arguments.mapping("levels", levels, '{"chance": 0.1}')
-    return {name: arguments.number(f"The level {name!r}", value) for name, value in levels.items()}
+    return {name: height(f"The level {name!r}", value) for name, value in levels.items()}
 
 
 def check_words(**words: str | None) -> None:

@@ -2,7 +2,7 @@
 
 torch saves parameters and buffers only, so that a training which goes on would begin such attributes anew. A checkpoint
 therefore also holds those that are not as they were when the training began: numbers, texts, tensors, arrays, random
-generators, and lists, tuples, dicts and deques of these, in modules and in the student's own objects inside them.
+generators, and lists, tuples, dicts and deques of these, in modules, optimizers and the student's own objects inside.
 """
 
 import collections
@@ -17,13 +17,14 @@ from sslcourse.train.ownership import is_own
 
 _PLAIN = type(None) | bool | int | float | complex | str | np.generic
 _OF_TORCH = frozenset(vars(nn.Module()))
+_OF_OPTIMIZER = frozenset(vars(torch.optim.SGD([torch.zeros(1)])))
 _DEPTH = 4  # of objects inside objects
 
 
 class Attributes:
-    """The plain attributes of one module, and which of them have changed since this was made."""
+    """The plain attributes of one module or optimizer, and which of them have changed since this was made."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module | torch.optim.Optimizer) -> None:
         self.module = module
         self.start = {place: _copy(getattr(holder, name)) for place, holder, name in _places(module)}
 
@@ -43,10 +44,11 @@ class Attributes:
                 _set(holder, name, value)
 
 
-def _holders(module: nn.Module) -> Iterator[tuple[str, object]]:
-    """(place, object) of whatever has attributes: the modules, and own objects in their attributes."""
+def _holders(module: nn.Module | torch.optim.Optimizer) -> Iterator[tuple[str, object]]:
+    """(place, object) of whatever has attributes: the modules or optimizers, and own objects in their attributes."""
     seen = set()
-    waiting = [(name, part, _DEPTH) for name, part in module.named_modules()]
+    named = module.named_modules() if isinstance(module, nn.Module) else [("", module)]
+    waiting = [(name, part, _DEPTH) for name, part in named]
     while waiting:
         place, holder, depth = waiting.pop(0)
         if id(holder) in seen:
@@ -55,20 +57,26 @@ def _holders(module: nn.Module) -> Iterator[tuple[str, object]]:
         yield place, holder
         for name, value in vars(holder).items() if depth else ():
             own = hasattr(value, "__dict__") and not isinstance(value, nn.Module | type | torch.Tensor)
-            if own and name not in _OF_TORCH and is_own(type(value)):
+            if own and name not in of_torch(holder) and is_own(type(value)):
                 waiting.append((f"{place}.{name}".lstrip("."), value, depth - 1))
 
 
-def _places(module: nn.Module) -> Iterator[tuple[str, object, str]]:
+def of_torch(holder: object) -> frozenset[str]:
+    """Attributes that torch keeps in every such object."""
+    kinds = ((nn.Module, _OF_TORCH), (torch.optim.Optimizer, _OF_OPTIMIZER))
+    return next((names for kind, names in kinds if isinstance(holder, kind)), frozenset())
+
+
+def _places(module: nn.Module | torch.optim.Optimizer) -> Iterator[tuple[str, object, str]]:
     """(place, holder, attribute) of every attribute that can be kept."""
     for place, holder in _holders(module):
-        skipped = _OF_TORCH if isinstance(holder, nn.Module) else ()
+        skipped = of_torch(holder)
         for name, value in vars(holder).items():
-            if name not in skipped and "." not in name and _is_kept(value):
+            if name not in skipped and "." not in name and is_kept(value):
                 yield f"{place}.{name}".lstrip("."), holder, name
 
 
-def _is_kept(value: object) -> bool:
+def is_kept(value: object) -> bool:
     if isinstance(value, nn.Parameter):
         return False
     if isinstance(value, torch.Tensor):
@@ -76,9 +84,9 @@ def _is_kept(value: object) -> bool:
     if isinstance(value, np.ndarray):
         return value.dtype.kind in "biufc"
     if type(value) in (list, tuple, collections.deque):
-        return all(map(_is_kept, value))
+        return all(map(is_kept, value))
     if type(value) is dict:
-        return all(isinstance(key, str | int) for key in value) and all(map(_is_kept, value.values()))
+        return all(isinstance(key, str | int) for key in value) and all(map(is_kept, value.values()))
     return isinstance(value, _PLAIN | torch.Generator)
 
 

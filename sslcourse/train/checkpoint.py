@@ -3,7 +3,8 @@
 The file is what torch.save writes, readable by torch.load(path, weights_only=True), and one line behind it with a hash
 of all bytes before. The hash is compared before anything else looks at them. The plan says what the training is of:
 its settings and seeds, the structure of the networks, data, loss and after_step (sslcourse/train/fingerprint.py). What
-modules keep outside their state_dict comes along too (sslcourse/train/attributes.py).
+modules and optimizers keep outside their state_dict comes along too (sslcourse/train/attributes.py), and so do random
+generators that the functions draw from (sslcourse/train/moving.py).
 """
 
 import copy
@@ -18,7 +19,7 @@ import torch
 from torch import nn
 
 from sslcourse import files
-from sslcourse.train import fingerprint
+from sslcourse.train import fingerprint, moving
 from sslcourse.train.attributes import Attributes
 from sslcourse.train.history import History
 
@@ -34,7 +35,7 @@ class Checkpoint:
 
     plan: what must be equal for a training to go on, {name: text, number or list of these}; told: {sentence: text},
     what may differ, since the file replaces it, and is then said; steps: how many it has in all. writes: False in all
-    processes but one.
+    processes but one. generators: {place: random generator} that the training draws from, beside torch's own.
     """
 
     def __init__(
@@ -47,13 +48,16 @@ class Checkpoint:
         steps: int,
         writes: bool = True,
         told: dict[str, str] | None = None,
+        generators: dict[str, object] | None = None,
     ) -> None:
         try:
             self.path = Path(path).expanduser()
         except RuntimeError as error:  # ~somebody who is not known here
             raise ValueError(f"The checkpoint {path} is in no home folder ({error}); write the path out.") from None
         self.modules, self.optimizer, self.generator = modules, optimizer, generator
-        self.attributes = [Attributes(module) for module in modules]
+        self.inner = _inside(optimizer)
+        self.attributes = [Attributes(part) for part in (*modules, optimizer, *self.inner)]
+        self.generators = dict(generators or {})
         self.told, self.differs = dict(told or {}), []
         self.others: list[torch.Tensor] = []  # random numbers of every process that wrote it, where these were several
         self.plan, self.steps, self.writes = {name: _simple(value) for name, value in plan.items()}, int(steps), writes
@@ -114,7 +118,9 @@ class Checkpoint:
             "modules": [_plain(module) for module in self.modules],
             "attributes": [attributes.changed() for attributes in self.attributes],
             "optimizer": _readable(self.optimizer.state_dict()),
+            "inner optimizers": [_readable(inner.state_dict()) for inner in self.inner],
             "random": {
+                "drawn from": {place: moving.state_of(one) for place, one in self.generators.items()},
                 "order": self.generator.get_state(),
                 "cpu": torch.get_rng_state(),
                 "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -124,9 +130,14 @@ class Checkpoint:
     def _put(self, saved: dict) -> None:
         for module, state in zip(self.modules, saved["modules"], strict=True):
             module.load_state_dict(state)
-        for attributes, changed in zip(self.attributes, saved["attributes"], strict=True):
-            attributes.put(changed)
-        self.optimizer.load_state_dict(saved["optimizer"])
+        for n, attributes in enumerate(self.attributes):
+            attributes.put(saved["attributes"][n] if n < len(saved["attributes"]) else {})
+        inner = zip(self.inner, saved.get("inner optimizers", []), strict=True)
+        for optimizer, state in ((self.optimizer, saved["optimizer"]), *inner):
+            _load(optimizer, state)
+        for place, state in saved["random"].get("drawn from", {}).items():
+            if place in self.generators:
+                moving.put(self.generators[place], state)
         self.generator.set_state(saved["random"]["order"])
         torch.set_rng_state(saved["random"]["cpu"])
         if torch.cuda.is_available() and len(saved["random"]["cuda"]) == torch.cuda.device_count():
@@ -226,6 +237,36 @@ def _readable(value: object) -> object:
     if isinstance(value, numbers.Number) and not isinstance(value, bool | complex) and type(value) not in (int, float):
         return int(value) if isinstance(value, numbers.Integral) else float(value)
     return value
+
+
+def _inside(optimizer: torch.optim.Optimizer) -> list[torch.optim.Optimizer]:
+    """The optimizers that another one keeps, as sharpness-aware minimisation keeps the one that makes its steps."""
+    found, waiting = [], [optimizer]
+    for holder in waiting:
+        for value in vars(holder).values():
+            for one in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(one, torch.optim.Optimizer) and all(one is not other for other in waiting):
+                    waiting.append(one)
+                    found.append(one)
+    return found
+
+
+def _load(optimizer: torch.optim.Optimizer, saved: dict) -> None:
+    """In place, since torch makes new lists and dicts of groups and state, and others may hold those that there are."""
+    groups, state = optimizer.param_groups, optimizer.state
+    optimizer.load_state_dict(saved)
+    for group, loaded in zip(groups, optimizer.param_groups, strict=True):
+        if group is not loaded:
+            group.clear()
+            group.update(loaded)
+    if state is not optimizer.state:
+        loaded = dict(optimizer.state)
+        state.clear()
+        state.update(loaded)
+    if optimizer.param_groups is not groups:
+        optimizer.param_groups = groups
+    if optimizer.state is not state:
+        optimizer.state = state
 
 
 def _plain(module: nn.Module) -> dict:

@@ -4,41 +4,23 @@
 constants, its defaults, and what it refers to: functions and classes of the student with theirs, settings (numbers,
 texts, tensors) by value, networks by structure and, where they are not the ones that are trained, by their weights. A
 value that this code changes itself, such as a counter or a queue, is its state and no setting, and does not count. Of a
-student's class that is one of a library's too, all counts that the library may call or read.
+student's class that is one of a library's too, all counts that the library may call or read. Where random generators
+and iterators are is no part of these texts, since they move on; `read` says it apart.
 
 It cannot see: the code of installed libraries and of this one (they count by name), C functions, what is found by a
 name made at run time (getattr, eval), files and the environment. A loss is another one, too, after a change that means
 nothing (a docstring, another version of Python); moving it to another place, or a comment, is no change.
 """
 
-import collections
-import dis
-import enum
-import functools
-import numbers
-import operator
-import re
-import types
-from collections.abc import Iterator
-from pathlib import PurePath
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import nn
 
-from sslcourse.train import changes
-from sslcourse.train.ownership import imported_by, is_own, meant_by, readers
-from sslcourse.train.written import array, behaviour, constant, content, digest, short, without_addresses
-
-_PLAIN = type(None) | bool | str | bytes | bytearray | numbers.Number | range | slice | PurePath | re.Pattern
-_PLAIN |= torch.dtype | torch.device | np.ufunc | types.MethodDescriptorType | types.WrapperDescriptorType
-_PLAIN |= np.generic | memoryview | operator.itemgetter | operator.attrgetter | operator.methodcaller
-_CONTAINERS = (list, dict, set, collections.deque, np.ndarray, torch.Tensor)
-_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
-_PARAMETER_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
-_MODULE = frozenset(vars(nn.Module()))  # what torch keeps in every module
-_DEPTH = 12  # of what refers to what: deeper than any loss, so that an endless structure ends
-_LONG = 100  # items of a container that are looked at one by one
+from sslcourse.train import moving
+from sslcourse.train.ownership import is_own
+from sslcourse.train.walk import Walk, tensors_of
+from sslcourse.train.written import array, constant, content, digest
 
 
 def of_tensors(data: tuple[torch.Tensor, ...]) -> list[str]:
@@ -48,260 +30,82 @@ def of_tensors(data: tuple[torch.Tensor, ...]) -> list[str]:
 
 def of_weights(modules: list[nn.Module]) -> str:
     """A text for all parameters and buffers."""
-    return digest(*(array(value) for module in modules for value in _state(module)))
+    return digest(*(array(value) for module in modules for value in tensors_of(module)))
+
+
+@dataclass
+class Reading:
+    """What a reader of the code finds, by place.
+
+    texts: what is compared; moving: random generators and iterators, those of `watching` too, whose places begin with
+    "watched"; state: a text for what the code changes itself; closed: names of types that nobody can look into.
+    """
+
+    texts: dict[str, str]
+    moving: dict[str, object]
+    state: dict[str, str]
+    closed: dict[str, str]
 
 
 def of_code(roots: dict[str, object], modules: list[nn.Module], watching: tuple[object, ...] = ()) -> dict[str, str]:
-    """{place: text} of callables, {name: callable}, and of what they refer to; "loss.temperature" is such a place.
+    """{place: text} of callables, {name: callable}, and of what they refer to; "loss.temperature" is such a place."""
+    return read(roots, modules, watching).texts
+
+
+def read(roots: dict[str, object], modules: list[nn.Module], watching: tuple[object, ...] = ()) -> Reading:
+    """All that `of_code` looks at.
 
     modules: what is trained, described by its structure. watching: callables that do not count themselves, but may
     change what the others refer to.
     """
-    walk = _Walk()
+    walk = Walk()
     while True:  # the code that is reached says what it changes and reads, and that says what of an object counts
-        later = _Walk(walk)
+        later = Walk(walk)
         for number, module in enumerate(modules):
             later.visit(f"module {number}", module)
         for name, root in roots.items():
             later.visit(name, root)
-        found = dict(later.found)
-        for root in watching:
-            later.visit("", root)
+        found, closed, state = dict(later.found), dict(later.closed), dict(later.state)
+        for number, root in enumerate(watching):
+            later.visit(f"watched {number}", root)
         later.remember(walk)
         if later.known() == walk.known():
-            return found
+            texts = {place: _whole(one, modules)[0] for place, one in state.items()}
+            return Reading(found, later.moving, texts, closed)
         walk = later
 
 
+def where(found: dict[str, object], modules: list[nn.Module]) -> tuple[dict[str, str], dict[str, str]]:
+    """({place: text} for where random generators and iterators are, {place: type} of those that do not say)."""
+    texts, closed = {}, {}
+    for place, value in found.items():
+        if moving.is_random(value):
+            try:
+                texts[place] = digest(constant(moving.state_of(value)))
+            except moving.Unknown:
+                closed[place] = type(value).__qualname__
+        else:
+            texts[place], inside = _whole(value, modules)
+            if inside:
+                closed[place] = next(iter(inside.values()))
+    return texts, closed
+
+
+def _whole(value: object, modules: list[nn.Module]) -> tuple[str, dict[str, str]]:
+    """A text for a value as it is now, whatever it is a part of; and what in it nobody can look into."""
+    walk = Walk(inline=True)
+    for number, module in enumerate(modules):
+        walk.visit(f"module {number}", module)
+    known = set(walk.found)
+    walk.closed.clear()
+    walk.visit("", value)
+    return digest(*(f"{place} {text}" for place, text in walk.found.items() if place not in known)), walk.closed
+
+
 def own_parts(optimizer: torch.optim.Optimizer) -> dict[str, object]:
-    """What of an optimizer is the student's code: its class, and functions before and after its steps."""
-    own = {"optimizer": type(optimizer)} if is_own(type(optimizer)) else {}
+    """What of an optimizer is the student's: class and attributes, if it is his own, and functions around its steps."""
+    own = {"optimizer": optimizer} if is_own(type(optimizer)) else {}
     for kind in ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"):
         hooks = [hook for hook in getattr(optimizer, kind, {}).values() if is_own(hook)]
         own |= {f"optimizer.{kind.strip('_')}": hooks} if hooks else {}
     return own
-
-
-class _Walk:
-    """Collects what counts, {place: text}; and the names that the code on the way assigns to or reads, and the
-    containers that it changes, for a second walk that knows them."""
-
-    def __init__(self, before: "_Walk | None" = None) -> None:
-        self.before = before or self
-        self.found: dict[str, str] = {}
-        self.changed: set[str] = set()
-        self.read: set[str] = set()
-        self.touched: dict[int, object] = {}
-        self.seen: dict[int, tuple[str, object]] = {}  # with the object, so that no other gets its number
-
-    def remember(self, earlier: "_Walk") -> None:
-        self.changed |= earlier.changed
-        self.read |= earlier.read
-        self.touched |= earlier.touched
-
-    def known(self) -> tuple[set[str], set[str], set[int]]:
-        return self.changed, self.read, set(self.touched)
-
-    def visit(self, place: str, value: object, depth: int = 0) -> None:
-        if isinstance(value, _PLAIN):
-            self.found[place] = short(value)
-        elif isinstance(value, types.ModuleType):
-            self.found[place] = f"module {value.__name__}"
-        elif id(value) in self.seen:
-            self.found[place] = f"as {self.seen[id(value)][0]}"
-        elif depth > _DEPTH:
-            self.found[place] = type(value).__qualname__
-        else:
-            self.seen[id(value)] = place, value
-            try:
-                self._visit(place, value, depth + 1)
-            except Exception:  # an object may raise what it likes when looked into; it then counts by its type
-                self.found[place] = f"{type(value).__qualname__}, closed"
-
-    def _visit(self, place: str, value: object, depth: int) -> None:
-        if isinstance(value, types.MethodType):
-            self.visit(place, value.__func__, depth)
-            self.visit(f"{place}.self", value.__self__, depth)
-        elif isinstance(value, functools.partial):
-            for part, inside in (("func", value.func), ("args", value.args), ("keywords", value.keywords)):
-                self.visit(f"{place}.{part}", inside, depth)
-        elif isinstance(value, types.FunctionType):
-            self._function(place, value, depth)
-        elif isinstance(value, type):
-            self._class(place, value, depth)
-        elif id(value) in self.before.touched:
-            self.found[place] = f"{type(value).__name__}, changed on the way"
-        elif isinstance(value, torch.Tensor | np.ndarray):
-            self.found[place] = array(value)
-        elif isinstance(value, enum.Enum):
-            self.visit(f"{place}.class", type(value), depth)
-            self.found[place] = f"{value.name} {constant(value.value)}"
-        elif isinstance(value, tuple | list | dict | set | frozenset | collections.deque | types.MappingProxyType):
-            self._container(place, value, depth)
-        elif isinstance(value, nn.Module):
-            self._module(place, value, depth)
-        else:
-            self._object(place, value, depth)
-
-    def _function(self, place: str, function: types.FunctionType, depth: int) -> None:
-        code = function.__code__
-        referred = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
-        referred = {name: cell.cell_contents for name, cell in referred.items() if _is_filled(cell)}
-        if is_own(function):
-            codes = list(_nested(code))
-            self.found[place] = f"code {digest(*map(behaviour, codes))}"
-            self.visit(f"{place}.defaults", (function.__defaults__, function.__kwdefaults__), depth)
-            names = {name for one in codes for name in one.co_names}
-            referred = meant_by(function, sorted(names), imported_by(codes)) | referred
-            self.read |= names
-            for one in codes:
-                instructions = list(dis.get_instructions(one))
-                self.changed |= changes.assigned(instructions, code.co_freevars)
-                for name, way in changes.changed_in_place(instructions):
-                    value = referred.get(name)
-                    if name.startswith("."):
-                        self.changed |= {name} if way != "add" else set()  # a tensor's add changes nothing
-                    elif isinstance(value, _CONTAINERS):
-                        if not (isinstance(value, torch.Tensor) and way in changes.CHANGING):
-                            self.touched[id(value)] = value
-        else:  # what a library's function was made with counts: a decorator's is the student's own
-            self.found[place] = f"{function.__module__}.{function.__qualname__}"
-        for name, value in referred.items():
-            last = name.rpartition(".")[2]  # of helpers.scale, which may be assigned to either way
-            if not self.before.changed & ({name} if last == name else {last, f".{last}"}):
-                self.visit(f"{place}.{name}", value, depth)
-
-    def _class(self, place: str, kind: type, depth: int) -> None:
-        own = is_own(kind)
-        self.found[place] = f"class {kind.__qualname__ if own else f'{kind.__module__}.{kind.__qualname__}'}"
-        if not own:
-            return
-        overridden = {name for base in readers(kind) for name in vars(base)}  # what a library calls
-        for name, value in sorted(vars(kind).items()):
-            value = getattr(value, "__func__", value)  # of class methods and static ones
-            value = value.fget if isinstance(value, property) else value
-            if isinstance(value, types.FunctionType) and name != "__init__":  # also where nobody calls it here
-                instructions = list(dis.get_instructions(value))
-                if any(one.opname.startswith("CALL") for one in instructions):  # what only stores is a setter
-                    self.changed |= changes.assigned(instructions, ())
-            if f".{name}" in self.before.changed or not (self._is_used(name) or name in overridden):
-                continue
-            if isinstance(value, types.FunctionType):
-                before = set(self.changed)
-                self.visit(f"{place}.{name}", value, depth)
-                if name == "__init__":  # what is assigned there are settings
-                    self.changed = before
-            elif name not in ("__module__", "__qualname__", "__doc__", "__firstlineno__", "__static_attributes__"):
-                self.visit(f"{place}.{name}", value, depth)
-        for base in kind.__bases__:
-            if base is not object:
-                self.visit(f"{place}.{base.__name__}", base, depth)
-
-    def _is_used(self, name: str) -> bool:
-        return name in self.before.read or name == "forward" or (name.startswith("__") and name.endswith("__"))
-
-    def _container(self, place: str, value: object, depth: int) -> None:
-        self.found[place] = f"{type(value).__name__} of {len(value)}"
-        if isinstance(value, collections.defaultdict):
-            self.visit(f"{place}.default_factory", value.default_factory, depth)
-        if isinstance(value, set | frozenset):
-            self.found[place] += f", {digest(*sorted(map(constant, value)))}"
-            functions = [item for item in value if isinstance(item, types.FunctionType)]
-            for n, item in enumerate(sorted(functions, key=lambda one: behaviour(one.__code__))):
-                self.visit(f"{place}[{n}]", item, depth)
-        elif len(value) > _LONG:
-            plain = value.items() if isinstance(value, dict) else value
-            self.found[place] += f", {digest(*(constant(item) for item in plain))}"
-            for n, item in enumerate(value.values() if isinstance(value, dict) else value):
-                if isinstance(item, types.FunctionType):
-                    self.visit(f"{place}[{n}]", item, depth)
-        else:
-            pairs = value.items() if isinstance(value, dict | types.MappingProxyType) else enumerate(value)
-            for key, item in pairs:
-                self.visit(
-                    f"{place}[{constant(key) if isinstance(key, tuple | frozenset) else short(key)}]", item, depth
-                )
-
-    def _module(self, place: str, module: nn.Module, depth: int) -> None:
-        """Structure; and the weights of a network that is not trained, since it is a part of the loss."""
-        trained = re.fullmatch(r"module \d+", place)
-        settings = [f"{name} {_settings(part, self.before.changed)}" for name, part in module.named_modules()]
-        self.found[place] = f"{type(module).__qualname__} {digest(without_addresses(repr(module)), *settings)}"
-        if not trained and id(module) not in self.before.touched:
-            self.found[place] += f", weights {digest(*(array(value) for value in _state(module)))}"
-        for name, part in module.named_modules():
-            self.seen.setdefault(id(part), (f"{place}.{name}", part))
-            if is_own(type(part)):
-                self.visit(f"{place}.{name}.class", type(part), depth)
-            self._attributes(f"{place}.{name}", part, depth)
-            for kind in _HOOKS:
-                hooks = [hook for hook in getattr(part, kind, {}).values() if is_own(hook)]
-                if hooks:
-                    self.visit(f"{place}.{name}.{kind}", hooks, depth)
-        for name, parameter in module.named_parameters():
-            for kind in _PARAMETER_HOOKS:
-                hooks = [hook for hook in (getattr(parameter, kind, None) or {}).values() if is_own(hook)]
-                if hooks:
-                    self.visit(f"{place}.{name}.{kind}", hooks, depth)
-
-    def _object(self, place: str, value: object, depth: int) -> None:
-        kind = type(value)
-        self.found[place] = f"{kind.__module__}.{kind.__qualname__}"
-        if isinstance(value, types.BuiltinFunctionType):
-            self.found[place] = f"{value.__module__}.{value.__qualname__}"
-            whose = value.__self__
-            if is_own(whose) if isinstance(whose, type) else not isinstance(whose, types.ModuleType | None):
-                self.visit(f"{place}.self", value.__self__, depth)
-        elif isinstance(value, torch.Generator):  # its state moves on, and the seed stays
-            self.found[place] += f" with seed {value.initial_seed()}"
-        elif isinstance(value, np.random.Generator):
-            self.found[place] += f" with seed {getattr(value.bit_generator.seed_seq, 'entropy', None)}"
-        elif not hasattr(value, "__dict__") and not is_own(kind):  # of C: a date, an array of the standard library
-            self.found[place] += f" {short(re.sub(r'0x[0-9a-fA-F]{4,}', '', repr(value)))}"
-        else:
-            self.visit(f"{place}.class", kind, depth)
-            self._attributes(place, value, depth)
-
-    def _attributes(self, place: str, value: object, depth: int) -> None:
-        """Of a student's object what the code reads; of a library's all, since its code is not looked at, and so of a
-        student's object that is one of a library's too."""
-        own, is_module = is_own(type(value)) and not readers(type(value)), isinstance(value, nn.Module)
-        items = dict(getattr(value, "__dict__", {}))
-        slots = [getattr(kind, "__slots__", ()) for kind in type(value).__mro__ if is_own(kind)]
-        for name in (name for part in slots for name in ([part] if isinstance(part, str) else part)):
-            if hasattr(value, name):
-                items[name] = getattr(value, name)
-        for name, item in sorted(items.items()):
-            private = not own and not is_module and name.startswith("_") and name != "__wrapped__"
-            skipped = private or (is_module and name in _MODULE) or f".{name}" in self.before.changed
-            if not skipped and ((not own and not is_module) or self._is_used(name)):
-                self.visit(f"{place}.{name}", item, depth)
-
-
-def _is_filled(cell: types.CellType) -> bool:
-    try:
-        return cell.cell_contents is not cell
-    except ValueError:
-        return False  # its variable is not assigned yet
-
-
-def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
-    """The code object and those of the functions and comprehensions inside it."""
-    yield code
-    for inside in code.co_consts:
-        if isinstance(inside, types.CodeType):
-            yield from _nested(inside)
-
-
-def _settings(module: nn.Module, changed: set[str]) -> list[str]:
-    """Plain attributes, which repr shows in part only; not what a library's module notes while it runs."""
-    return [
-        f"{name}={short(value)}"
-        for name, value in sorted(vars(module).items())
-        if isinstance(value, _PLAIN) and not name.startswith("_") and "cache" not in name
-        if name != "training" and f".{name}" not in changed
-    ]
-
-
-def _state(module: nn.Module) -> list[torch.Tensor]:
-    return [*module.parameters(), *module.buffers()]

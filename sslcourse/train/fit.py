@@ -21,6 +21,7 @@ from sslcourse.train import arguments, fingerprint
 from sslcourse.train.checkpoint import Checkpoint, plan_of
 from sslcourse.train.history import History, Means, NotFinite
 from sslcourse.train.interrupt import Interrupt
+from sslcourse.train.places import Moving
 from sslcourse.train.precision import has_bf16, networks_in_bf16
 from sslcourse.train.processes import Processes
 from sslcourse.train.progress import bar
@@ -68,11 +69,12 @@ def fit(
         time_budget cut short; it may evaluate, and returns numbers to log.
     checkpoint: a file, written after every full epoch and gone on from where it exists, which one line says. A training
         on the CPU then ends in exactly the state of one that was not cut off, if its random numbers come from torch's
-        global generator and from `generator`, and if as many processes go on as wrote it; else the line says so.
+        global generator, from `generator` and from generators of torch, Python or NumPy that the functions refer to,
+        and if as many processes go on as wrote it; else the line says so.
         Plain attributes of modules, such as a counter, are kept too; what else changes and cannot be kept is told. A
         file of a training with other settings, seed, optimizer, trained parameters, networks, data, loss or after_step
-        is refused (what of the two functions counts: sslcourse/train/fingerprint.py); other weights to begin with and
-        another on_epoch are told.
+        is refused (what of the two functions counts: sslcourse/train/fingerprint.py); other weights to begin with,
+        another on_epoch, random numbers that began elsewhere and what cannot be compared are told.
     Under torchrun or `accelerate launch` each process takes its slice of every batch; batch_size counts all of them
     together.
 
@@ -102,6 +104,7 @@ def fit(
     seeds = [processes.of_the_first(torch.initial_seed()), "not given"]
     if generator is not None:
         seeds[1] = processes.of_the_first(generator.initial_seed())
+    own_generator = generator is not None
     generator = generator or torch.Generator().manual_seed(int(torch.randint(2**62, ())))
     processes.start_alike(modules, generator)
 
@@ -114,19 +117,22 @@ def fit(
     peaks = [group["lr"] for group in optimizer.param_groups]
     modes = [(part, part.training) for module in modules for part in module.modules()]
 
-    history, file, code = History(), None, None
+    history, file, code, moving = History(), None, None, None
     if checkpoint is not None:
         plan = {"epochs": epochs, "batch_size": batch_size, "samples": samples, "steps": steps}
         plan |= {"warmup": float(warmup), "clip": None if clip is None else float(clip)}
         plan |= {"seed": seeds[0], "seed of generator": seeds[1], "on_epoch": "given" if on_epoch else "not given"}
-        functions = {"loss": loss_fn} | ({"after_step": after_step} if after_step else {})
-        functions |= fingerprint.own_parts(optimizer)
-        code = fingerprint.of_code(functions, modules, watching=(on_epoch,))
-        plan |= plan_of(optimizer, modules, data) | code
+        functions = fingerprint.own_parts(optimizer) | {"loss": loss_fn}
+        functions |= {"after_step": after_step} if after_step else {}
+        code = fingerprint.read(functions, modules, watching=(on_epoch,))
+        moving = Moving(checkpoint, code, modules, {"generator": generator} if own_generator else {})
+        plan |= plan_of(optimizer, modules, data) | code.texts | moving.plan
         logging = fingerprint.of_code({"on_epoch": on_epoch}, modules) if on_epoch else {}
         told = {"it began with other weights": fingerprint.of_weights(modules)}
         told["its on_epoch was another"] = repr(sorted(logging.items()))
-        file = Checkpoint(checkpoint, modules, optimizer, generator, plan, steps, processes.rank == 0, told)
+        told |= moving.told
+        one = processes.rank == 0
+        file = Checkpoint(checkpoint, modules, optimizer, generator, plan, steps, one, told, moving.generators)
         fresh = processes.random_state()
         try:
             resumed = file.resume()
@@ -190,7 +196,8 @@ def fit(
                 if file and full:
                     file.save(history, processes.random_states())
                     if code is not None:
-                        _tell_what_is_lost(label, code, fingerprint.of_code(functions, modules, watching=(on_epoch,)))
+                        _tell_what_is_lost(label, code, fingerprint.read(functions, modules, watching=(on_epoch,)))
+                        moving.tell_what_moved(label)
                         code = None
                 late = late or (interrupt.asked and processes.count == 1)  # while it was measured
                 if late and history.steps < steps:
@@ -216,6 +223,8 @@ def fit(
             group["lr"] = peak
         for part, mode in modes:
             part.training = mode
+        if moving:
+            moving.remember()
 
     notices.remember_cut(label, history.stopped)  # figures and the report say so
     history.seconds = time.perf_counter() - begin
@@ -226,14 +235,15 @@ def fit(
     return history
 
 
-def _tell_what_is_lost(label: str, before: dict[str, str], now: dict[str, str]) -> None:
+def _tell_what_is_lost(label: str, before: fingerprint.Reading, now: fingerprint.Reading) -> None:
     """Print what the loss or after_step refers to and has changed by itself: no part of the file holds it."""
-    lost = [place for place in before if before[place] != now.get(place)]
+    sides = [(before.texts, now.texts), (before.state, now.state)]
+    lost = [place for a, b in sides for place in a if a[place] != b.get(place)]
     if lost:
         more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
         print(
             f"{label}: {', '.join(lost[:3])}{more} changed during the epoch and is not in the checkpoint, so that a "
-            "resumed training would differ: add a network to modules, and keep other state in a module there."
+            "resumed training would differ in it: add a network to modules, and keep other state in a module there."
         )
 
 

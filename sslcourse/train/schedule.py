@@ -9,6 +9,8 @@ import torch
 
 from sslcourse import arguments
 
+_LARGEST = 1e300  # so that the difference of two is a number
+
 
 def cosine_schedule(start: float, end: float, steps: int, warmup: int = 0) -> torch.Tensor:
     """Linear from 0 towards start over `warmup` steps, then half a cosine from start to end.
@@ -16,7 +18,8 @@ def cosine_schedule(start: float, end: float, steps: int, warmup: int = 0) -> to
     Step i < warmup is start * i / warmup; step `warmup` is start, the last step is end. Returns float64 (steps,).
     Raises ValueError for steps < 1 or a warm-up that does not lie in [0, steps].
     """
-    start, end = arguments.number("start", start), arguments.number("end", end)
+    ends = (("start", start), ("end", end))
+    start, end = (arguments.number(name, value, least=-_LARGEST, most=_LARGEST) for name, value in ends)
     steps, warmup = arguments.whole("steps", steps), arguments.whole("warmup", warmup)
     if steps < 1:
         raise ValueError(f"A schedule needs at least one step, but steps is {steps}.")

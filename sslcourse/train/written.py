@@ -34,7 +34,7 @@ def array(value: torch.Tensor | np.ndarray) -> str:
     if value.layout != torch.strided:
         value = value.detach().to_sparse().coalesce()
         return f"{text} {content(value.indices())} {content(value.values())}"
-    if value.is_meta or (value.requires_grad and not value.is_leaf):
+    if value.is_meta:
         return text
     return f"{text} {content(value)}"
 

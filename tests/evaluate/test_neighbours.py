@@ -56,7 +56,7 @@ def test_input_stays_as_it_was(dtype):
     kept = x.clone()
     for metric in ("cosine", "euclidean"):
         nearest_neighbours(x, k=2, metric=metric), nearest_neighbours(x, x.clone(), k=2, metric=metric)
-    neighbours.two_nearest(x)
+    neighbours.log_two_nearest(x)
     assert torch.equal(x, kept)
 
 
@@ -191,7 +191,7 @@ def test_vote_says_what_it_needs(settings, sentence):
 def test_two_nearest_are_the_distances_of_nearest_neighbours(size, far, chunk):
     x = random(size, 6).double() + far
     expected, _ = slow.neighbours(x, x, 2, "euclidean", alone=True)
-    torch.testing.assert_close(neighbours.two_nearest(x, chunk), expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(neighbours.log_two_nearest(x, chunk).exp(), expected, rtol=1e-9, atol=1e-9)
 
 
 def test_two_nearest_that_a_product_cannot_tell_apart_are_found_all_the_same():
@@ -199,11 +199,11 @@ def test_two_nearest_that_a_product_cannot_tell_apart_are_found_all_the_same():
     x = random(40, 5).double().repeat_interleave(8, dim=0)
     x = x + 1e-7 * random(len(x), 5, seed=1).double()
     expected, _ = slow.neighbours(x, x, 2, "euclidean", alone=True)
-    torch.testing.assert_close(neighbours.two_nearest(x, 64), expected, rtol=1e-9, atol=0)
+    torch.testing.assert_close(neighbours.log_two_nearest(x, 64).exp(), expected, rtol=1e-9, atol=0)
 
 
 def test_two_nearest_of_duplicates_are_zero_and_too_few_get_a_sentence():
     x = random(5, 3)
-    assert neighbours.two_nearest(torch.cat([x, x]))[:, 0].eq(0).all()
+    assert neighbours.log_two_nearest(torch.cat([x, x])).exp()[:, 0].eq(0).all()
     with pytest.raises(ValueError, match="at least 3"):
-        neighbours.two_nearest(x[:2])
+        neighbours.log_two_nearest(x[:2])
