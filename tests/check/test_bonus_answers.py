@@ -75,6 +75,10 @@ FIXED = """order = torch.rand(n, (grid + 1) ** 2, generator=generator).argsort(1
         ("< keep", "<= 1 - keep", "swapped"),
         ("torch.randint(size, (n", "torch.randint(1, (n", "A pattern of the grid is left"),
         ("zip(large, shifts)])", "zip(large, shifts)]).round()", "not smooth"),
+        ("align_corners=False", "align_corners=True", "the cells are stretched"),
+        ("return torch.stack(",
+         "return (lambda *a: torch.stack(*a) / torch.stack(*a).amax((1, 2, 3), True).clamp(1e-6))(",
+         "stretched over [0, 1]"),
         ("zip(large, shifts)])", "zip(large, shifts)]).sqrt()", "not yet right"),
         ("zip(large, shifts)])", "zip(large, shifts)]).repeat(1, 3, 1, 1)", "a tensor of shape"),
         ("math.ceil(image_size / grid)", "image_size // grid", "Your code raised RuntimeError"),
@@ -138,6 +142,9 @@ def test_right_relax(right, seeds):
         (RATIO, "s.mean().expand(w.shape[1:])", "the importance is not weighted"),
         (RATIO, "torch.stack([(p[:, None, None] * q).sum(0) / q.sum(0)\n"
          "        for p, q in zip(s.split(256), w.split(256))]).mean(0)", "the last batch is smaller"),
+        (PAIR, "F.cosine_similarity(encoder(image * masks), encoder(0 * image[None]))", "and black image"),
+        (SPREAD, "s.var().expand(w.shape[1:])", "the uncertainty is not weighted"),
+        (SPREAD, "((s[:, None, None] * w - importance) ** 2).mean(dim=0)", "that of the weighted similarities"),
         (SPREAD, "((s[:, None, None] - importance) ** 2 * w).sum(dim=0) / (w.sum(dim=0) - 1)", "that of a sample"),
         (SPREAD, "(s[:, None, None] ** 2 * w).sum(dim=0) / w.sum(dim=0)", "the mean of the squares"),
         (SPREAD, "(s[:, None, None] * w).var(dim=0)", "that of the weighted similarities"),
@@ -166,6 +173,38 @@ def test_wrong_relax(old, new, words):
 def test_wrong_insertion_deletion(old, new, words):
     assert old in CURVES
     assert_wrong(check.insertion_deletion, curves_with(old, new), words)
+
+
+NEGATIVE = "    insertion, deletion = torch.cat(insertion), torch.cat(deletion)"
+
+
+def test_cosines_below_0_are_met_whatever_is_drawn(seeds):
+    cut = NEGATIVE.replace("(insertion)", "(insertion).clamp(min=0)").replace("(deletion)", "(deletion).clamp(min=0)")
+    assert_wrong(check.insertion_deletion, curves_with(NEGATIVE, cut), "below 0 are cut off")
+    assert_wrong(check.relax, relax_with(PAIR, f"{PAIR}.clamp(min=0)"), "cut off at 0")
+
+
+@pytest.mark.parametrize(
+    ("areas", "words"),
+    [
+        (lambda i, d, steps: (torch.trapezoid(d, dx=1 / steps), torch.trapezoid(i, dx=1 / steps)), "areas are swapped"),
+        (lambda i, d, steps: [1 - torch.trapezoid(c, dx=1 / steps) for c in (i, d)], "the area above the curve"),
+        (lambda i, d, steps: [100 * torch.trapezoid(c, dx=1 / steps) for c in (i, d)], "a percentage"),
+        (lambda i, d, steps: [torch.trapezoid(c) for c in (i, d)], "the width of a step"),
+        (lambda i, d, steps: [torch.trapezoid(c, dx=1 / (steps + 1)) for c in (i, d)], "the width of a step"),
+        (lambda i, d, steps: [c.mean() for c in (i, d)], "the points count alike"),
+        (lambda i, d, steps: [c[1:].mean() for c in (i, d)], "the points count alike"),
+        (lambda i, d, steps: [c.max() for c in (i, d)], "by the trapezoidal rule: torch.trapezoid"),
+    ],
+)
+def test_wrong_areas(areas, words):
+    right = curves_with("steps", "steps")
+
+    def insertion_deletion(encoder, image, importance, steps):
+        insertion, deletion, *_ = right(encoder, image, importance, steps)
+        return insertion, deletion, *areas(insertion, deletion, steps)
+
+    assert_wrong(check.insertion_deletion, insertion_deletion, words)
 
 
 def test_the_template_is_right(seeds):

@@ -2,18 +2,16 @@
 
 One notebook holds a row for each road, since starting a kernel takes seconds: a cell that prepares the road, as earlier
 cells of a notebook do, and a check of a right version that takes it. Its last cells are exercises that are not there.
+Notebook libraries are imported where they are used: nbformat's schemas compile forty grammars, eight seconds of CPU,
+which every worker would pay that never runs this file.
 """
 
 import os
 import sys
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
-from nbgrader.utils import determine_grade, is_grade
 
 from sslcourse.check import roads
-from sslcourse.cli.kernel import ThisInterpreter
 
 RIGHT = "(F.normalize(z0) - F.normalize(z1)).square().sum(1).pow(alpha / 2).mean()"
 FIRST = """
@@ -85,6 +83,11 @@ LAST = [
 
 def run(cells, **environment):
     """A notebook of these sources, executed to its end; sources that hold `check.` are graded, with two points."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    from sslcourse.cli.kernel import ThisInterpreter
+
     notebook = nbformat.v4.new_notebook()
     for n, source in enumerate(cells):
         made = nbformat.v4.new_code_cell(source)
@@ -101,6 +104,12 @@ def run(cells, **environment):
     return notebook
 
 
+def grade(cell):
+    from nbgrader.utils import determine_grade
+
+    return determine_grade(cell)
+
+
 def written(cell, stream="stdout"):
     return "".join(output.text for output in cell.outputs if output.get("name") == stream)
 
@@ -108,6 +117,8 @@ def written(cell, stream="stdout"):
 @pytest.fixture(scope="module")
 def executed():
     """{road: its check}, and the cells that follow."""
+    from nbgrader.utils import is_grade
+
     cells = [FIRST]
     for n, (before, deed) in enumerate(ROADS.values()):
         body = "".join(f"    {line}\n" for line in deed.replace("ROW", f"'by road{n}.'").split("\n"))
@@ -121,7 +132,7 @@ def executed():
 @pytest.mark.parametrize("road", ROADS)
 def test_no_road_leads_past_a_check(road, executed):
     cell = executed[0][road]
-    assert determine_grade(cell) == (2, 2), cell.outputs
+    assert grade(cell) == (2, 2), cell.outputs
     n = list(ROADS).index(road)
     assert f"by road{n}." in written(cell)  # it is shown, where it does no harm
     assert "alignment: right." in written(cell)
@@ -135,7 +146,7 @@ def test_stderr_is_as_before_afterwards(executed):
 def test_an_exercise_that_is_not_there_takes_no_other_with_it(executed):
     _, deleted, _, broken, later = executed[1]
     for cell, words in ((deleted, "Its cell was not run or"), (broken, "Its cell stopped with SyntaxError: expected")):
-        assert determine_grade(cell) == (0, 2)
+        assert grade(cell) == (0, 2)
         (error,) = [output for output in cell.outputs if output.output_type == "error"]
         assert error.ename == "NotAttempted" and words in error.evalue
     assert written(later) == "(8, 6) 0.0\n"

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from sslcourse import evaluate, models
 from sslcourse.check import week01 as check
-from sslcourse.check.week01 import oracle
+from sslcourse.check.week01 import oracle, probe_oracle
 
 # --- the definitions against peers
 
@@ -26,7 +26,7 @@ def test_logistic_regression_definition_equals_scikit_learn(C):
     generator = np.random.default_rng(0)
     x, y = generator.normal(size=(60, 4)), generator.integers(3, size=60)
     peer = LogisticRegression(C=C, tol=1e-10, max_iter=10_000).fit(x, y)
-    weights, intercepts = oracle.logistic_regression(torch.tensor(x), torch.tensor(y), 3, C)
+    weights, intercepts = probe_oracle.logistic_regression(torch.tensor(x), torch.tensor(y), 3, C)
     # The intercepts are free up to a common constant, which changes no probability.
     np.testing.assert_allclose(weights.numpy().T, peer.coef_, atol=1e-4)
     np.testing.assert_allclose(intercepts - intercepts.mean(), peer.intercept_ - peer.intercept_.mean(), atol=1e-4)

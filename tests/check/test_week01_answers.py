@@ -11,12 +11,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from harness import assert_right, assert_wrong
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, RidgeClassifier
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, RobustScaler, StandardScaler
+from sklearn.svm import LinearSVC
 from torch import nn
 
 from sslcourse import models
@@ -501,6 +502,13 @@ def probe(*scalers, fit=None, score=None, **settings):
     return linear_probe
 
 
+def classifier(model):
+    """Another model in place of the logistic regression."""
+    return lambda train_x, train_y, test_x, test_y: (
+        make_pipeline(StandardScaler(), model).fit(train_x, train_y).score(test_x, test_y)
+    )
+
+
 def by_torch(train_x, train_y, test_x, test_y):
     """Full-batch L-BFGS in torch on the same objective."""
     mean, std = train_x.double().mean(0), train_x.double().std(0, correction=0)
@@ -547,6 +555,7 @@ class WithAccuracy:
         by_probabilities,
         functools.partial(probe(C=1.0, solver="saga", max_iter=3000, tol=1e-3)),
         lambda *case: WithAccuracy(probe(C=0.5)(*case)),
+        lambda *case: classifier(LogisticRegressionCV(Cs=[0.1, 1, 10], max_iter=1000))(*case),
     ],
 )
 def test_right_linear_probe(right, seeds):
@@ -593,4 +602,16 @@ def scaled_by_variance(train_x, train_y, test_x, test_y):
     ],
 )
 def test_wrong_linear_probe(wrong, words):
+    assert_wrong(check.linear_probe, wrong, words)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (probe(RobustScaler()), "by median and quartiles"),
+        (classifier(LinearSVC()), "each class is told from all others alone"),
+        (classifier(RidgeClassifier()), "each class is told from all others alone"),
+    ],
+)
+def test_another_classifier_is_no_linear_probe(wrong, words, seeds):
     assert_wrong(check.linear_probe, wrong, words)

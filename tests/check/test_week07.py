@@ -573,3 +573,31 @@ def test_schedules():
     assert_wrong(check.cosine_schedule, off, "last value is not reached")
     straight = lambda start, end, steps, warmup=0: torch.linspace(start, end, steps)  # noqa: E731
     assert_wrong(check.cosine_schedule, straight, "it should be")
+
+
+def scheduled(rising=lambda i, n: i / n, falling=lambda t: 0.5 + 0.5 * math.cos(math.pi * t), first=lambda w: w):
+    def cosine_schedule(start, end, steps, warmup=0):
+        t = [(i - first(warmup)) / max(steps - warmup - 1, 1) if steps - warmup > 1 else 1.0 for i in range(steps)]
+        after = [end + (start - end) * falling(x) for x in t[warmup:]]
+        return torch.tensor([start * rising(i, warmup) for i in range(warmup)] + after)
+
+    return cosine_schedule
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (scheduled(rising=lambda i, n: (i + 1) / n), "the warm-up counts from 1"),
+        (scheduled(rising=lambda i, n: i / max(n - 1, 1)), "reaches start a step early"),
+        (scheduled(falling=lambda t: 0.5 - 0.5 * math.cos(math.pi * t)), "start and end are swapped"),
+        (scheduled(falling=lambda t: 1 - t), "along a straight line"),
+        (scheduled(falling=lambda t: math.cos(math.pi * t / 2)), "a quarter of a cosine's period"),
+        (scheduled(first=lambda w: 0), "the cosine counts from step 0"),
+        (lambda start, end, steps, warmup=0: scheduled()(start, end, steps), "warmup is not used"),
+        (lambda start, end, steps, warmup=0: scheduled()(start, 0.0, steps, warmup), "it falls to 0"),
+        (scheduled(falling=lambda t: 1 - t**2), "it should be"),
+    ],
+)
+def test_wrong_cosine_schedule(wrong, words):
+    assert_right(check.cosine_schedule, scheduled())
+    assert_wrong(check.cosine_schedule, wrong, words)

@@ -213,6 +213,13 @@ PROTOTYPES = [
     (distilled(lambda p, q: -q.gather(2, p.argmax(2, keepdim=True))[..., 0]), "best prototype"),
     (distilled(crossed, told=lambda t, c, b: ((t - c) / b).exp() / ((t - c) / b).exp().sum(-1, True)), "exp can take"),
     (ibot_of(lambda x, m: x[m].mean()), "count alike"),
+    (ibot_of(lambda x, m: (x * m).mean()), "divided by the number of all patches"),
+    (ibot_of(lambda x, m: (x * m).mean(1)[m.any(1)].mean()), "divided by the number of all patches"),
+    (ibot_of(lambda x, m: ((x * m).sum(1) / m.sum(1)).mean()), "0 / 0"),
+    (distilled(lambda p, q: -(q.exp() * (p + 1e-12).log()).sum(-1)), "student and teacher are swapped"),
+    (distilled(crossed, told=lambda t, c, b: (t - c) / b), "softmax is missing or taken twice"),
+    (distilled(crossed, told=lambda t, c, b: ((t - t.mean((0, 1))) / b).softmax(-1)), "mean of this batch"),
+    (distilled(crossed, told=lambda t, c, b: ((t - t.mean(1, True)) / b).softmax(-1)), "mean of this batch"),
 ]  # fmt: skip
 
 WRONG = [

@@ -1,4 +1,5 @@
-"""Checks of the bonus, explaining representations with RELAX. Definitions and named mistakes: oracle.py.
+"""Checks of the bonus, explaining representations with RELAX. Definitions and named mistakes: oracle.py,
+curves_oracle.py.
 
 The masks are examined in masks.py.
 """
@@ -9,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from sslcourse.check.bonus import oracle
+from sslcourse.check.bonus import curves_oracle, oracle
 from sslcourse.check.bonus.masks import sample_masks
 from sslcourse.check.compare import close, gives, number, tensor, two_parts
 from sslcourse.check.machinery import Student, Wrong, exercise
@@ -41,6 +42,14 @@ class _Encoder(nn.Module):
         self.trained |= self.training or self.norm.training or self.drop.training
         h = torch.tanh(self.norm(self.conv(images)))
         return self.drop(torch.nn.functional.adaptive_avg_pool2d(h, 2)).flatten(1)  # (n, 24)
+
+
+class _AroundGrey(nn.Module):
+    """Pixels, counted from a grey: some of its cosines are negative."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.trained |= self.training
+        return _around_grey(images)
 
 
 def _exact(encoder: Callable) -> Callable:
@@ -90,7 +99,8 @@ def relax(student: Student) -> str:
             masks[256:] = masks[256:] ** 0.2
         maps = _maps(student, _modes_kept(student, encoder, image, masks), (size, size))
         cases.append((_exact(encoder), image.double(), masks.double(), maps))
-    image, masks = student.uniform(1, 6, 6), student.uniform(30, 1, 6, 6) ** 3
+    image, masks = 0.2 + 0.8 * student.uniform(1, 6, 6), student.uniform(30, 1, 6, 6) ** 3
+    masks[::3] = masks[::3] ** 0.1  # light masks among dark ones: similarities of either sign, whatever is drawn
     maps = _maps(student, student(_around_grey, image, masks), (6, 6))
     cases.insert(0, (_around_grey, image.double(), masks.double(), maps))
     _as_defined(cases)
@@ -177,9 +187,10 @@ def _alike(came: Tensor, wrong: Tensor, tolerance: float = 1e-4) -> bool:
 @exercise("bonus")
 def insertion_deletion(student: Student) -> str:
     """insertion_deletion(encoder, image, importance, steps) -> (insertion, deletion, their two areas)."""
-    for channels, size, steps in ((3, 8, 8), (1, 6, 4), (3, 4, 16)):
-        encoder = _Encoder(student, channels)
-        image = student.uniform(channels, size, size)
+    for channels, size, steps in ((3, 8, 8), (1, 6, 4), (3, 4, 16), (1, 4, 4)):
+        encoder, image = _Encoder(student, channels), student.uniform(channels, size, size)
+        if size == steps:  # the black image is on the far side of grey: cosines of either sign, whatever is drawn
+            encoder, image = _AroundGrey(), 0.4 + 0.6 * image
         importance = torch.randperm(size * size, generator=student.generator).float().view(size, size) / 10 - 2.03
         result = _modes_kept(student, encoder, image, importance, steps)
         if not isinstance(result, tuple | list) or len(result) != 4:
@@ -193,17 +204,26 @@ def insertion_deletion(student: Student) -> str:
     return "Curves and areas equal to the definition; from nothing to the whole image, and back."
 
 
+def _equal(areas: list[float], variants: list[tuple[float, float]]) -> bool:
+    return any(all(map(close, areas, variant)) for variant in variants)
+
+
 def _curves_as_defined(curves, areas, encode, image, importance, steps) -> None:
-    right = oracle.curves(encode, image, importance, steps)
+    right = curves_oracle.curves(encode, image, importance, steps)
     if all(map(close, curves, right)):
-        for name, came, wanted in zip(("insertion", "deletion"), areas, map(oracle.area, right), strict=True):
+        for name, came, wanted in zip(("insertion", "deletion"), areas, map(curves_oracle.area, right), strict=True):
             if not close(came, wanted):
+                found = f"Both curves are right, but for the {name} area {gives(came, wanted)}"
+                known = curves_oracle.area_mistakes(*right)
+                fitting = [sentence for sentence, variants in known.items() if _equal(areas, variants)]
+                if len(fitting) == 1:
+                    raise Wrong(f"{found}\nIt looks as if {fitting[0]}")
                 raise Wrong(
-                    f"Both curves are right, but for the {name} area {gives(came, wanted)} It is the area over the "
-                    "share of pixels from 0 to 1, by the trapezoidal rule: torch.trapezoid."
+                    f"{found} It is the area over the share of pixels from 0 to 1, by the trapezoidal rule: "
+                    "torch.trapezoid."
                 )
         return
-    for sentence, known in oracle.curve_mistakes(encode, image, importance, steps).items():
+    for sentence, known in curves_oracle.curve_mistakes(encode, image, importance, steps).items():
         if all(map(close, curves, known)):
             raise Wrong(f"It looks as if {sentence}")
     at = next(k for k in range(2 * (steps + 1)) if not close(torch.cat(curves)[k], torch.cat(right)[k]))

@@ -34,7 +34,8 @@ def sample_masks(student: Student) -> str:
         _any_number_kept(masks, keep)
         _no_grid_left(masks)
     _one_cell_more(student)
-    left_out = student(N, GRID, SIZE, generator=student.generator)
+    _not_stretched(masks, keep)
+    left_out = student(N // 4, GRID, SIZE, generator=student.generator)
     if abs(float(left_out.mean()) - 0.5) > 0.03:
         raise Wrong(f"Without keep the masks are {float(left_out.mean()):.2f} on average: its default is 0.5.")
     return "Smooth, in [0, 1], kept with the given probability, each mask another; every pixel is treated alike."
@@ -51,9 +52,9 @@ def _numbers_in_range(masks: Tensor) -> None:
 def _kept_with_probability(masks: Tensor, keep: float) -> None:
     """Masks differ, and their mean is the probability to keep."""
     said = f"Of {N} masks with keep = {keep}, "
-    if float(masks.double().var(dim=0).mean()) < 0.1 * oracle.level(keep):
+    if float(masks.var(dim=0).mean()) < 0.1 * oracle.level(keep):
         raise Wrong(f"{said}all are alike: draw the cells anew for every mask.")
-    mean = float(masks.double().mean())
+    mean = float(masks.mean())
     if abs(mean - keep) <= 0.03:
         return
     if abs(mean - (1 - keep)) <= 0.03:
@@ -67,7 +68,7 @@ def _kept_with_probability(masks: Tensor, keep: float) -> None:
 
 
 def _one_cell_more(student: Student) -> None:
-    """With one cell over the image, a shifted image lies across two cells along each side."""
+    """With one cell over the image, a shifted image lies across two cells along each side, often half of one."""
     masks = tensor(student(200, 1, 24, 0.5, student.generator), (200, 1, 24, 24), "sample_masks(200, 1, 24) returns")
     for dim, along in ((2, "downwards"), (3, "across")):
         changing = (masks.amax(dim) - masks.amin(dim)).amax(dim=2) > 0.1
@@ -77,6 +78,12 @@ def _one_cell_more(student: Student) -> None:
                 "the image then, and a mask that is shifted shows parts of two cells along each side.\nIt looks as if "
                 "the extra cell is missing: draw grid + 1 cells along each side. (RISE's published code stretches grid "
                 "cells over that area, which makes them larger; padding or rolling makes up for none.)"
+            )
+    for end, extreme in (("largest", masks.amax(dim=(1, 2, 3))), ("smallest", 1 - masks.amin(dim=(1, 2, 3)))):
+        if not ((extreme > 0.2) & (extreme < 0.9)).any():
+            raise Wrong(
+                f"With grid = 1 the {end} value of every one of 200 masks is 0 or 1, though many show no whole cell.\n"
+                "It looks as if every mask is stretched over [0, 1]: leave the values of the interpolation."
             )
 
 
@@ -116,11 +123,10 @@ def _smooth_cells(masks: Tensor, keep: float) -> None:
                 "leaves at one side in at the other. Cut a window of image_size pixels out of a larger grid."
             )
         raise Wrong(f"{found} Enlarge the cells by linear interpolation.")
-    inner = masks[:, 0, CELL:-CELL, CELL:-CELL].double()
-    down, across = inner.diff(dim=1), inner.diff(dim=2)
+    inner = masks[:, 0, CELL:-CELL, CELL:-CELL]
     if not 0.6 < float(inner.var(dim=0).mean()) / oracle.level(keep) < 1.6:
         raise Wrong("The values vary too little or too much: a cell is either kept, 1, or dropped, 0.")
-    slopes = [float(step.square().mean().sqrt()) / oracle.slope(keep, CELL) for step in (down, across)]
+    slopes = _slopes(masks, keep)
     if not all(0.6 < ratio < 1.6 for ratio in slopes):
         raise Wrong(
             f"The cells are not as large as they should be: over a grid of {GRID} on {SIZE} pixels, masks change "
@@ -129,10 +135,27 @@ def _smooth_cells(masks: Tensor, keep: float) -> None:
         )
 
 
+def _slopes(masks: Tensor, keep: float) -> list[float]:
+    """How fast masks change, downwards and across, relative to cells of the right size."""
+    inner = masks[:, 0, CELL:-CELL, CELL:-CELL]
+    return [float(inner.diff(dim=d).square().mean().sqrt()) / oracle.slope(keep, CELL) for d in (1, 2)]
+
+
+def _not_stretched(masks: Tensor, keep: float) -> None:
+    slopes = _slopes(masks, keep)
+    if max(slopes) < 0.89:
+        raise Wrong(
+            f"The cells are too large: masks change {slopes[0]:.2f} times (downwards) and {slopes[1]:.2f} times "
+            f"(across) as fast as cells of {CELL} pixels would.\nIt looks as if the cells are stretched, as by "
+            "align_corners=True, which puts the centres of the outermost ones on the border: each covers "
+            "ceil(image_size / grid) pixels."
+        )
+
+
 def _no_grid_left(masks: Tensor) -> None:
     found = oracle.pattern(masks, CELL)
     if found > 0.13:
-        variance = masks[:, 0, CELL:-CELL, CELL:-CELL].double().var(dim=0)
+        variance = masks[:, 0, CELL:-CELL, CELL:-CELL].var(dim=0)
         raise Wrong(
             f"A pattern of the grid is left: over {N} masks some pixels vary "
             f"{float(variance.max() / variance.min()):.1f} times as much as others. Shift every mask by its own random "

@@ -36,7 +36,7 @@ def pattern(masks: Tensor, cell: int) -> float:
     equal treatment (of infinitely many masks); linear masks that are never shifted have 0.32: the variance at a place
     is v(a) v(b) with v(a) = a^2 + (1 - a)^2, and E[v] = 2/3, E[v^2] = 7/15, so sqrt((7/15)^2 / (2/3)^4 - 1).
     """
-    inner = masks[:, 0, cell:-cell, cell:-cell].double()
+    inner = masks[:, 0, cell:-cell, cell:-cell]
     variance = inner.var(dim=0)  # (h, w)
     return float(variance.std() / variance.mean())
 
@@ -56,7 +56,7 @@ def diagonals(masks: Tensor, cell: int) -> float:
     0 where the two shifts of a mask are independent; with one shift for both axes the pixels of a diagonal are at
     corners and at centres of cells together, and the difference is 0.09.
     """
-    variance = masks[:, 0, cell:-cell, cell:-cell].double().var(dim=0)
+    variance = masks[:, 0, cell:-cell, cell:-cell].var(dim=0)
     place = torch.arange(len(variance))
     beside = (place[:, None] - place) % cell
     return float((variance[beside == 0].mean() - variance[beside == cell // 2].mean()) / variance.mean())
@@ -79,10 +79,11 @@ def similarities(encode, image: Tensor, masks: Tensor) -> list[float]:
 def weighted(s: list[float], masks: Tensor) -> tuple[Tensor, Tensor]:
     """importance and uncertainty (H, W): mean and variance of s over the masks, each weighted by its pixel value."""
     height, width = masks.shape[2:]
+    weights = masks[:, 0].tolist()  # picked out of a tensor one by one, numbers take most of the check's time
     importance, uncertainty = (torch.zeros(height, width, dtype=torch.float64) for _ in range(2))
     for i in range(height):
         for j in range(width):
-            w = [float(mask[0, i, j]) for mask in masks]
+            w = [mask[i][j] for mask in weights]
             mean = sum(a * b for a, b in zip(s, w, strict=True)) / sum(w)
             spread = sum((a - mean) ** 2 * b for a, b in zip(s, w, strict=True)) / sum(w)
             importance[i, j], uncertainty[i, j] = mean, spread
@@ -104,7 +105,8 @@ def _others(encode, image: Tensor, masks: Tensor) -> dict[str, Tensor]:
     pixels, all_pixels = (image * masks).flatten(1), image.flatten()[None]
 
     def cos(a: Tensor, b: Tensor) -> Tensor:
-        return torch.tensor([cosine(x, y) for x, y in zip(a, b.expand_as(a), strict=True)], dtype=torch.float64)
+        """`cosine` of all rows at once."""
+        return (a * b).sum(1) / (a.square().sum(1) * b.square().sum(1)).sqrt().clamp(min=1e-8)
 
     shown = "masked image and whole image"
     return {
@@ -119,6 +121,9 @@ def _others(encode, image: Tensor, masks: Tensor) -> dict[str, Tensor]:
         ),
         f"the similarity is that of the wrong pair: one masked image and the one before, not {shown}": cos(
             part, part.roll(-1, 0)
+        ),
+        f"the similarity is that of the wrong pair: masked image and black image, not {shown}": cos(
+            part, encode(torch.zeros_like(image)[None])
         ),
         "pixels are compared, not what the encoder makes of them": cos(pixels, all_pixels),
         "the dot product is taken, not the cosine: divide by both lengths": (part * h).sum(1),
@@ -174,7 +179,8 @@ def relax_mistakes(encode, image: Tensor, masks: Tensor) -> dict[str, list[tuple
             (right * total / n, None)
         ],
         "the importance is divided by the expected mask, not by the sum of the masks at each pixel": [
-            (right * total / n / w.mean(), None)
+            (right * total / n / w.mean(), None),
+            (right * total / n / 0.5, None),
         ],
         "the weights are turned round: a pixel's mean goes over the masks that show it, weighted by M, not by 1 - M": [
             (_sum(s, 1 - masks) / (1 - w).sum(0), None)
@@ -187,6 +193,7 @@ def relax_mistakes(encode, image: Tensor, masks: Tensor) -> dict[str, list[tuple
         "the uncertainty is not weighted: multiply the squares by the masks": [
             (right, deviation.mean(0)),
             (right, deviation.sum(0) / total),
+            *((right, torch.full_like(total, float(s.var(correction=k)))) for k in (0, 1)),
         ],
         "the uncertainty is taken around the mean of all similarities, not around the importance of the pixel": [
             (right, _sum((s - s.mean()) ** 2, masks) / total)
@@ -236,6 +243,7 @@ def relax_mistakes(encode, image: Tensor, masks: Tensor) -> dict[str, list[tuple
     ]
     mistakes["the uncertainty is that of the weighted similarities: take the squares of s - importance, weighted"] = [
         (right, ((s.view(-1, 1, 1) * w - right) ** 2).sum(0) / total),
+        (right, ((s.view(-1, 1, 1) * w - right) ** 2).mean(0)),
         (right, (s.view(-1, 1, 1) * w).var(0)),
         (right, (s.view(-1, 1, 1) * w).var(0, correction=0)),
     ]
@@ -245,95 +253,3 @@ def relax_mistakes(encode, image: Tensor, masks: Tensor) -> dict[str, list[tuple
     for sentence, other in _others(encode, image, masks).items():
         mistakes[sentence] = [(_sum(other, masks) / total, None)]
     return mistakes
-
-
-# --- insertion and deletion
-
-
-def curves(encode, image: Tensor, importance: Tensor, steps: int, most_first: bool = True) -> tuple[Tensor, Tensor]:
-    """Insertion and deletion (steps + 1,): after step k the round(k / steps HW) most important pixels have moved."""
-    whole = encode(image[None])[0]
-    return _curves_by(lambda h: cosine(h, whole), encode, image, importance, steps, most_first)
-
-
-def _curves_by(
-    measure, encode, image, importance, steps: int, most_first: bool = True, base: Tensor | float = 0.0
-) -> tuple[Tensor, Tensor]:
-    """The same with any measure of a representation in place of the cosine with that of the whole image.
-
-    base: what stands where pixels are missing.
-    """
-    pixels = importance.flatten().tolist()
-    order = sorted(range(len(pixels)), key=lambda p: pixels[p], reverse=most_first)
-    both = ([], [])
-    for k in range(steps + 1):
-        chosen = torch.zeros(len(pixels), dtype=torch.float64)
-        chosen[order[: round(k * len(pixels) / steps)]] = 1
-        chosen = chosen.view(importance.shape)
-        for curve, kept in zip(both, (chosen, 1 - chosen), strict=True):
-            curve.append(measure(encode((image * kept + base * (1 - kept))[None])[0]))
-    return tuple(torch.tensor(curve, dtype=torch.float64) for curve in both)
-
-
-def _against_the_last(encode, image, importance, steps: int) -> tuple[Tensor, Tensor]:
-    black = encode(torch.zeros_like(image)[None])[0]
-    deletion = _curves_by(lambda h: cosine(h, black), encode, image, importance, steps)[1]
-    return curves(encode, image, importance, steps)[0], deletion
-
-
-def curve_mistakes(encode, image: Tensor, importance: Tensor, steps: int) -> dict[str, tuple[Tensor, ...]]:
-    """{sentence: both curves as that mistake gives them}."""
-    right = curves(encode, image, importance, steps)
-    whole = encode(image[None])[0]
-
-    def on(base: Tensor | float) -> tuple[Tensor, Tensor]:
-        return _curves_by(lambda h: cosine(h, whole), encode, image, importance, steps, base=base)
-
-    ranks = importance.flatten().argsort(descending=True).argsort()
-    taken = torch.empty_like(ranks)  # which pixel comes when, where the list of ranks is read as a list of places
-    taken[ranks] = torch.arange(len(ranks))
-    return {
-        "missing pixels are white: they are black.": on(1.0),
-        "missing pixels are grey: they are black.": on(0.5),
-        "missing pixels have the mean colour of the image: they are black.": on(image.mean(dim=(1, 2), keepdim=True)),
-        "ranks are taken for places: argsort() lists the places, argsort().argsort() the rank of each pixel.": curves(
-            encode, image, -taken.double().view(importance.shape), steps
-        ),
-        "pixels go row by row, whatever their importance.": curves(
-            encode, image, -torch.arange(importance.numel()).double().view(importance.shape), steps
-        ),
-        "Euclidean distances are taken: each point is the cosine with the whole image.": _curves_by(
-            lambda h: float((h - whole).norm()), encode, image, importance, steps
-        ),
-        "each curve is stretched to run from 0 to 1: leave the cosines as they are.": tuple(
-            (c - c.min()) / (c.max() - c.min()) for c in right
-        ),
-        "the points are summed up: each is the cosine at its own step.": tuple(c.cumsum(0) for c in right),
-        "cosines below 0 are cut off.": tuple(c.clamp(min=0) for c in right),
-        "the least important pixels go first: start with the most important ones.": curves(
-            encode, image, importance, steps, most_first=False
-        ),
-        "insertion and deletion are swapped: insertion starts from the black image.": right[::-1],
-        "the sign of the importance is lost: a pixel of -2 is less important than one of 1.": curves(
-            encode, image, importance.abs(), steps
-        ),
-        "distances are taken, 1 - cosine: each point is the cosine with the whole image.": tuple(1 - c for c in right),
-        "pixels are compared, not what the encoder makes of them.": curves(
-            lambda x: x.flatten(1), image, importance, steps
-        ),
-        "the dot product is taken: divide by both lengths.": _curves_by(
-            lambda h: float(h @ whole), encode, image, importance, steps
-        ),
-        "the curves are counted backwards: they start at step 0, with no pixel moved.": tuple(
-            curve.flip(0) for curve in right
-        ),
-        "the last point is compared with, not the whole image: in deletion that is black.": _against_the_last(
-            encode, image, importance, steps
-        ),
-    }
-
-
-def area(curve: Tensor) -> float:
-    """Under a curve over equal steps from 0 to 1, by the trapezoidal rule."""
-    heights = curve.tolist()
-    return sum((a + b) / 2 for a, b in zip(heights, heights[1:], strict=False)) / (len(heights) - 1)

@@ -1,4 +1,4 @@
-"""Checks of week 1, autoencoders and linear probing. Definitions and named mistakes are in oracle.py.
+"""Checks of week 1, autoencoders and linear probing. Definitions and named mistakes are in oracle.py, probe_oracle.py.
 
 Most of these exercises are about how things are done, not about one number: small spy networks keep what passes
 through them.

@@ -1,11 +1,11 @@
-"""The check of week 1's linear probe: seven small sets, each made for some mistakes."""
+"""The check of week 1's linear probe: nine small sets, each made for some mistakes."""
 
 import torch
 from torch import Tensor
 
 from sslcourse.check.compare import close, doubled, gives, number
 from sslcourse.check.machinery import Student, Wrong, exercise
-from sslcourse.check.week01 import oracle
+from sslcourse.check.week01 import probe_oracle
 
 
 def _features(train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor) -> str:
@@ -20,14 +20,14 @@ def linear_probe(student: Student) -> str:
     A result with `.accuracy` is right too, and so is a strength of regularisation that is chosen on a part of the
     training set: hence the tolerance, which the mistakes exceed by far.
     """
-    cases = [case(student) for case in (_uneven, _scales, _tempting, _relabelled, _far_out, _bent, _copies)]
+    cases = [case(student) for case in CASES]
     values = [number(student(*case)) for case in cases]
-    wanted = [oracle.linear_probe(*doubled(case)) for case in cases]
+    wanted = [probe_oracle.linear_probe(*doubled(case)) for case in cases]
     for case, value, right in zip(cases, values, wanted, strict=True):
         if not close(value, right, 0.06):
             found = f"On {_features(*case)} {gives(value, right)}"
             # Whoever makes one of these mistakes makes the same answers but for a few samples.
-            fitting = [mistake for mistake in oracle.LINEAR_PROBE_MISTAKES if mistake.fits(cases, values, 0.03)]
+            fitting = [mistake for mistake in probe_oracle.LINEAR_PROBE_MISTAKES if mistake.fits(cases, values, 0.03)]
             if len(fitting) == 1:
                 raise Wrong(f"{found}\nIt looks as if {fitting[0].sentence}")
             raise Wrong(
@@ -97,6 +97,29 @@ def _bent(student: Student) -> tuple:
     return train_x, train_y, test_x, test_y
 
 
+def _heavy(student: Student) -> tuple:
+    """The good feature has a few huge values in training, so that it is small beside its standard deviation.
+
+    Quartiles do not notice them. As in `_tempting`, the second feature is the better one then, and lies in the test.
+    """
+    train_y, test_y = torch.arange(100) % 2, torch.arange(200) % 2
+    train_sign, test_sign = 2.0 * train_y - 1, 2.0 * test_y - 1
+    far = torch.where(torch.arange(100) < 8, 1000.0, 1.0)
+    lie, few = (torch.where(torch.arange(n) % 8 < k, 1.0, -1.0) for n, k in ((100, 6), (200, 2)))
+    train_x = torch.stack([far * train_sign, train_sign * lie], dim=1) + 0.3 * student.normal(100, 2)
+    test_x = torch.stack([test_sign, test_sign * few], dim=1) + 0.3 * student.normal(200, 2)
+    return train_x, train_y, test_x, test_y
+
+
+def _in_a_row(student: Student) -> tuple:
+    """Five classes along a line: a softmax over all knows the inner three, which no line tells from all others."""
+    train_y, test_y = torch.arange(300) % 5, 1 + torch.arange(200) % 3
+    train_x, test_x = (
+        torch.stack([2.0 * y + 0.25 * student.normal(len(y)), student.normal(len(y))], dim=1) for y in (train_y, test_y)
+    )
+    return train_x, train_y, test_x, test_y
+
+
 def _uneven(student: Student) -> tuple:
     """Three classes of 80, 15 and 5 %, whose ids have gaps, away from the origin and overlapping."""
     ids, corners = torch.tensor([1, 4, 6]), torch.tensor([[0.0, 0], [1.4, 0], [0, 1.4]])
@@ -116,3 +139,6 @@ def _copies(student: Student) -> tuple:
     train_y = torch.where(torch.arange(80) % 10 == 3, 1 - truth, truth)
     train_x = train[:, None] + 0.02 * student.normal(80, 60)
     return train_x, train_y, test[:, None] + 0.16 * student.normal(200, 60), test_y
+
+
+CASES = (_uneven, _scales, _tempting, _relabelled, _far_out, _bent, _copies, _heavy, _in_a_row)

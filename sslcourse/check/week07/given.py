@@ -1,5 +1,7 @@
 """Checks of week 7: the crops, nearest neighbours as a classifier, the schedule."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -82,14 +84,53 @@ def knn_accuracy(student: Student) -> str:
 @exercise("week07")
 def cosine_schedule(student: Student) -> str:
     """cosine_schedule(start, end, steps, warmup=0) -> (steps,)."""
-    for case in ((1.0, 0.0, 11, 0), (0.9, 1.0, 8, 0), (2.0, 0.5, 10, 4), (1.0, 0.0, 5, 5), (3.0, 1.0, 1, 0)):
-        came = tensor(student(*case), (case[2],), f"For {case} it returns").double()
+    cases = ((1.0, 0.0, 11, 0), (0.9, 1.0, 8, 0), (2.0, 0.5, 10, 4), (1.0, 0.0, 5, 5), (3.0, 1.0, 1, 0))
+    values = [tensor(student(*case), (case[2],), f"For {case} it returns").double() for case in cases]
+    for case, came in zip(cases, values, strict=True):
         wanted = torch.tensor(oracle.schedule(*case)).double()
         if close(came, wanted):
             continue
         if close(came, torch.tensor(oracle.off_by_one(*case)).double()):
             raise Wrong("The last value is not reached: step steps - 1 has the value end.")
         step = int((came - wanted).abs().argmax())
-        found = gives(float(came[step]), float(wanted[step]))
-        raise Wrong(f"For start, end, steps, warmup = {case}, step {step}: {found}")
+        found = f"For start, end, steps, warmup = {case}, step {step}: {gives(float(came[step]), float(wanted[step]))}"
+        fitting = [
+            sentence
+            for sentence, wrong in SCHEDULE_MISTAKES.items()
+            if all(close(value, wrong(*case)) for case, value in zip(cases, values, strict=True))
+        ]
+        raise Wrong(f"{found}\nIt looks as if {fitting[0]}" if len(fitting) == 1 else found)
     return "A straight line, then half a cosine; the last value is the end."
+
+
+def _schedule(rising=lambda i, n: i / n, falling=lambda t: (1 + math.cos(math.pi * t)) / 2, begins=1, swapped=False):
+    """A schedule with something wrong. rising: the share of start at step i of n; falling: that of start after it."""
+
+    def schedule(start: float, end: float, steps: int, warmup: int = 0) -> torch.Tensor:
+        values = []
+        for i in range(steps):
+            if i < warmup:
+                values.append(start * rising(i, warmup))
+                continue
+            t = (i - begins * warmup) / (steps - warmup - 1) if steps - warmup > 1 else 1.0
+            share = 1 - falling(t) if swapped else falling(t)
+            values.append(end + (start - end) * share)
+        return torch.tensor(values).double()
+
+    return schedule
+
+
+SCHEDULE_MISTAKES = {
+    "the warm-up counts from 1: step 0 has the value 0.": _schedule(rising=lambda i, n: (i + 1) / n),
+    "the warm-up reaches start a step early: step i has start * i / warmup.": _schedule(
+        rising=lambda i, n: i / max(n - 1, 1)
+    ),
+    "start and end are swapped.": _schedule(swapped=True),
+    "it falls along a straight line: half a cosine is asked for.": _schedule(falling=lambda t: 1 - t),
+    "it is a quarter of a cosine's period: half a period, (1 + cos(pi t)) / 2, is flat at both ends.": _schedule(
+        falling=lambda t: math.cos(math.pi * t / 2)
+    ),
+    "the cosine counts from step 0: it begins where the warm-up ends.": _schedule(begins=0),
+    "warmup is not used.": lambda start, end, steps, warmup=0: _schedule()(start, end, steps),
+    "it falls to 0: it falls to end.": lambda start, end, steps, warmup=0: _schedule()(start, 0.0, steps, warmup),
+}

@@ -72,12 +72,13 @@ def _ibot_loss(
     asked: Callable = lambda s, c, temp: s / temp,
     temps: Callable = lambda s, t: (s, t),
     over: int = 2,
+    probable: Callable = lambda x, over: x.softmax(dim=over),
     compare: Callable = lambda p, log_q: -(p * log_q).sum(dim=2),
     reduce: Callable = _per_image,
 ) -> Tensor:
     """ibot_loss with something wrong; right with the defaults."""
     student_temp, teacher_temp = temps(student_temp, teacher_temp)
-    p = told(teacher_logits, center, teacher_temp).softmax(dim=over)
+    p = probable(told(teacher_logits, center, teacher_temp), over)
     log_q = asked(student_logits, center, student_temp).log_softmax(dim=over)
     return reduce(compare(p, log_q), mask)
 
@@ -90,6 +91,13 @@ IBOT_LOSS_MISTAKES = (
     Mistake(
         "the loss runs over all patches: only the masked ones count.",
         (_wrong(reduce=lambda loss, mask: loss.mean()),),
+    ),
+    Mistake(
+        "the sum over the masked patches is divided by the number of all patches: divide by that of the masked ones.",
+        (
+            _wrong(reduce=lambda loss, mask: (loss * mask).mean()),
+            _wrong(reduce=lambda loss, mask: (loss * mask).mean(1)[mask.any(1)].mean()),
+        ),
     ),
     Mistake(
         "the loss runs over the visible patches: True in the mask is masked.",
@@ -111,6 +119,13 @@ IBOT_LOSS_MISTAKES = (
         ),
     ),
     Mistake("the centre is not subtracted from the teacher.", (_wrong(told=lambda t, c, temp: t / temp),)),
+    Mistake(
+        "the mean of this batch is subtracted from the teacher: subtract center, which is kept over many batches.",
+        tuple(
+            _wrong(told=lambda t, c, temp, over=over: (t - t.mean(over, keepdim=True)) / temp)
+            for over in ((0, 1), (0,), (1,))
+        ),
+    ),
     Mistake("the centre is added: subtract it.", (_wrong(told=lambda t, c, temp: (t + c) / temp),)),
     Mistake(
         "the centre is subtracted after the division by the temperature: centre first, then sharpen.",
@@ -129,6 +144,7 @@ IBOT_LOSS_MISTAKES = (
             lambda s, t, m, c, a=0.1, b=0.04: _ibot_loss(t, s, m, c, a, b),
             lambda s, t, m, c, a=0.1, b=0.04: _ibot_loss(t - c, s, m, 0 * c, b, a),
             lambda s, t, m, c, a=0.1, b=0.04: _ibot_loss(t - c, s, m, 0 * c, a, b),
+            *(_wrong(compare=lambda p, q, e=e: -(q.exp() * (p + e).log()).sum(dim=2)) for e in (0, 1e-12, 1e-8)),
         ),
     ),
     Mistake(
@@ -145,7 +161,7 @@ IBOT_LOSS_MISTAKES = (
     ),
     Mistake(
         "the teacher's softmax is missing or taken twice: it gives probabilities, once.",
-        (_wrong(told=lambda t, c, temp: ((t - c) / temp).softmax(dim=2)),),
+        (_wrong(told=lambda t, c, temp: ((t - c) / temp).softmax(dim=2)), _wrong(probable=lambda x, over: x)),
     ),
     Mistake(
         "the student's logarithm is missing: it is minus the sum of p log q.",

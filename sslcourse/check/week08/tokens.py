@@ -1,5 +1,7 @@
 """Checks of week 8's losses on tokens, BEiT's and iBOT's. Definitions and mistakes: beit_oracle.py, ibot_oracle.py."""
 
+from math import isnan
+
 import torch
 from torch import Tensor
 
@@ -50,6 +52,11 @@ def ibot_loss(student: Student) -> str:
 
     first, uneven = batch(4, 5, 6, 3), batch(4, 6, 5, 2)
     uneven[2][1], uneven[2][2] = torch.arange(6) < 5, False
+    if not isnan(number(student(*first))) and isnan(number(student(*uneven))):
+        raise Wrong(
+            "Where one image of a batch has no masked patch, yours gives NaN.\nIt looks as if that image's mean is "
+            "computed as 0 / 0: leave such images out."
+        )
     agree(
         student,
         [(*first, 0.1, 0.04), (*uneven, 0.1, 0.04), (*uneven, 0.3, 0.2), (*first, 0.5, 1.0)],
