@@ -26,9 +26,9 @@ class Row:
     """What one method reached in one world: means over the seeds that were run, and spreads, None for one seed.
 
     knn and probe are test accuracies; (low, high) is the mean 95 % Wilson interval of the probe, which covers the
-    choice of test images, as probe_std covers the choice of seeds. at_end: the rate is the smallest or the largest of
-    its grid, so one beyond may be better. seconds: of training, by the clock. diverged: how many more seeds ended in
-    no number.
+    choice of test images, as probe_std covers the choice of seeds. at_end: the rate is the smallest or the largest
+    of its grid, so one beyond may be better. seconds: of training, None where they were not measured. diverged: how
+    many more seeds ended in no number.
     """
 
     method: str
@@ -43,7 +43,7 @@ class Row:
     knn_std: float | None
     probe_std: float | None
     rankme: float
-    seconds: float
+    seconds: float | None
     diverged: int
 
 
@@ -85,7 +85,7 @@ def _row(name: str, entry: dict) -> Row | None:
         at_end=rate is not None and rate in (min(tried), max(tried)),
         knn_std=spread["knn"],
         probe_std=spread["probe"],
-        **{key: statistics.fmean(values) for key, values in of.items()},
+        **{key: None if None in values else statistics.fmean(values) for key, values in of.items()},
     )
 
 

@@ -17,11 +17,12 @@ where it was cut off, and writes this page. A method that is *not yet run* has n
 How to read it: accuracies are on test images, of 20 nearest neighbours (kNN) and of a linear probe, mean and standard
 deviation over the seeds; a seed draws its own weights, order and, of a toy world, images. The interval is the 95 %
 Wilson interval of the probe: it covers the choice of the test images, as ± covers the seeds. Rankme is the effective
-rank of the features, seconds are those of one training by the clock. A rate with a star is an end of its grid: one
-beyond it may be better. These are small budgets: a method that needs long trainings looks worse here than in its paper,
-and order at such a budget is no order of methods. Supervised training sees every label that the probe sees, CLIP the
-captions, the others pictures alone. MAE needs patches and has a transformer of about as many weights for its encoder,
-MoCo the same encoder with group norm.
+rank of the features. Seconds are those of one training: of the processor, of the clock on scenes, and none where other
+work took the processor meanwhile. A rate with a star is an end of its grid: one beyond it may be better. These are
+small budgets: a method that needs long trainings looks worse here than in its paper, and order at such a budget is no
+order of methods. Supervised training sees every label that the probe sees, CLIP the captions, the others pictures
+alone. MAE needs patches and has a transformer of about as many weights for its encoder, MoCo the same encoder with
+group norm.
 """
 
 
@@ -85,7 +86,7 @@ def _numbers(row: Row) -> tuple[str, ...]:
         spread(row.probe, row.probe_std),
         f"{row.low:.3f} to {row.high:.3f}",
         f"{row.rankme:.1f}",
-        "" if row.rate is None else f"{row.seconds:.0f}",
+        "" if row.rate is None or row.seconds is None else f"{row.seconds:.0f}",
         ", ".join(map(str, row.seeds)) + (f"; {row.diverged} diverged" if row.diverged else ""),
     )
 
