@@ -1501,9 +1501,9 @@ if scale.name in ("small", "full"):
     shares = {region: np.mean(values, axis=0) for region, values in right.items() if region != "CDR3"}
     inside = outside = ()
     for sequence in MEDICINES.values():
-        hits, start, end = filled_in(lm, sequence), sequence.index("YYC") + 3, sequence.index("WGQG")
-        inside += tuple(hits[start:end].tolist())
-        outside += tuple(hits[:start].tolist() + hits[end:].tolist())
+        hits, first, after = filled_in(lm, sequence), sequence.index("YYC") + 3, sequence.index("WGQG")
+        inside += tuple(hits[first:after].tolist())
+        outside += tuple(hits[:first].tolist() + hits[after:].tolist())
     shares |= {"antibody": (np.mean(outside), math.nan), "its CDR3": (np.mean(inside), math.nan)}
     plot.show(
         plot.heat_map(
