@@ -6,6 +6,7 @@ lie in files of 16), so black and white are found for the whole set, and said.
 
 import contextlib
 import numbers
+import os
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
