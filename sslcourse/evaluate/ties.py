@@ -25,17 +25,20 @@ def in_order(
     """
     distances = (2 * gaps.clamp_min(0)).sqrt()
     tied = (distances.diff(dim=1) <= TOLD * (1 + distances[:, 1:])) & exact[:, None]
-    for n, place in tied.nonzero().tolist():  # equal rows are in order already
-        tied[n, place] = bool((bank[indices[n, place]] != bank[indices[n, place + 1]]).any())
-    indices, gaps = indices.clone(), gaps.clone()
     numbers, work = _Whole(queries), 0
     rows = numbers if bank is queries else _Whole(bank)
+    bank = bank.to(queries.device)
+    for some in tied.nonzero().split(max(1, 2**22 // bank.shape[1])):  # equal rows are in order already
+        n, place = some.unbind(dim=1)
+        tied[n, place] = (bank[indices[n, place]] != bank[indices[n, place + 1]]).any(dim=1)
+    indices, gaps = indices.clone(), gaps.clone()
     units = None
     for n in tied.any(dim=1).nonzero()[:, 0].tolist():
         near = set(indices[n].tolist())
         if tied[n, -1] and gaps.shape[1] > k:  # then others may be as near as these
             units = _units(bank) if units is None else units
             apart = (units - _units(queries[n : n + 1])).norm(dim=1)
+            work += bank.numel() // 50  # such products are faster than those of whole numbers
             near |= set((apart <= distances[n, k] + 2 * TOLD * (1 + distances[n, k])).nonzero()[:, 0].tolist())
         work += len(near) * bank.shape[1]
         if work > MOST:

@@ -195,10 +195,10 @@ def fit(
                 history.seconds = time.perf_counter() - begin
                 if file and full:
                     file.save(history, processes.random_states())
-                    if code is not None:
+                    if code is not None and processes.rank == 0:
                         _tell_what_is_lost(label, code, fingerprint.read(functions, modules, watching=(on_epoch,)))
                         moving.tell_what_moved(label)
-                        code = None
+                    code = None
                 late = late or (interrupt.asked and processes.count == 1)  # while it was measured
                 if late and history.steps < steps:
                     history.stopped = "interrupted" if interrupt.asked else "time budget"
