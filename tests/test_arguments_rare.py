@@ -104,6 +104,7 @@ SLOW = {"0 load_images", "0 load_esm", "0 load_proteins", "0 ImageSet.subset", "
 SLOW |= {"2 show, the board", "2 an exercise"}
 FINE = {  # complex numbers are carried along, or meet a loss that is the caller's own; a slice is an index
     *(("gather", "complex tensor"), ("ImageSet, factor", "complex tensor"), ("fit, data", "complex tensor")),
+    *((name, "numbers, one of them huge") for name in ("heat_map", "heat_maps")),  # as names
     *((f"{kind}[index]", "slice") for kind in ("ImageSet", "TextSet", "ProteinSet", "OwnSet")),
 }
 
