@@ -9,7 +9,7 @@ int or one of NumPy's; True and 2.0 are none. Images are tensors and nothing els
 
 import math
 import numbers
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 
 import numpy as np
 import torch
@@ -21,21 +21,31 @@ from sslcourse.wording import meant as meant
 from sslcourse.wording import near as near
 from sslcourse.wording import shown as shown
 from sslcourse.wording import text as text
+from sslcourse.wording import whole_characters
 
 LARGEST = 2**63 - 1  # what torch can count
+BYTES = bytes | bytearray | memoryview
 
 
 def whole(name: str, value: object, least: int | None = None, most: int = LARGEST) -> int:
     """A whole number from `least` on, up to `most`."""
     limits = "" if least is None else f" from {least} on" if most == LARGEST else f" from {least} to {most}"
-    if isinstance(value, Tensor) and value.dim() == 0 and not value.dtype.is_floating_point and not value.is_complex():
-        value = value if value.is_meta else value.item()
-    if isinstance(value, bool | np.timedelta64) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} is {shown(value)}; it should be a whole number{limits}.")
-    value = int(value)
+    given, value = value, counted(value)
+    if value is None:
+        raise TypeError(f"{name} is {shown(given)}; it should be a whole number{limits}.")
     if (least is not None and value < least) or abs(value) > LARGEST or value > most:
         raise ValueError(f"{name} is {shown(value)}; it should be a whole number{limits or ' below 2**63'}.")
     return value
+
+
+def counted(value: object) -> int | None:
+    """The whole number that a value stands for, None where it stands for none: NumPy's durations count as numbers."""
+    if isinstance(value, Tensor) and not value.is_nested and value.dim() == 0 and not value.is_meta:
+        value = value.item()
+        value = None if isinstance(value, float) else value
+    if isinstance(value, bool | np.timedelta64) or not isinstance(value, numbers.Integral):
+        return None
+    return int(value)
 
 
 def real(name: str, value: object, wanted: str = "a number") -> float:
@@ -79,30 +89,40 @@ def texts(name: str, value: object) -> list[str]:
     """Several texts as a list; a single string is none of several letters."""
     if isinstance(value, str | bytes):
         raise TypeError(f"{name} is one text, {shown(value)}; give a list of texts, such as [{shown(value)}].")
-    unordered = isinstance(value, Tensor | Mapping | set | frozenset)
-    if unordered or not isinstance(value, Iterable) or getattr(value, "ndim", 1) != 1:
-        raise TypeError(f"{name} is {shown(value)}; it should be a list of texts.")
-    value = list(value)
+    given, value = value, None if isinstance(value, Tensor) else listed(value)
+    if value is None:
+        raise TypeError(f"{name} is {shown(given)}; it should be a list of texts.")
     for n, one in enumerate(value):
         if not isinstance(one, str):
             raise TypeError(f"Entry {n} of {name} is {shown(one)}; every one should be a text.")
+        whole_characters(f"Entry {n} of {name}", one)
     return value
+
+
+def listed(value: object) -> list | None:
+    """The things of an ordered collection, Python's own of a vector; None for what has no order, or is one thing."""
+    if isinstance(value, str | BYTES | Mapping | Set | type) or not isinstance(value, Iterable):
+        return None
+    if isinstance(value, Tensor):
+        known = value.layout == torch.strided and not (value.is_meta or value.is_quantized or value.is_nested)
+        return value.tolist() if known and value.dim() == 1 else None
+    if getattr(value, "ndim", 1) != 1:
+        return None
+    return value.tolist() if isinstance(value, np.ndarray) else list(value)
 
 
 def several(name: str, value: object, letters: bool = False) -> list:
     """Names of things, texts or numbers, in a list; one text is not several, but where single letters are names."""
     if letters and isinstance(value, str):
         return list(value)
-    if isinstance(value, str | bytes | Mapping | set) or not isinstance(value, Iterable) or isinstance(value, type):
-        raise TypeError(f"{name} is {shown(value)}; it should be a list of names.")
-    if isinstance(value, Tensor | np.ndarray):
-        if value.ndim != 1:
-            raise TypeError(f"{name} is {shown(value)}; it should be a list of names.")
-        value = value.tolist()
-    value = list(value)
+    given, value = value, listed(value)
+    if value is None:
+        raise TypeError(f"{name} is {shown(given)}; it should be a list of names.")
     for n, one in enumerate(value):
         if not isinstance(one, str | numbers.Real):
             raise TypeError(f"Entry {n} of {name} is {shown(one)}; it should be a name.")
+        if isinstance(one, str):
+            whole_characters(f"Entry {n} of {name}", one)
     return value
 
 
@@ -153,14 +173,9 @@ def pair(name: str, value: object, example: str) -> tuple:
 
 def numbers_of(name: str, value: object, example: str, **limits: float) -> tuple[float, ...]:
     """At least one number, in a list, a tuple or a vector; limits as of `number`."""
-    if isinstance(value, Tensor | np.ndarray) and value.ndim == 0:
-        raise TypeError(f"{name} is {shown(value)}; it should hold numbers, such as {example}.")
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        raise TypeError(f"{name} is {shown(value)}; it should hold numbers, such as {example}.")
-    if isinstance(value, Tensor | np.ndarray):
-        if value.ndim != 1:
-            raise ValueError(f"{name} is {shown(value)}; it should hold numbers, such as {example}.")
-        value = value.tolist()
+    given, value = value, listed(value)
+    if value is None:
+        raise TypeError(f"{name} is {shown(given)}; it should hold numbers, such as {example}.")
     value = tuple(number(f"An entry of {name}", one, **limits) for one in value)
     if not value:
         raise ValueError(f"{name} is empty; it should hold at least one number, such as {example}.")
@@ -187,7 +202,7 @@ def tensor(name: str, value: object, expected: str = "a tensor of numbers") -> T
         # Numbers of eight bits can be stored, and hardly an operation knows them.
         return value.float() if value.is_floating_point() and value.element_size() == 1 else value
     wrong = TypeError(f"{name} is {shown(value)}; it should be {expected}.")
-    if isinstance(value, np.ma.MaskedArray | Mapping):
+    if isinstance(value, np.ma.MaskedArray | Mapping | BYTES):
         raise wrong
     try:
         if isinstance(value, list | tuple) and any(isinstance(one, Tensor) for one in value):
@@ -205,6 +220,12 @@ def tensor(name: str, value: object, expected: str = "a tensor of numbers") -> T
         array = array.astype(np.float64)
     array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")).reshape(array.shape)
     return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
+def shaped(name: str, value: Tensor) -> None:
+    """Raises TypeError for a nested tensor, whose very shape raises: before a message can say what shape it is."""
+    if value.is_nested:
+        raise TypeError(f"{name} is {shown(value)}; it should have one shape for all: pad what is shorter.")
 
 
 def dense(name: str, value: object, optional: bool = True) -> None:

@@ -6,7 +6,6 @@ small a subset of real data, a laptop, at most a quarter of an hour
 full  the data sets and models of the literature, one GPU
 """
 
-import numbers
 import os
 import random
 import re
@@ -88,12 +87,11 @@ def begin(
 
 def _whole(seed: object) -> int:
     """The seed as it was given; NumPy's and torch's whole numbers are whole numbers, booleans are none."""
-    if isinstance(seed, torch.Tensor) and seed.dim() == 0 and not seed.is_floating_point() and not seed.is_complex():
-        seed = seed.item()
-    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**63:
+    counted = arguments.counted(seed)
+    if counted is None or not 0 <= counted < 2**63:
         seed = arguments.shown(seed)
         raise ValueError(f"seed is {seed}; it should be a whole number from 0 on (below 2**63), such as seed=0.")
-    return int(seed)
+    return counted
 
 
 def _number(text: str) -> int:

@@ -26,6 +26,13 @@ def _is_number(value: object) -> bool:
 def text(name: str, value: object, optional: bool = False) -> str | None:
     if not isinstance(value, str) and not (optional and value is None):
         raise TypeError(f"{name} is {shown(value)}; it should be a text.")
+    return whole_characters(name, value) if isinstance(value, str) else value
+
+
+def whole_characters(name: str, value: str) -> str:
+    """The text, where no half of a character is in it (a lone surrogate), which no file and no screen takes."""
+    if not value.isascii() and (halves := re.findall("[\ud800-\udfff]", value)):
+        raise ValueError(f"{name} holds {shown(halves[0])}, half of a character; it should be text in whole ones.")
     return value
 
 

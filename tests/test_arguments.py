@@ -120,7 +120,15 @@ def stepped(student, teacher, images, labels, loss, **rest):
 
 
 def fitted(loss_fn, modules, **rest):
+    MLP.reset_parameters()  # whatever an earlier call made of it
     return train.fit(loss_fn, modules, FEW, progress=False, **rest).loss
+
+
+def averaged(student, teacher, momentum):
+    if isinstance(teacher, nn.Module):
+        nn.init.constant_(teacher.weight, 3.0)
+    train.update_ema(student, teacher, momentum)
+    return teacher.weight.detach().clone()
 
 
 def of(transform):
@@ -354,7 +362,7 @@ CALLS = {
         {"start": ("number", 1.0), "end": ("number", 0.1), "steps": ("count", 5), "warmup": ("count", 1)},
     ),
     "update_ema": (
-        train.update_ema,
+        averaged,
         {"student": ("module", nn.Linear(2, 2)), "teacher": ("module", nn.Linear(2, 2)), "momentum": ("share", 0.5)},
     ),
     # evaluate

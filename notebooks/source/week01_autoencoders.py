@@ -767,9 +767,10 @@ for other in (f"PCA of size {chosen}", "random encoder", "raw pixels"):
 # ### BEGIN SOLUTION
 # (a) Use your own numbers. What to say: the autoencoder is above those baselines from which its interval is apart, by
 # the points printed; where the intervals overlap, this test sample does not tell them apart. The network that was
-# trained for longer has a third of the error, and features that are no better. Whatever its place among those without
-# labels, the autoencoder stays far below the same encoder trained with labels. Learning to copy pixels makes features
-# that hold much about the image and little, in linearly readable form, about its class.
+# trained for longer has a third of the error and a few points more, if any: most of what it learnt to copy says nothing
+# of the class. Whatever its place among those without labels, the autoencoder stays far below the same encoder trained
+# with labels. Learning to copy pixels makes features that hold much about the image and little, in linearly readable
+# form, about its class.
 #
 # (b) It is still a function of the image that keeps neighbouring pixels together: random filters respond to edges and
 # colours, and a random projection keeps distances roughly. Some of what correlates with the class survives, as it does
@@ -935,7 +936,7 @@ check.report(
 # - A representation is judged by what can be read from it easily, under rules that keep the judge honest.
 # - A linear autoencoder is PCA. Beating it takes a non-linear decoder, data that lie on a curved surface, and time.
 # - Copying pays by the pixel. What an image is about may be cheap in pixels, so features learnt by copying need not
-#   know it, however well they copy. Next week a network is asked a question that pixels alone do not answer.
+#   know it, even where the copy is good. Next week a network is asked a question that pixels alone do not answer.
 #
 # ## Further reading
 #

@@ -8,7 +8,6 @@ is no colour.
 """
 
 import itertools
-import math
 
 import torch
 from torch import Tensor
@@ -18,6 +17,7 @@ from sslcourse.augment.transform import Transform, check_probability, chosen, un
 
 GREY = (0.2989, 0.587, 0.114)  # luma of ITU-R 601, rounded as torchvision rounds it
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
+STRONGEST = 1e6  # of a jitter; in float32 a factor of 1e38 would make NaN of a black pixel
 
 
 class ColourJitter(Transform):
@@ -25,7 +25,7 @@ class ColourJitter(Transform):
 
     brightness, contrast, saturation: a factor uniform in [max(0, 1 - value), 1 + value] each. hue: a shift uniform in
     [-hue, hue], in turns of the colour circle, at most 0.5. Distributions as in torchvision's ColorJitter, with factors
-    and order drawn per image. Raises ValueError for a negative value, a hue above 0.5 or a p outside 0 to 1.
+    and order drawn per image. Raises ValueError for a value outside 0 to 1e6, a hue above 0.5 or a p outside 0 to 1.
     """
 
     def __init__(
@@ -36,14 +36,16 @@ class ColourJitter(Transform):
         hue: float = 0.1,
         p: float = 0.8,
     ):
-        for name, value in {"brightness": brightness, "contrast": contrast, "saturation": saturation}.items():
-            arguments.real(name, value)
-            if not 0 <= value < math.inf:
-                raise ValueError(f"{name} = {value} is no strength of a jitter; it should be 0 (none) or more.")
-        arguments.real("hue", hue)
+        strengths = {"brightness": brightness, "contrast": contrast, "saturation": saturation}
+        strengths = {name: arguments.real(name, value) for name, value in strengths.items()}
+        for name, value in strengths.items():
+            if not 0 <= value <= STRONGEST:
+                wanted = f"from 0 (none) to {STRONGEST:g}"
+                raise ValueError(f"{name} = {value:g} is no strength of a jitter; it should be {wanted}.")
+        hue = arguments.real("hue", hue)
         if not 0 <= hue <= 0.5:
             raise ValueError(f"hue = {hue} is no strength of a jitter; it should be from 0 (none) to 0.5.")
-        self.ranges = [(max(0.0, 1 - value), 1 + value) for value in (brightness, contrast, saturation)] + [(-hue, hue)]
+        self.ranges = [(max(0.0, 1 - value), 1 + value) for value in strengths.values()] + [(-hue, hue)]
         self.p = check_probability(p)
 
     def apply(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -88,10 +90,9 @@ class Solarise(Transform):
     """
 
     def __init__(self, threshold: float = 0.5, p: float = 0.2):
-        arguments.real("threshold", threshold)
-        if not 0 <= threshold <= 1:
-            raise ValueError(f"threshold = {threshold} is no pixel value; it should be from 0 (black) to 1.")
-        self.threshold = threshold
+        self.threshold = arguments.real("threshold", threshold)
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold = {self.threshold} is no pixel value; it should be from 0 (black) to 1.")
         self.p = check_probability(p)
 
     def apply(self, x: Tensor, generator: torch.Generator | None) -> Tensor:

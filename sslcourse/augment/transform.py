@@ -1,5 +1,6 @@
 """What all augmentations share: the check of a batch, and random numbers drawn per sample."""
 
+import sys
 from collections.abc import Sequence
 
 import torch
@@ -7,6 +8,8 @@ from torch import Tensor
 
 from sslcourse import arguments
 from sslcourse.data.images.sets import as_float
+
+LARGEST = sys.float_info.max  # an infinite end is none of a range to draw from
 
 
 class Transform:
@@ -36,6 +39,7 @@ def check_batch(images: Tensor, generator: torch.Generator | None = None) -> Non
     if not isinstance(images, Tensor):
         raise TypeError(f"Augmentations take a tensor of images (N, C, H, W), not {type(images).__name__}.")
     arguments.generator(generator)
+    arguments.shaped("The batch", images)
     if images.dim() != 4 or images.shape[1] not in (1, 3):
         hint = "; for one image write image[None]" if images.dim() == 3 else ""
         raise ValueError(
@@ -63,17 +67,17 @@ def chosen(n: int, p: float, like: Tensor, generator: torch.Generator | None) ->
 
 
 def check_probability(p: float) -> float:
-    arguments.real("p", p, "a probability")
+    p = arguments.real("p", p, "a probability")
     if not 0 <= p <= 1:
         raise ValueError(f"p = {p} is no probability; it should be from 0 (never) to 1 (always).")
-    return float(p)
+    return p
 
 
 def check_range(name: str, pair: tuple[float, float], low: float, high: float) -> tuple[float, float]:
     """A (from, to) pair with low < from <= to <= high."""
     if isinstance(pair, Sequence) and not isinstance(pair, str) and len(pair) == 2:
         pair = tuple(arguments.real(f"An end of {name}", end) for end in pair)
-    if not isinstance(pair, tuple) or len(pair) != 2 or not low < pair[0] <= pair[1] <= high:
+    if not isinstance(pair, tuple) or len(pair) != 2 or not low < pair[0] <= pair[1] <= min(high, LARGEST):
         limit = f"above {low:g}" if high == float("inf") else f"above {low:g} and up to {high:g}"
         found = arguments.shown(pair)
         raise ValueError(f"{name} = {found} is no range; it should be (from, to), both {limit}, from <= to.")

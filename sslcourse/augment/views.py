@@ -51,8 +51,9 @@ def simclr(
     pixels it takes away more than it teaches.
     """
     flip = arguments.flag("flip", flip)
-    for name, value in (("jitter", jitter), ("grey", grey), ("blur", blur)):
-        arguments.real(name, value)
+    jitter, grey, blur = (
+        arguments.real(name, value) for name, value in (("jitter", jitter), ("grey", grey), ("blur", blur))
+    )
     steps = []
     if crop is not None:
         steps.append(RandomResizedCrop(size, scale=crop))

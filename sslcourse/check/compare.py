@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from sslcourse.check.machinery import Student, Wrong
+from sslcourse.check.recall import recall
 
 TOLERANCE = 1e-4  # of float32 results, relative for values above 1: mistakes are far larger, right versions far nearer
 
@@ -28,7 +29,10 @@ class Mistake:
         # No student code runs here, so that the modes of machinery.py, which slow every operation, can rest.
         with torch._C.DisableTorchFunction():
             return any(
-                all(close(value, wrong(*doubled(case)), tolerance) for case, value in zip(cases, values, strict=True))
+                all(
+                    close(value, recall(wrong, *doubled(case)), tolerance)
+                    for case, value in zip(cases, values, strict=True)
+                )
                 for wrong in self.variants
             )
 
@@ -52,7 +56,7 @@ def agree(
     """
     readings = (definition,) if callable(definition) else tuple(definition)
     values = [number(student(*case)) for case in cases]
-    right = [[float(reading(*doubled(case))) for case in cases] for reading in readings]
+    right = [[float(recall(reading, *doubled(case))) for case in cases] for reading in readings]
     met = [[close(*pair, tolerance) for pair in zip(values, wanted, strict=True)] for wanted in right]
     if any(map(all, met)):
         return
@@ -64,7 +68,7 @@ def agree(
     # Named mistakes first: all cases together tell them apart better than the first that differs.
     fitting = claimed(mistakes, cases, values, right[nearest], tolerance)
     if small is not None and len(fitting) != 1:
-        value, wanted = number(student(*small)), float(readings[nearest](*doubled(small)))
+        value, wanted = number(student(*small)), float(recall(readings[nearest], *doubled(small)))
         fitting = claimed(fitting, [*cases, small], [*values, value], [*right[nearest], wanted], tolerance)
         if len(fitting) != 1 and not close(value, wanted, tolerance):
             inputs = ", ".join(f"{name} = {shown(x)}" for name, x in student.names(small).items())
@@ -100,7 +104,7 @@ def claimed(
     def explains(wrong: Callable) -> bool:
         """Whether it gives what was given, and leaves of the difference at most a quarter wherever there is one."""
         for met, case, value, wanted in triples:
-            came = wrong(*doubled(case))
+            came = recall(wrong, *doubled(case))
             if not close(value, came, tolerance) or not (met or _off(value, came) <= _off(value, wanted) / 4):
                 return False
         return True

@@ -107,7 +107,11 @@ def shown(value: float | None) -> str:
 
 def _number(name: str, value: object) -> float:
     try:
+        if isinstance(value, str | bytes | bytearray) or "complex" in str(getattr(value, "dtype", type(value))):
+            raise TypeError  # float() would read the one and leave out a part of the other
         return float(value)
+    except OverflowError:  # a whole number that no float reaches
+        return math.copysign(math.inf, value > 0 or -1)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{name} should be a number, got {type(value).__name__}; pass its value.") from None
 

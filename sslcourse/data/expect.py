@@ -4,12 +4,12 @@ Each function but `strings` returns nothing; all raise TypeError for a wrong typ
 value.
 """
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
-from sslcourse import arguments
+from sslcourse import arguments, wording
 
 WHOLE = (torch.int64, torch.int32)
 
@@ -88,14 +88,14 @@ def strings(values: Iterable[str], name: str) -> tuple[str, ...]:
     """The strings of a list. A single one is a sequence of strings too, one a letter, and that is never meant."""
     if isinstance(values, str | bytes):
         raise TypeError(f"{name} is one string, {values[:20]!r}; give a list of strings, a single one in brackets.")
-    unordered = isinstance(values, Mapping | Set)
-    if unordered or not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0:  # one number has no parts
-        raise TypeError(f"{name} is of type {type(values).__name__}; give a list of strings.")
-    values = tuple(values)
+    given, values = values, arguments.listed(values)
+    if values is None:
+        raise TypeError(f"{name} is of type {type(given).__name__}; give a list of strings.")
     for n, value in enumerate(values):
         if not isinstance(value, str):
             raise TypeError(f"{name} holds {type(value).__name__} at place {n}; give a list of strings.")
-    return values
+        wording.whole_characters(f"{name}, at place {n},", value)
+    return tuple(values)
 
 
 def documents(parts: Sequence[Sequence[str]]) -> None:

@@ -5,7 +5,7 @@ With groups a split is a choice of groups, and the shares come as near as such a
 """
 
 import numbers
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -72,9 +72,9 @@ def _numbered(groups: Sequence[str | float] | Tensor, n: int) -> tuple[list, np.
     """The groups in order of appearance, and the number (N,) of each sample's group."""
     if isinstance(groups, str | bytes):
         raise TypeError("groups is one string; give a list with the group of every sample.")
-    if isinstance(groups, Mapping | Set) or not hasattr(groups, "__iter__"):
-        raise TypeError(f"groups is of type {type(groups).__name__}; give a list with the group of every sample.")
-    groups = groups.tolist() if isinstance(groups, np.ndarray | Tensor) else list(groups)
+    given, groups = groups, arguments.listed(groups)
+    if groups is None:
+        raise TypeError(f"groups is of type {type(given).__name__}; give a list with the group of every sample.")
     # A list of a tensor holds tensors, each of which is a key of its own to a dictionary.
     groups = [group.item() if isinstance(group, Tensor | np.ndarray) and group.ndim == 0 else group for group in groups]
     if not groups and n:

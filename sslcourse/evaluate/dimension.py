@@ -25,7 +25,7 @@ def two_nn(x: torch.Tensor, fraction: float = 0.9) -> float:
     Raises ValueError for fewer than three different points, NaN, a fraction outside (0, 1] or one that leaves no ratio,
     and where all ratios are 1, which fits no finite dimension.
     """
-    arguments.real("fraction", fraction)
+    fraction = arguments.real("fraction", fraction)
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction is {fraction}; it should be greater than 0 and at most 1.")
     rounding = _rounding(x)

@@ -130,6 +130,7 @@ def _square(image: Tensor) -> Tensor:
     """The image as numbers in [0, 1]."""
     if not isinstance(image, Tensor):
         raise TypeError(f"The image is {arguments.shown(image)}; it should be a tensor (C, H, H).")
+    arguments.shaped("The image", image)
     if 0 in image.shape:
         raise ValueError(f"The image is {tuple(image.shape)}, empty; it should be one square image (C, H, H).")
     if image.dim() != 3 or image.shape[1] != image.shape[2]:

@@ -119,7 +119,7 @@ def _batches(encoder, images: torch.Tensor, batch_size: int, device) -> Iterator
     batch_size = arguments.whole("batch_size", batch_size)
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; it should be at least 1.")
-    if isinstance(images, torch.Tensor) and images.dim() and len(images) == 0:
+    if isinstance(images, torch.Tensor) and not images.is_nested and images.dim() and len(images) == 0:
         raise ValueError("There are no images to extract features from.")
     arguments.images("images", images)
     parameters = list(encoder.parameters()) if isinstance(encoder, nn.Module) else []

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sslcourse import arguments
-from sslcourse.evaluate import inputs
+from sslcourse.evaluate import inputs, ties
 from sslcourse.evaluate.largest import largest, largest_among
 
 SPARE = 2  # Euclidean candidates beyond k that are measured again
@@ -27,8 +27,10 @@ def knn_accuracy(
     """Share of test samples whose k nearest training samples vote for their class.
 
     A neighbour of cosine similarity s votes with weight exp(s / temperature); of equal votes the smaller class wins.
+    Where float64 cannot tell who is nearer, whole numbers do; of equally near neighbours the first are taken.
     train_x (N, D), train_y (N,), test_x (M, D), test_y (M,). Raises ValueError for k > N, for features or labels that
-    do not fit together, for a row of zeros, and where all of train_x points one way, so that nobody is nearest.
+    do not fit together, for a row of zeros, and where all of train_x points one way, so that nobody is nearest, or
+    too many rows are equally near.
     """
     train_x, train_y, test_x, test_y = inputs.labelled_sets(train_x, train_y, test_x, test_y)
     temperature = arguments.real("The temperature", temperature)
@@ -36,7 +38,12 @@ def knn_accuracy(
         raise ValueError(f"The temperature should be greater than 0, but it is {temperature}.")
     if temperature < 0.01:  # a cold vote hears differences that float32 cosines do not have
         train_x, test_x = train_x.double(), test_x.double()
-    _, indices, gaps = _search(test_x, train_x, k, "cosine", names=("test_x", "train_x"))  # (M, k), gaps rising
+    k = arguments.whole("k", k)
+    one_more = min(k + 1, len(train_x)) if k > 0 else k  # to see whether the next one is told apart
+    names = ("test_x", "train_x")
+    _, indices, gaps = _search(test_x, train_x, max(k, one_more), "cosine", names=names)  # (M, k + 1), gaps rising
+    exact = gaps[:, -1] < NEAR if test_x.dtype == train_x.dtype == torch.float32 else gaps[:, -1] < float("inf")
+    indices, gaps = ties.in_order(test_x, train_x, indices, gaps, k, exact)  # (M, k)
     if k < len(train_x) and inputs.one_direction(train_x):
         raise ValueError(
             f"All {len(train_x)} rows of train_x point one way, so that none of them is nearer than another: has the "

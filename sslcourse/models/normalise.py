@@ -35,6 +35,7 @@ class Normalise(nn.Module):
         if not isinstance(images, Tensor):
             kind = type(images).__name__
             raise TypeError(f"The model got images of type {kind}; it takes a tensor (N, {len(self.mean)}, H, W).")
+        arguments.shaped("The batch", images)
         if images.dim() != 4 or images.shape[1] != len(self.mean):
             shape = tuple(images.shape)
             raise ValueError(f"The model got images of shape {shape}; it takes (N, {len(self.mean)}, H, W).")

@@ -78,6 +78,7 @@ class ViT(nn.Module):
         width = self.pos_embed.shape[-1]
         if not isinstance(patches, Tensor) or not patches.is_floating_point():
             raise TypeError(f"patches is {arguments.shown(patches)}; it should be float (N, L, {width}).")
+        arguments.shaped("patches", patches)
         if patches.dim() != 3 or patches.shape[2] != width:
             raise ValueError(f"patches has shape {tuple(patches.shape)}; it should be (N, L, {width}), as embed gives.")
         first = (self.cls_token + self.pos_embed[:, :1]).expand(len(patches), -1, -1)

@@ -76,7 +76,7 @@ def neighbours(queries, neighbours, correct=None, title: str | None = None):
     if not isinstance(neighbours, torch.Tensor):
         kind = arguments.shown(neighbours)
         raise TypeError(f"neighbours is {kind}; it should be a tensor (N, k, C, H, W): images[indices].")
-    found = neighbours
+    arguments.shaped("neighbours", found := neighbours)
     if found.ndim != 5 or len(found) != len(queries):
         raise ValueError(
             f"neighbours should be (N, k, C, H, W) with N = {len(queries)} queries, and is {tuple(found.shape)}; "

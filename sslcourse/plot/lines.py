@@ -1,6 +1,6 @@
 """Numbers against numbers: training curves, and recorded sweeps with the student's own point drawn in."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -194,9 +194,9 @@ def _powers(ax, positions: np.ndarray) -> None:
 
 
 def _numbers(name: str, values: Sequence) -> np.ndarray:
-    if isinstance(values, dict | str | bytes | set):
-        raise TypeError(f"{name!r} is {arguments.shown(values)}; it should be a list of numbers.")
-    values = values if hasattr(values, "ndim") or not isinstance(values, Iterable) else list(values)
+    given, values = values, values if hasattr(values, "ndim") else arguments.listed(values)
+    if values is None:
+        raise TypeError(f"{name!r} is {arguments.shown(given)}; it should be a list of numbers.")
     array = arguments.tensor(repr(name), values, "a list of numbers").detach().cpu()
     if array.dim() != 1 or array.is_complex() or array.dtype == torch.bool:
         raise ValueError(f"{name!r} has shape {tuple(array.shape)}, {array.dtype}; it should be a list of numbers.")

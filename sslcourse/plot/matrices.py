@@ -33,8 +33,12 @@ def heat_maps(
     if not shapes or len(set(shapes.values())) != 1 or len(next(iter(shapes.values()))) != 2:
         raise ValueError(f"Heat maps take matrices (rows, columns), one or more, all of one shape; got {shapes}.")
     height, width = next(iter(shapes.values()))
+    rows, columns = (
+        None if names is None else arguments.several(what, names, letters=True)
+        for what, names in (("rows", rows), ("columns", columns))
+    )
     for names, size, what in ((rows, height, "rows"), (columns, width, "columns")):
-        if names is not None and len(names := arguments.several(what, names, letters=True)) != size:
+        if names is not None and len(names) != size:
             raise ValueError(f"There are {len(names)} names for {size} {what}; give one each.")
 
     # One scale for all: a colour must mean the same number left and right.

@@ -32,8 +32,12 @@ def heat_map(
     values = as_cells("matrix", matrix).numpy()
     if values.ndim != 2 or 0 in values.shape:
         raise ValueError(f"A heat map draws a matrix of shape (rows, columns); this has shape {values.shape}.")
+    rows, columns = (
+        None if names is None else arguments.several(what, names, letters=True)
+        for what, names in (("rows", rows), ("columns", columns))
+    )
     for names, size, what in ((rows, values.shape[0], "rows"), (columns, values.shape[1], "columns")):
-        if names is not None and len(names := arguments.several(what, names, letters=True)) != size:
+        if names is not None and len(names) != size:
             raise ValueError(f"There are {len(names)} names for {size} {what}; give one each.")
     small = max(values.shape) <= _WRITTEN
     figure = new_figure(*((0.75 * values.shape[1] + 2.6, 0.55 * values.shape[0] + 1.6) if small else (6.4, 5.2)))

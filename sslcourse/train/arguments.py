@@ -1,6 +1,6 @@
 """What `fit` asks of its arguments and of what the loss function returns; one sentence where it is not so."""
 
-from collections.abc import Iterable
+import os
 from pathlib import Path
 
 import torch
@@ -38,18 +38,28 @@ def check_others(loss_fn, generator, after_step, on_epoch, checkpoint, label) ->
             arguments.function(name, value, "a number")
     if checkpoint is not None and not isinstance(checkpoint, str | Path):
         raise TypeError(f"checkpoint is {arguments.shown(checkpoint)}; it should be the path of a file.")
-    if checkpoint is not None and (not str(checkpoint).strip() or "\0" in str(checkpoint)):
+    if checkpoint is not None and not _could_be_a_path(str(checkpoint)):
         raise ValueError(f"checkpoint is {arguments.shown(str(checkpoint))}; it should be the path of a file.")
     arguments.text("label", label)
+
+
+def _could_be_a_path(path: str) -> bool:
+    """Whether a system could have a file of this name; half of a character is in none, and a NUL ends all names."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return bool(path.strip()) and "\0" not in path
 
 
 def as_modules(modules) -> list[nn.Module]:
     """One module, or several, as a list; one that is named twice, once."""
     if isinstance(modules, nn.Module):
         return [modules]
-    if isinstance(modules, str | dict | torch.Tensor) or not isinstance(modules, Iterable):
+    found = None if isinstance(modules, torch.Tensor) else arguments.listed(modules)
+    if found is None:
         raise TypeError(f"modules should be a torch module or a list of them, not {type(modules).__name__}.")
-    modules = list({id(module): module for module in modules}.values())
+    modules = list({id(module): module for module in found}.values())
     for module in modules:
         if not isinstance(module, nn.Module):
             raise TypeError(f"modules should be a torch module or a list of them; it holds {type(module).__name__}.")

@@ -172,7 +172,8 @@ class Checkpoint:
             raise ValueError(f"{self.path} is damaged or no checkpoint of a training; {_ADVICE}")
         try:
             saved = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-            there, states, _ = dict(saved["plan"]), list(saved["modules"]), int(saved["history"]["steps"])
+            there, states, steps = dict(saved["plan"]), list(saved["modules"]), int(saved["history"]["steps"])
+            epochs = len(saved["history"]["loss"])
         except Exception:  # torch.load has no error of its own; with the right hash it is a file made to deceive
             raise ValueError(f"{self.path} is damaged or no checkpoint of a training; {_ADVICE}") from None
 
@@ -187,6 +188,8 @@ class Checkpoint:
                 f"The checkpoint {self.path} is of a training with other settings ({'; '.join(differing[:3])}{more}); "
                 f"{_ADVICE}"
             )
+        if not 0 < epochs <= steps <= self.steps:  # no training writes such a file
+            raise ValueError(f"{self.path} is damaged or no checkpoint of a training; {_ADVICE}")
         return saved
 
 

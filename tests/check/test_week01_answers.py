@@ -17,7 +17,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, RobustScaler, StandardScaler
-from sklearn.svm import LinearSVC
+from sklearn.svm import SVC, LinearSVC
 from torch import nn
 
 from sslcourse import models
@@ -609,6 +609,8 @@ def test_wrong_linear_probe(wrong, words):
     ("wrong", "words"),
     [
         (probe(RobustScaler()), "by median and quartiles"),
+        (classifier(SVC(kernel="linear")), "the classifier is a support vector machine"),
+        (classifier(OneVsRestClassifier(LogisticRegression())), "each class is told from all others alone"),
         (classifier(LinearSVC()), "each class is told from all others alone"),
         (classifier(RidgeClassifier()), "each class is told from all others alone"),
     ],

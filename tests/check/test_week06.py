@@ -21,7 +21,7 @@ from sslcourse import models
 from sslcourse.check import machinery
 from sslcourse.check import week06 as check
 from sslcourse.check.week06 import distillation_oracle as distillation
-from sslcourse.check.week06 import oracle
+from sslcourse.check.week06 import oracle, patches_oracle
 from sslcourse.models import vit as library
 
 solution = lambda name: sslcourse.solution("week06", name)  # noqa: E731
@@ -97,15 +97,15 @@ def test_attention_and_block_definitions_equal_timm():
 
 def test_patchify_definition_equals_unfold_and_inverts():
     images = torch.rand(2, 3, 4, 6, dtype=torch.float64)
-    patches = oracle.patchify(images, 2)
+    patches = patches_oracle.patchify(images, 2)
     unfolded = F.unfold(images, 2, stride=2).transpose(1, 2).unflatten(2, (3, 4)).transpose(2, 3).flatten(2)
     torch.testing.assert_close(patches, unfolded)
-    torch.testing.assert_close(oracle.unpatchify(patches, 2, (2, 3)), images)
+    torch.testing.assert_close(patches_oracle.unpatchify(patches, 2, (2, 3)), images)
 
 
 def test_the_parametrised_definitions_are_right_without_a_mistake():
     images, (s, t, y) = torch.rand(2, 3, 4, 6, dtype=torch.float64), logits(6, 4)
-    torch.testing.assert_close(oracle._ordered(images, 2, "rcijk"), oracle.patchify(images, 2))
+    torch.testing.assert_close(patches_oracle._ordered(images, 2, "rcijk"), patches_oracle.patchify(images, 2))
     torch.testing.assert_close(
         distillation._distillation_loss(s, t, y, 3.0, 0.4), distillation.distillation_loss(s, t, y, 3.0, 0.4)
     )
@@ -192,14 +192,72 @@ def test_wrong_patchify(wrong, words):
     assert_wrong(check.patchify, wrong, words)
 
 
-def test_unpatchify():
-    fold = lambda x, p, grid: F.fold(  # noqa: E731
-        x.unflatten(2, (p * p, -1)).transpose(2, 3).flatten(2).transpose(1, 2), [s * p for s in grid], p, stride=p
-    )
-    assert_right(check.unpatchify, fold)
-    assert_wrong(check.unpatchify, lambda x, p, grid: fold(x.flip(1), p, grid), "not the inverse")
-    turned = lambda x, p, grid: fold(x, p, grid[::-1])  # noqa: E731
-    assert_wrong(check.unpatchify, turned, "it should be")
+# --- unpatchify
+
+
+def fold(x, p, grid):
+    values = x.unflatten(2, (p * p, -1)).transpose(2, 3).flatten(2).transpose(1, 2)  # F.fold wants channels first
+    return F.fold(values, [s * p for s in grid], p, stride=p)
+
+
+def unpatchify_in_a_loop(patches, patch_size, grid):
+    tiles = patches.unflatten(2, (patch_size, patch_size, -1)).permute(0, 1, 4, 2, 3)
+    lines = [torch.cat([tiles[:, r * grid[1] + c] for c in range(grid[1])], dim=3) for r in range(grid[0])]
+    return torch.cat(lines, dim=2)
+
+
+def unpatchify_with_einsum(x, p, grid):
+    rows, columns = grid
+    x = torch.einsum("nrcijk->nkricj", x.reshape(len(x), rows, columns, p, p, -1))
+    return x.reshape(len(x), -1, rows * p, columns * p)
+
+
+def put_back(*axes, sizes="rcpqk"):
+    """As the text says, with another split, or with other axes in the permutation."""
+
+    def unpatchify(x, p, grid):
+        of = dict(r=grid[0], c=grid[1], p=p, q=p, k=x.shape[2] // p**2)
+        return (
+            x.reshape(len(x), *(of[letter] for letter in sizes))
+            .permute(*axes)
+            .reshape(len(x), -1, grid[0] * p, grid[1] * p)
+        )
+
+    return unpatchify
+
+
+def test_right_unpatchify(seeds):
+    for right in (fold, unpatchify_in_a_loop, unpatchify_with_einsum, put_back(0, 5, 1, 3, 2, 4)):
+        assert_right(check.unpatchify, right)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda x, p, grid: F.fold(x.transpose(1, 2), [s * p for s in grid], p, stride=p), "channels are taken to"),
+        (put_back(0, 3, 1, 4, 2, 5, sizes="rckpq"), "the channels are taken to come first within a patch"),
+        (put_back(0, 5, 2, 3, 1, 4, sizes="crpqk"), "by column: the first of them lie along the first row"),
+        (put_back(0, 5, 2, 3, 1, 4), "the patches are taken to be counted column by column"),
+        (put_back(0, 3, 2, 4, 1, 5, sizes="crkpq"), "column by column, with the channels first"),
+        (put_back(0, 5, 1, 4, 2, 3), "the pixels of a patch are put back column by column"),
+        (put_back(0, 5, 2, 4, 1, 3), "rows and columns are swapped everywhere"),
+        (put_back(0, 1, 2, 3, 4, 5), "only cut into pieces"),
+        (put_back(0, 5, 1, 2, 3, 4), "only cut into pieces"),
+        (lambda x, p, grid: x.view(len(x), grid[0] * p, grid[1] * p, -1).permute(0, 3, 1, 2), "only cut into pieces"),
+        (put_back(0, 1, 3, 2, 4, 5), "the channels are still last when the axes are joined"),
+        (put_back(0, 5, 3, 1, 4, 2), "patch and pixel change places"),
+        (lambda x, p, grid: fold(x, p, grid).transpose(2, 3), "height and width are swapped"),
+        (lambda x, p, grid: fold(x, p, grid[::-1]), "height and width are swapped"),
+        (lambda x, p, grid: fold(x, p, grid).permute(0, 2, 3, 1), "the channels come last"),
+        (lambda x, p, grid: fold(x.flip(1), p, grid), "Row 0 of the image should be [0, 1, 2, 3, 4, 5]; yours is [16,"),
+        (lambda x, p, grid: fold(x, p, grid).flip(1), "One channel of 4 x 6 pixels comes out right"),
+        (lambda x, p, grid: fold(x, p, grid).flip(0), "look at several channels or images"),
+        (lambda x, p, grid: fold(x, p, grid).flatten(1), "it should be (2, 3, 4, 6)"),
+        (lambda x, p, grid: print(), "returns None"),
+    ],
+)
+def test_wrong_unpatchify(wrong, words):
+    assert_wrong(check.unpatchify, wrong, words)
 
 
 # --- SelfAttention
@@ -640,7 +698,7 @@ def test_wrong_attention_distance(wrong, words):
 def test_references_are_right():
     """Through the oracles: the solved exercises, which a check itself would only recognise as the reference."""
     images, (s, t, y) = torch.rand(2, 3, 4, 6), logits(6, 4)
-    torch.testing.assert_close(solution("patchify")(images, 2), oracle.patchify(images, 2))
+    torch.testing.assert_close(solution("patchify")(images, 2), patches_oracle.patchify(images, 2))
     torch.testing.assert_close(solution("unpatchify")(solution("patchify")(images, 2), 2, (2, 3)), images)
     torch.testing.assert_close(
         solution("distillation_loss")(s, t, y, 3.0, 0.4), distillation.distillation_loss(s, t, y, 3.0, 0.4)

@@ -9,6 +9,7 @@ from scipy import stats
 from test_gate import LABELS, X, drawn, outcome
 
 from sslcourse import evaluate, plot
+from sslcourse.evaluate import ties
 
 NEAR = {
     **{f"pairs, {eps:g} apart": torch.cat([X[:6], X[:6] + eps * drawn(9, 6)]) for eps in (1e-3, 1e-7, 1e-9, 1e-12)},
@@ -29,6 +30,43 @@ def test_near_duplicates_are_told_apart(kind):
     for k in (3, 6):
         wanted = exact.knn_accuracy(rows, labels, rows, labels, k, 0.5)
         assert evaluate.knn_accuracy(x, LABELS, x, LABELS, k, 0.5) == wanted
+
+
+APART = torch.tensor([1e30, 1e-30, 1e-30, 1e-30])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("k", [1, 2, 3, 5])
+def test_neighbours_that_float64_cannot_order_vote_whatever_their_order(k, dtype):
+    """One column is sixty digits above the others: all rows point one of two ways, as far as float64 can tell."""
+    x = X.to(dtype) * APART.to(dtype)
+    labels = LABELS.roll(1)
+    with exact.mpmath.workdps(300):
+        rows = exact.rows(x)
+        wanted = exact.knn_accuracy(rows, labels.tolist(), rows, labels.tolist(), k, 0.5)
+    for order in (torch.arange(12), torch.arange(11, -1, -1), torch.randperm(12, generator=torch.manual_seed(k))):
+        assert evaluate.knn_accuracy(x[order], labels[order], x, labels, k, 0.5) == wanted
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_of_equally_near_neighbours_the_first_vote(k):
+    """Corners of a cube, many of whose cosines are equal, and which rounding would order."""
+    corners = torch.cartesian_prod(*[torch.tensor([-1, 1])] * 5)
+    labels = torch.arange(32).remainder(3)
+    dots = corners @ corners.T  # whole numbers
+    order = (-dots).argsort(dim=1, stable=True)[:, :k]
+    # A warm vote: each counts as one, of equal counts the nearer ones win, of equally near ones the smaller class.
+    counts = (1000 + dots.gather(1, order))[:, None] * (labels[order][:, None] == torch.arange(3)[:, None])
+    votes = counts.sum(dim=2).argmax(dim=1)
+    came = evaluate.knn_accuracy(0.1 * corners.double(), labels, 0.7 * corners.double(), labels, k, 1e30)
+    assert came == (votes == labels).double().mean()
+
+
+def test_too_many_rows_that_are_equally_near_are_refused(monkeypatch):
+    monkeypatch.setattr(ties, "MOST", 100)
+    x = X * APART.double()
+    said = outcome(lambda x: evaluate.knn_accuracy(x, LABELS, x, LABELS, 3), x)
+    assert "bring the columns to one scale" in said
 
 
 def test_rows_that_point_one_way_rank_in_the_middle_whatever_their_length():

@@ -5,6 +5,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
+from sklearn.svm import SVC
 from torch import Tensor
 
 from sslcourse.check.compare import Mistake
@@ -144,6 +145,11 @@ def _robust(x: Tensor, source: Tensor) -> Tensor:
     return (x - middle) / (high - low)
 
 
+def _support_vectors(train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor) -> float:
+    x, z = _standard(train_x, train_x).numpy(), _standard(test_x, train_x).numpy()
+    return float(SVC(kernel="linear").fit(x, train_y.numpy()).score(z, test_y.numpy()))
+
+
 def _probe(**what) -> partial:
     return partial(linear_probe, **what)
 
@@ -174,6 +180,11 @@ LINEAR_PROBE_MISTAKES = (
             _probe(fit=one_against_the_rest),
             _probe(fit=partial(one_against_the_rest, squares=True)),
         ),
+    ),
+    Mistake(
+        'the classifier is a support vector machine, such as SVC(kernel="linear"): its hinge counts the samples at the '
+        "border alone, and gives up a minority. Use LogisticRegression.",
+        (_support_vectors,),
     ),
     Mistake(
         "every row is divided by its length: standardise each feature, over the rows of the training set.",

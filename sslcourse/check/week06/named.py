@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from sslcourse.check.compare import close
+from sslcourse.check.recall import recall
 
 
 def mistaken(value: Tensor, wanted: Tensor, mistakes, *arguments) -> str:
@@ -11,6 +12,6 @@ def mistaken(value: Tensor, wanted: Tensor, mistakes, *arguments) -> str:
         mistake.sentence
         for mistake in mistakes
         for wrong in mistake.variants
-        if (out := wrong(*arguments)).shape == value.shape and close(value, out) and not close(out, wanted)
+        if (out := recall(wrong, *arguments)).shape == value.shape and close(value, out) and not close(out, wanted)
     }
     return f"\nIt looks as if {fitting.pop()}" if len(fitting) == 1 else ""

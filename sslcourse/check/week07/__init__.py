@@ -9,7 +9,7 @@ from sslcourse.check.compare import agree, close, gives, gradients_agree, number
 from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
-from sslcourse.check.week07 import head_oracle, oracle
+from sslcourse.check.week07 import collapse_oracle, head_oracle, oracle
 from sslcourse.check.week07.given import cosine_schedule, knn_accuracy, multi_crop
 from sslcourse.check.week07.spread import koleo, sinkhorn
 from sslcourse.check.week07.step import examine_step
@@ -307,14 +307,15 @@ def collapse_report(student: Student) -> str:
     )
     for words, probs in named:
         came = [number(part) for part in two_parts(student(probs), "mean_entropy, entropy_of_mean", "two numbers")]
-        wanted = oracle.collapse_report(probs.double())
+        wanted = collapse_oracle.collapse_report(probs.double())
         if all(map(close, came, wanted)):
             continue
         if any(value != value for value in came):
             raise Wrong(f"For {words} an entropy is not a number: 0 log 0 counts as 0.")
         number_, n = ("first", 0) if not close(came[0], wanted[0]) else ("second", 1)
         found = f"For {words}, the {number_} number: {gives(came[n], wanted[n])}"
-        fitting = {sentence for sentence, wrong in oracle.COLLAPSE_MISTAKES if all(map(close, came, wrong(probs)))}
+        mistakes = collapse_oracle.COLLAPSE_MISTAKES
+        fitting = {sentence for sentence, wrong in mistakes if all(map(close, came, wrong(probs)))}
         raise Wrong(f"{found}\nIt looks as if {fitting.pop()}" if len(fitting) == 1 else found)
     return "Both entropies, in nats; ln K and ln K for uniform, 0 and 0 for one prototype, 0 and ln K for the ideal."
 
@@ -330,15 +331,15 @@ def byol_loss(student: Student) -> str:
     agree(
         student,
         [(q, z), (z, q), (q[:1], z[:1])],
-        oracle.byol_loss,
-        oracle.BYOL_MISTAKES,
+        collapse_oracle.byol_loss,
+        collapse_oracle.BYOL_MISTAKES,
         words=lambda q, z: f"{len(q)} vectors in {q.shape[1]} dimensions",
         hint="Length 1 for both, then the squared distance of each pair, then the mean.",
     )
     for what, other, wanted in (("equal", q, 0.0), ("opposite", -q, 4.0)):
         if not close(came := number(student(q, 2 * other)), wanted):
             raise Wrong(f"For {what} directions {gives(came, wanted)}")
-    gradients_agree(student, (q, z), lambda q, z: oracle.byol_loss(q, z.double()), names=("predictions",))
+    gradients_agree(student, (q, z), lambda q, z: collapse_oracle.byol_loss(q, z.double()), names=("predictions",))
     inputs = [x.clone().requires_grad_() for x in (q, z)]
     student(*inputs).backward()
     if inputs[1].grad is not None and inputs[1].grad.any():

@@ -13,7 +13,7 @@ from sslcourse.check.compare import agree, by_hand, close, gives, gradients_agre
 from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
-from sslcourse.check.week09 import oracle
+from sslcourse.check.week09 import oracle, zero_shot_oracle
 from sslcourse.check.week09.mahalanobis import Mahalanobis
 from sslcourse.check.week09.rates import auroc, fpr_at_95_tpr
 from sslcourse.check.week09.scores import energy, knn_score, max_logit, mcm, msp
@@ -105,7 +105,7 @@ def zero_shot_weights(student: Student) -> str:
         w = student(list(names), list(templates), encode)
         if isinstance(w, Tensor) and tuple(w.shape) == (4, 5):
             raise Wrong("It returns (K, D), a row for each class: it should be (D, K), so that images @ weights works.")
-        seen, wanted = set(encode.known), oracle.zero_shot_weights(names, templates, encode)
+        seen, wanted = set(encode.known), zero_shot_oracle.zero_shot_weights(names, templates, encode)
         if isinstance(w, Tensor) and w.dim() == 2 and len(w) == 5 and w.shape[1] > 4:
             if close(w[:, -4:], wanted):
                 raise Wrong("The weights of an earlier call are still in it: begin with an empty list in every call.")
@@ -117,7 +117,7 @@ def zero_shot_weights(student: Student) -> str:
         said = f"With {len(templates)} template{'s' * (len(templates) > 1)}, "
         fits = {
             m.sentence
-            for m in oracle.ZERO_SHOT_MISTAKES
+            for m in zero_shot_oracle.ZERO_SHOT_MISTAKES
             if any(close(w, variant(names, templates, encode)) for variant in m.variants)
         }
         if len(fits) == 1 and len(templates) > 1:

@@ -6,6 +6,7 @@ lie in files of 16), so black and white are found for the whole set, and said.
 
 import contextlib
 import numbers
+import os
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -71,7 +72,8 @@ def own_images(folder: str | Path, size: int = 32, white: float | None = None) -
     if passed:
         kinds = Counter(path.suffix or path.name for path in passed).most_common(5)
         print(f"{folder}: passed over {len(passed)} that are no files of images: {', '.join(k for k, _ in kinds)}.")
-    captions = [path.relative_to(folder).as_posix() for path in paths]
+    # A name that is no UTF-8 can be opened and not be printed: its caption has a sign for what is none.
+    captions = [os.fsencode(path.relative_to(folder).as_posix()).decode("utf-8", "replace") for path in paths]
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
     return ImageSet(pixels, torch.tensor(labels), names, folder.resolve().name, "all", captions=captions)
 

@@ -55,6 +55,8 @@ class ImageSet:
             "factors", {} if self.factors is None else self.factors, '{"hue": tensor (N,)}'
         ).items():
             arguments.dense(f"The factor {part}", values)
+        if self.masks is not None and self.masks.dtype != torch.bool:
+            raise TypeError(f"The masks of {self.name} are {self.masks.dtype}; they should be torch.bool.")
         if self.images.dtype != torch.uint8 or self.images.dim() != 4:
             raise ValueError(
                 f"The images of {self.name} are {self.images.dtype} of shape {tuple(self.images.shape)}; "
@@ -123,7 +125,9 @@ def positions(index, n: int, what: str = "image") -> slice | Tensor:
         # Tensors do not go backwards, so a negative step becomes a list of positions.
         return index if (index.step or 1) > 0 else torch.tensor(range(n)[index], dtype=torch.int64)
     if isinstance(index, int):
-        return torch.tensor([range(n)[index]])  # range raises IndexError outside, which ends a `for` loop
+        if not -n <= index < n:  # IndexError, which ends a `for` loop
+            raise IndexError(f"Position {arguments.shown(index)} is outside a set of {n} {what}s.")
+        return torch.tensor([index % n])
     try:
         index = torch.tensor([]) if isinstance(index, list | tuple) and not index else arguments.tensor("index", index)
     except TypeError:
