@@ -27,7 +27,7 @@ def two_nn(x: torch.Tensor, fraction: float = 0.9) -> float:
     """
     fraction = arguments.real("fraction", fraction)
     if not 0 < fraction <= 1:
-        raise ValueError(f"fraction is {fraction}; it should be greater than 0 and at most 1.")
+        raise ValueError(f"fraction is {fraction:g}; it should be greater than 0 and at most 1.")
     rounding = _rounding(x)
     x = inputs.features(x, "x", at_least=3)
     bound = _log_lengths(x) + (math.log(rounding) if rounding else -math.inf)  # (N,)
@@ -36,7 +36,7 @@ def two_nn(x: torch.Tensor, fraction: float = 0.9) -> float:
     n = len(mu)
     kept = min(int(fraction * n), n - 1)
     if kept < 1:
-        raise ValueError(f"fraction is {fraction}, which leaves none of {n} ratios to fit; take more.")
+        raise ValueError(f"fraction is {fraction:g}, which leaves none of {n} ratios to fit; take more.")
     mu, level = mu[:kept], -torch.log1p(-torch.arange(1, kept + 1, dtype=mu.dtype, device=mu.device) / n)
     if not mu[-1] > 0:
         raise ValueError(

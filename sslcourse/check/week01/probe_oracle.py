@@ -5,7 +5,6 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from sklearn.svm import SVC
 from torch import Tensor
 
 from sslcourse.check.compare import Mistake
@@ -147,6 +146,8 @@ def _robust(x: Tensor, source: Tensor) -> Tensor:
 
 def _support_vectors(train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor) -> float:
     x, z = _standard(train_x, train_x).numpy(), _standard(test_x, train_x).numpy()
+    from sklearn.svm import SVC
+
     return float(SVC(kernel="linear").fit(x, train_y.numpy()).score(z, test_y.numpy()))
 
 
