@@ -69,6 +69,21 @@ def _cifar(build: Callable[[], nn.Module], recipe: str, trained: str, seed: int)
     )
 
 
+def _of_jepa(recipe: str, method: str, views: str = "") -> Shipped:
+    place = "sslcourse.cli.recipes.lejepa:"
+    return Shipped(
+        build=lambda: backbone("conv4"),
+        trained=f"{method} as in the bonus on JEPA (conv4, 128 features){views}: 30 epochs of 3,000 images",
+        recipe=place + recipe,
+        measure=f"{place}neighbours_of_scenes",
+        again=f"{place}neighbours_of_few",
+        seed=600,
+        toy="scenes",
+        version=1,
+        resumes=True,
+    )
+
+
 SHIPPED = {
     "moco_scenes_conv4": Shipped(
         build=lambda: backbone("conv4_gn"),
@@ -96,39 +111,9 @@ SHIPPED = {
         toy="scenes",
         version=1,
     ),
-    "lejepa_scenes_conv4": Shipped(
-        build=lambda: backbone("conv4"),
-        trained="LeJEPA as in the bonus on JEPA (conv4, 128 features): 30 epochs of 3,000 images",
-        recipe="sslcourse.cli.recipes.lejepa:lejepa_scenes_conv4",
-        measure="sslcourse.cli.recipes.lejepa:neighbours_of_scenes",
-        again="sslcourse.cli.recipes.lejepa:neighbours_of_few",
-        seed=600,
-        toy="scenes",
-        version=1,
-        resumes=True,
-    ),
-    "lejepa_four_scenes_conv4": Shipped(
-        build=lambda: backbone("conv4"),
-        trained="LeJEPA as in the bonus on JEPA (conv4, 128 features), four views: 30 epochs of 3,000 images",
-        recipe="sslcourse.cli.recipes.lejepa:lejepa_four_scenes_conv4",
-        measure="sslcourse.cli.recipes.lejepa:neighbours_of_scenes",
-        again="sslcourse.cli.recipes.lejepa:neighbours_of_few",
-        seed=600,
-        toy="scenes",
-        version=1,
-        resumes=True,
-    ),
-    "simclr_scenes_conv4": Shipped(
-        build=lambda: backbone("conv4"),
-        trained="SimCLR as in the bonus on JEPA (conv4, 128 features): 30 epochs of 3,000 images",
-        recipe="sslcourse.cli.recipes.lejepa:simclr_scenes_conv4",
-        measure="sslcourse.cli.recipes.lejepa:neighbours_of_scenes",
-        again="sslcourse.cli.recipes.lejepa:neighbours_of_few",
-        seed=600,
-        toy="scenes",
-        version=1,
-        resumes=True,
-    ),
+    "lejepa_scenes_conv4": _of_jepa("lejepa_scenes_conv4", "LeJEPA"),
+    "lejepa_four_scenes_conv4": _of_jepa("lejepa_four_scenes_conv4", "LeJEPA", ", four views"),
+    "simclr_scenes_conv4": _of_jepa("simclr_scenes_conv4", "SimCLR"),
     "esm_potts": Shipped(
         build=lambda: esm(64, 3, 4, positions="absolute", max_length=32),
         trained="masked residues as in week 12 (3 blocks of width 64): 11 epochs of 60,000 sequences",
