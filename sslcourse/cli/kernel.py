@@ -42,6 +42,8 @@ KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": s
 
 ROOM = "close other programs, or run fewer notebooks at once (--jobs 1)."
 
+PARTING = 60  # seconds for an answer that takes milliseconds
+
 _SILENT = logging.getLogger("sslcourse.kernel")
 _SILENT.setLevel(logging.CRITICAL + 1)
 
@@ -191,9 +193,7 @@ def execute(
                     seconds[cell.id] = time.perf_counter() - began
                 if replies and _asks_to_exit(replies.pop()):
                     raise NotebookFailed(f"{place}: exit() or quit() ends the kernel, and the cells below never run.")
-            shut, peak = _last_words(client, notebook)
-            if shut:
-                raise NotebookFailed(f"{place} or one before it shuts the kernel down; take that out of the notebook.")
+            peak = _last_words(client, notebook, place)
             return Usage(time.perf_counter() - started, peak, seconds)
     except CellExecutionError as error:
         trace = "\n".join(_plain(error.traceback).strip().splitlines()[-20:])
@@ -226,15 +226,21 @@ def _asks_to_exit(reply: dict | None) -> bool:
     return any(payload.get("source") == "ask_exit" for payload in content.get("payload", ()))
 
 
-def _last_words(client: NotebookClient, notebook: NotebookNode) -> tuple[bool, float]:
-    """Whether a cell has shut the kernel down, and the peak of memory in MB, by one more cell that is taken away."""
+def _last_words(client: NotebookClient, notebook: NotebookNode, place: str) -> float:
+    """The peak of memory in MB, by one more cell that is taken away. Raises NotebookFailed where a cell has shut the
+    kernel down, and where none answers: ipykernel 7.4.0 now and then stops halfway while it shuts down."""
     notebook.cells.append(v4.new_code_cell(_LAST))
+    client.timeout = PARTING
     try:
         cell = client.execute_cell(notebook.cells[-1], len(notebook.cells) - 1, store_history=False)
         shut, peak = map(int, cell.outputs[0].text.split())
-        return bool(shut), peak / 2**20
+    except CellTimeoutError:
+        raise NotebookFailed(f"{place} or one before it: the kernel is held up, or was shut down by a cell.") from None
     finally:
         notebook.cells.pop()
+    if shut:
+        raise NotebookFailed(f"{place} or one before it shuts the kernel down; take that out of the notebook.")
+    return peak / 2**20
 
 
 def _plain(text: str) -> str:

@@ -107,6 +107,13 @@ def test_a_kernel_that_is_shut_down_by_its_notebook_is_no_notebook_that_went_thr
         kernel.execute(notebook_of(*codes), tmp_path, {})
 
 
+def test_a_kernel_that_answers_no_more_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(kernel, "PARTING", 1)
+    hold = 'get_ipython().events.register("pre_run_cell", lambda info: __import__("time").sleep(600))'
+    with pytest.raises(NotebookFailed, match="^cell c0 or one before it: the kernel is held up, or was shut down"):
+        kernel.execute(notebook_of(hold), tmp_path, {})
+
+
 @pytest.mark.slow
 def test_exit_keeps_build_from_writing_a_notebook(tmp_path, capfd):
     root = write_course(tmp_path, SOURCE.replace("print(double(21))", "exit()"))
