@@ -82,7 +82,7 @@ def unpatchify(student: Student) -> str:
             f"23 row by row. Row {row} of the image should be {list(range(6 * row, 6 * row + 6))}; yours is "
             f"{rows[row].tolist()}. Split the values into (rows, columns, p, p, C) and permute back."
         )
-    return "The inverse of patchify, for grids that are not square, one and several channels."
+    return "The inverse of patchify."
 
 
 def _image(value: object, shape: tuple[int, int, int, int]) -> Tensor:
