@@ -1605,9 +1605,9 @@ if scale.name in ("small", "full"):
 # looks like knowledge of structure; look at the control before you believe it. The best head of the *untrained* network
 # has it among the first twenty, far above the best of as many random orders: both ends are the same letter, and like
 # attends to like before anything was learnt. What training added is a head that looks from cysteine to cysteine. By
-# masking the pair is nowhere: each cysteine is filled in whatever stands at the other. Two residues that *never* change
-# have nothing to tell each other, since without variation there is no covariation. Attention shows where a network
-# looks, which need not be what it needs.
+# masking, hundreds of pairs come before this one: hiding one cysteine moves what is said of the other no more than it
+# does for them. That is to be expected of two residues that *never* change: without variation there is no covariation,
+# and they have nothing to tell each other. Attention shows where a network looks, which need not be what it needs.
 
 # %% [markdown]
 # #### Question 5  ·  optional

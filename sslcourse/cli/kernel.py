@@ -36,8 +36,8 @@ SWEEPS = 12
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS")} | {"VECLIB_MAXIMUM_THREADS": "1"}
 
 # Memory that one step of a training frees is there for the next: by itself glibc hands large arrays back to the system
-# and asks for them anew, page by page, 2 to 5 % of a notebook's time. At most 256 MB are kept; other systems read none
-# of it. 32 MB is the largest threshold that glibc takes.
+# and asks for them anew, page by page. At most 256 MB are kept; other systems read none of it. 32 MB is the largest
+# threshold that glibc takes.
 KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**28)}
 
 ROOM = "close other programs, or run fewer notebooks at once (--jobs 1)."

@@ -6,6 +6,8 @@ D x D matrix that stands for all classes, the weighted Gram matrix of the featur
 are in float32, since a step need not be exact; the loss and the gradient, which say where the optimum is, in float64.
 """
 
+import warnings
+
 import numpy as np
 from scipy.linalg import blas, lapack
 
@@ -56,6 +58,7 @@ class Logistic:
                 if size < 1e-6:
                     return  # as low as rounding allows
             self.weights, loss, p = there, new, q
+        warnings.warn(f"A probe with C = {C:g} did not reach its optimum in {STEPS} steps.", stacklevel=2)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """The likeliest labels (M,) of x (M, D)."""

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sslcourse.evaluate import knn_accuracy, linear_probe, wilson_interval
+from sslcourse.evaluate import knn_accuracy, linear_probe, logistic, wilson_interval
 from sslcourse.evaluate.logistic import Logistic
 
 
@@ -190,3 +190,10 @@ def test_interval_covers_as_often_as_it_says():
 def test_interval_says_what_it_needs(arguments):
     with pytest.raises(ValueError, match="lies in|at least one sample"):
         wilson_interval(*arguments)
+
+
+def test_an_optimum_that_was_not_reached_is_told(monkeypatch):
+    monkeypatch.setattr(logistic, "STEPS", 1)
+    x = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
+    with pytest.warns(UserWarning, match="A probe with C = 1 did not reach its optimum in 1 steps"):
+        linear_probe(x, x.argmax(dim=1), x, x.argmax(dim=1))
