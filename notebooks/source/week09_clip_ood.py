@@ -426,7 +426,7 @@ auroc = check.auroc(auroc)
 # 95 % of them reach.
 #
 # <details><summary>Hint 1</summary>Sort the in-distribution scores, highest first. How many must be at or above the threshold?</details>
-# <details><summary>Hint 2</summary>The least whole number that is not below 0.95 N; with floats, 0.95 * 20 may be a little more than 19.</details>
+# <details><summary>Hint 2</summary>The least whole number that is not below 0.95 N; count in whole numbers: in floats (1 - 0.95) * 20 is more than 1.</details>
 
 
 # %% tags=["exercise", "points:1"]
