@@ -943,7 +943,7 @@ check.report(
 # - Alain & Bengio 2017, *Understanding intermediate layers using linear classifier probes*, ICLR workshop
 # - Baldi & Hornik 1989, *Neural networks and principal component analysis: learning from examples without local
 #   minima*, Neural Networks 2
-# - Balestriero & LeCun 2024, *Learning by reconstruction produces uninformative features for perception*, ICML,
+# - Balestriero & LeCun 2024, *How learning by reconstruction produces uninformative features for perception*, ICML,
 #   [arXiv:2402.11337](https://arxiv.org/abs/2402.11337)
 # - Bourlard & Kamp 1988, *Auto-association by multilayer perceptrons and singular value decomposition*, Biological
 #   Cybernetics 59
