@@ -475,8 +475,8 @@ plot.show(
 # %% [markdown]
 # The squared error has few bright spots where the absolute one is grey over much of the object: squaring makes one
 # large error expensive and many small ones cheap. That is the bargain behind the blur: a soft edge in about the right
-# place costs less than a sharp edge one pixel beside it. How much of the blur is haste? In the last row you know each
-# class, although the code is no larger than yours.
+# place costs less than a sharp edge one pixel beside it. How much of the blur is haste? In the last row you know most
+# classes, although the code is no larger than yours.
 #
 # How much of all this is about the object? For the scenes we have a mask of it. A share of the error that is larger
 # than its share of the area says that the object is what has *not* been learnt: the background is copied first.
@@ -943,7 +943,7 @@ check.report(
 # - Alain & Bengio 2017, *Understanding intermediate layers using linear classifier probes*, ICLR workshop
 # - Baldi & Hornik 1989, *Neural networks and principal component analysis: learning from examples without local
 #   minima*, Neural Networks 2
-# - Balestriero & LeCun 2024, *Learning by reconstruction produces uninformative features for perception*, ICML,
+# - Balestriero & LeCun 2024, *How learning by reconstruction produces uninformative features for perception*, ICML,
 #   [arXiv:2402.11337](https://arxiv.org/abs/2402.11337)
 # - Bourlard & Kamp 1988, *Auto-association by multilayer perceptrons and singular value decomposition*, Biological
 #   Cybernetics 59

@@ -139,8 +139,8 @@ plot.show(
 # %% [markdown] tags=["before"]
 # ### The wider map
 #
-# Between 2014 and 2018 dozens of such tasks were tried. Laid side by side they differ in what is predicted, in what one
-# has to know for it, and in the shortcut that each of them invites:
+# Between 2014 and 2018 dozens of such tasks were tried. Laid side by side (with a later one at the end) they differ in
+# what is predicted, in what one has to know for it, and in the shortcut that each of them invites:
 #
 # | task | predicted | what one must know | shortcut it invites |
 # | --- | --- | --- | --- |

@@ -734,7 +734,7 @@ plot.show(
 # %% [markdown]
 # #### Question 1
 #
-# (a) With $m = 0$ the key encoder *is* the query encoder of the step before. Why is that bad, although the keys are
+# (a) With $m = 0$ the key encoder *is* the query encoder. Why is that bad, although the keys are
 # as good as they can be? How could a network make the loss small without comparing images? What does the figure show?
 # (b) At $m = 0.999$ the key encoder is on average a thousand steps behind, in a training of a few hundred. What are
 # its keys then, and what does the figure say about how much that costs? (c) Batch norm lets a network cheat in MoCo, and
@@ -1321,7 +1321,7 @@ board.show("MoCo")
 # ## Report
 #
 # What is claimed is what was seen for every recorded seed: that MoCo learns and that neighbours share a class far more
-# often than by chance; but at `small`, also what whitening is worth to k-means, and that SCAN is above k-means on
+# often than by chance; and, except at `small`, what whitening is worth to k-means, and that SCAN is above k-means on
 # features as they are. How far it is above in the whitened space depends on the draw of the images and on k-means'
 # luck: no claim is made of it.
 

@@ -426,7 +426,7 @@ auroc = check.auroc(auroc)
 # 95 % of them reach.
 #
 # <details><summary>Hint 1</summary>Sort the in-distribution scores, highest first. How many must be at or above the threshold?</details>
-# <details><summary>Hint 2</summary>The least whole number that is not below 0.95 N; with floats, 0.95 * 20 may be a little more than 19.</details>
+# <details><summary>Hint 2</summary>The least whole number that is not below 0.95 N; count in whole numbers: in floats (1 - 0.95) * 20 is more than 1.</details>
 
 
 # %% tags=["exercise", "points:1"]
@@ -841,8 +841,8 @@ plot.show(
 )
 
 # %% [markdown]
-# How many labels is a sentence worth? Linear probes on the same features, on those of an untrained tower and on raw
-# pixels, with 1 to 16 labels a class; each the mean over three draws, none of them chosen on test images.
+# How many labels is a sentence worth? Linear probes, all with C = 0.1, on the same features, on those of an untrained
+# tower and on raw pixels, with 1 to 16 labels a class; each the mean over three draws, none chosen on test images.
 
 # %%
 def pixels(images: torch.Tensor) -> torch.Tensor:
@@ -1468,7 +1468,8 @@ board.show("CLIP")
 # ## Report
 #
 # The deviation over seeds is largest for a score from logits on far sets (`far_max_logit`): where a foreign set lands
-# among the words is an accident of the training. What holds over seeds is claimed below, and only that.
+# among the words is an accident of the training. What holds in the mean over seeds is claimed below,
+# and only that.
 
 # %%
 far_parts = list(out_sets)[1:]

@@ -31,7 +31,7 @@
 # features, $N$ points, $D$ the dimensions they are given in, $d$ the intrinsic dimension, $r_1 \le r_2$ the distances
 # to a point's nearest and second nearest other point, $\mu = r_2 / r_1$.
 #
-# **Time** {time} The notebook itself runs for less than a minute at scale `tiny`; every blank exercise is replaced by
+# **Time** {time} The notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by
 # its reference until you write your own.
 
 # %%
@@ -719,7 +719,8 @@ print(f"the full world: pixels {two_nn(everything):.1f}, a cube of 24 dimensions
 # images with labels drawn at random, which can only be learnt by heart (Zhang et al. 2017; Ansuini et al. 2019 compare
 # such nets). Networks that ship with the course join them, of another training and at `small` of another design too:
 # at `tiny` MoCo of week 5, without labels on ten times as many scenes; at `small` SimCLR and a supervised network, each
-# trained on all of CIFAR-10. They show what such features look like, not what the same budget would reach.
+# trained on all training images of CIFAR-10. They show what such features look like, not what the same budget would
+# reach.
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -1264,7 +1265,8 @@ check.report(
 # - Cut in the regression, never in the maximum likelihood.
 # - Borders make high dimensions come out too low, curvature too high, and noise and rounding make small scales too
 #   high: always look over scales, and at a cube with as many points.
-# - Intrinsic dimension counts degrees of freedom, PCA counts directions. Their gap is curvature.
+# - Intrinsic dimension counts degrees of freedom, PCA counts directions. Where the second is far above the first, the
+#   manifold is bent.
 # - On the scenes, training on classes lowered the intrinsic dimension of stage 3 and learning by heart did not. Whether
 #   training lowers or raises it depends on the net and on the images: there is always an untrained net to compare with.
 # - Overlap of neighbourhoods says which layers agree; information imbalance says which of two knows more.

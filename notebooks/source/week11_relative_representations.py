@@ -31,7 +31,7 @@
 # Notation: $h$ features of a sample, $a_1, \dots, a_A$ the features of the anchors, $r$ a relative representation,
 # $X$ and $Y$ matrices of features, one row a sample, of the same $N$ samples.
 #
-# **Time** {time} The notebook itself runs for less than a minute at scale `tiny`; every blank exercise is replaced by
+# **Time** {time} The notebook itself runs for about a minute at scale `tiny`; every blank exercise is replaced by
 # its reference until you write your own.
 
 # %%
@@ -1001,11 +1001,11 @@ print(f"one pair of the accuracy {stitched['stitched, relative']:.3f} has the in
 # that is left out after the results were seen must be named beside them.
 #
 # What is it about conv3? Look at its row and its column in the matrix of relative stitching at `tiny`. Its *head*
-# serves the others about as well as conv3 itself; its *features* serve other heads far worse. It is also the network
+# serves the others no worse than conv3 itself; its *features* serve other heads far worse. It is also the network
 # that knows least with its own head, and the one whose CKA with the others is lowest (below). So it seems to have
 # learnt something else, not the same in other coordinates. A rotation does not make up for that either: look at the
-# worst pair of Procrustes. At `small`, where its own accuracy is close to that of the others, all pairs lose little
-# more than those without it (recorded, one seed).
+# worst pair of Procrustes. At `small`, where its own accuracy is close to that of the others, all pairs lose a
+# few points only (recorded, one seed).
 #
 # The last line is the 95 % interval of the test sample alone. The whiskers are the range over pairs, which share
 # networks, so they are no interval of anything.
@@ -1181,10 +1181,9 @@ print(f"plain CKA of noise: {noise_cka['plain'][2]:.2f} at 32 samples, {noise_ck
 # Debiased CKA on test images between everything at hand: the classifiers, an untrained network, the encoders of two
 # autoencoders, and the pixels (as thumbnails of a quarter of the size). Where the images are the scenes, two shipped
 # networks join that have never seen a label: MoCo (week 5) and MAE (week 8; the mean of its patches' tokens, since
-# its class token was given no task). At `small` it is SimCLR and a supervised network, each trained on all of CIFAR-10.
-# Not in the map: DINO (week 7), whose network was trained on tissue. It would
-# take these images without an error, but a CKA measured outside the world of a network says nothing about how it was
-# trained.
+# its class token was given no task). At `small` it is SimCLR and a supervised network, each trained on all
+# training images of CIFAR-10. Not in the map: DINO (week 7), whose network was trained on tissue. It would take these
+# images without an error, but a CKA measured outside the world of a network says nothing about how it was trained.
 
 # %%
 shown = 500 if scale.name != "dry" else 100
@@ -1480,7 +1479,7 @@ check.report(
 # %% [markdown]
 # ## Further reading
 #
-# - L. Moschella, V. Maiorca, M. Fumero, A. Norelli, F. Locatello, E. Rodola. *Relative representations enable zero-shot
+# - L. Moschella, V. Maiorca, M. Fumero, A. Norelli, F. Locatello, E. Rodolà. *Relative representations enable zero-shot
 #   latent space communication.* ICLR 2023. [arXiv:2209.15430](https://arxiv.org/abs/2209.15430).
 # - S. Kornblith, M. Norouzi, H. Lee, G. Hinton. *Similarity of neural network representations revisited.* ICML 2019.
 #   [arXiv:1905.00414](https://arxiv.org/abs/1905.00414). CKA, and which invariances a measure should have.
