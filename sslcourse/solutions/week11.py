@@ -102,7 +102,7 @@ def stitch(head: nn.Module, x: torch.Tensor, anchors: torch.Tensor, labels: torc
 
 
 def linear_cka(x: torch.Tensor, y: torch.Tensor, debiased: bool = False) -> float:
-    """Centred kernel alignment of x (N, D) and y (N, E), row n of both from sample n (Kornblith et al. 2019, eq. 3).
+    """Centred kernel alignment of x (N, D) and y (N, E), row n of both from sample n (Kornblith et al. 2019, section 3).
 
     debiased: with the unbiased estimate (Song et al. 2012, eq. 5) of all three terms; needs N >= 4.
     """
