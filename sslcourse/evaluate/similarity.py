@@ -1,7 +1,7 @@
 """Do two representations say the same about the same samples? Centred kernel alignment.
 
-References: Kornblith et al. 2019, "Similarity of neural network representations revisited", section 3; Song et al. 2012,
-"Feature selection via dependence maximization", eq. 5, for the unbiased estimator.
+References: Kornblith et al. 2019, "Similarity of neural network representations revisited", section 3; Song et al.
+2012, "Feature selection via dependence maximization", eq. 5, for the unbiased estimator.
 """
 
 import torch
