@@ -66,11 +66,17 @@ def count_words(text: str) -> int:
 
 
 def filled(cell: Cell, script: Script) -> str:
-    """The text of a markdown cell with {time} filled in, and with a line below the heading of what to read before."""
+    """The text of a markdown cell with {time} filled in, and with a line below the heading of what to read before.
+
+    Its minutes are those by which the reading grows up to there, so that all of a week's add up to what its first cell
+    says.
+    """
     source = cell.source.replace(PLACE, str(of(script))) if PLACE in cell.source else cell.source
     if cell.role != "before":
         return source
-    minutes = -(-count_words(source) // WORDS_A_MINUTE)
-    mark = f"*To read before class, about {minutes} minute{'s' * (minutes != 1)}.*"
+    before = sum(count_words(one.source) for one in script.cells if one.role == "before" and one.line < cell.line)
+    minutes = -(-(before + count_words(source)) // WORDS_A_MINUTE) - -(-before // WORDS_A_MINUTE)
+    about = f", about {minutes} minute{'s' * (minutes != 1)}" if minutes else ""
+    mark = f"*To read before class{about}.*"
     head, found, rest = source.partition("\n")
     return f"{head}\n\n{mark}\n{rest}" if head.startswith("#") and found else f"{mark}\n\n{source}"

@@ -1,5 +1,6 @@
 """How long a week takes: counted from its script, within what a class has, and stated in its first cell."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,19 @@ def test_a_week_fits_into_its_class_and_says_so_first(path):
     assert timing.PLACE not in first
 
 
+@pytest.mark.parametrize("path", WEEKS, ids=lambda path: path.stem)
+def test_the_minutes_of_the_parts_add_up(path):
+    script = source.read(path)
+    parts = [timing.filled(cell, script) for cell in script.cells if cell.role == "before"]
+    stated = [
+        re.search(r"^\*To read before class(?:, about (\d+) minutes?)?\.\*$", part, re.MULTILINE) for part in parts
+    ]
+    assert sum(int(minutes[1] or 0) for minutes in stated) == timing.of(script).reading
+
+
 def test_what_is_counted(tmp_path):
-    theory = "# %% [markdown] tags=[\"before\"]\n# ## Theory\n#\n" + "# one $x = 2$ - three\n" * 100 + "\n"
-    text = TIMED.replace("# %% tags=[\"setup\"]", theory + "# %% tags=[\"setup\"]", 1)
+    theory = '# %% [markdown] tags=["before"]\n# ## Theory\n#\n' + "# one $x = 2$ - three\n" * 100 + "\n"
+    text = TIMED.replace('# %% tags=["setup"]', theory + '# %% tags=["setup"]', 1)
     root = write_course(tmp_path, text)
     script = source.read(source.find_scripts(root)[0])
     counted = timing.of(script)
@@ -46,6 +57,6 @@ def test_a_core_exercise_says_how_long_it_takes(tmp_path):
 
 def test_code_is_not_read_before_class(tmp_path):
     (path,) = source.find_scripts(write_course(tmp_path))
-    path.write_text(path.read_text(encoding="utf-8") + "\n# %% tags=[\"before\"]\n1\n", encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8") + '\n# %% tags=["before"]\n1\n', encoding="utf-8")
     with pytest.raises(Refusal, match="what is to be read before class is a .markdown. cell"):
         source.read(path)
