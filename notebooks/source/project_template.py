@@ -78,6 +78,10 @@ scale = sslcourse.begin(week="project_template")
 # One page, or three slides. The method in formulas, with every symbol explained, and *why* it should answer the
 # question. What was trained on what, and what was not trained by you (a published checkpoint: on which data, and could
 # these overlap with your test data?). The measure, its level of guessing, and the baselines. How settings were chosen.
+#
+# *From the course.* Methods: autoencoders (week 1), rotation (2), BERT (3), SimCLR (4), MoCo and SCAN (5), distillation
+# (6), DINO (7), MAE (8), CLIP (9), models of proteins (12), LeJEPA and I-JEPA (bonus on JEPA). Looking at what was
+# learnt: probes (1), dimension (10), relative representations and CKA (11), RELAX (bonus on explaining).
 
 # %% [markdown] tags=["question", "points:5"]
 # ### BEGIN SOLUTION
