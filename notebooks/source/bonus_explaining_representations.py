@@ -749,8 +749,9 @@ for kind, by, several in (
 # At `tiny` the deletion areas of trained and random networks are far apart, and the table at the end asserts it. But
 # look at the control: taking pixels out of a random network's image *in any order* changes its representation little.
 # Its features are means of rectified responses, all positive, so any two images have a large cosine. How much of the
-# gap is the map's doing, and how much only the level of the cosine? (In the run recorded at `small` the level wins:
-# SimCLR's cosines are larger still, and its area lies *above* that of the random network.)
+# gap is the map's doing, and how much only the level of the cosine? (In the runs recorded at `small` the level wins:
+# SimCLR's cosines are larger still, and its area lies *above* that of the random network. What the corrections below
+# leave there is a clearly larger gain in one seed of three.)
 #
 # Two corrections. (1) The **gain**: area in random order minus area by importance. (2) Take the level away: subtract
 # from every representation the mean over training images, and do everything again with **centred** features.
