@@ -28,7 +28,10 @@ def around(cosine: float, n: int, step: float, d: int = 8) -> tuple[torch.Tensor
 @pytest.mark.parametrize(("dtype", "step"), [(torch.float32, 2e-9), (torch.float64, 1e-9), (torch.float64, 3e-13)])
 def test_neighbours_at_any_cosine_are_in_their_order(cosine, dtype, step):
     q, bank = around(cosine, 30, step)
-    q, bank = q.to(dtype), (bank * drawn(30, 1, seed=3).exp()).to(dtype)  # float32 moves them a little, each its own way
+    q, bank = (
+        q.to(dtype),
+        (bank * drawn(30, 1, seed=3).exp()).to(dtype),
+    )  # float32 moves them a little, each its own way
     rows, bank_rows = exact.rows(q), exact.rows(bank)
     labels = torch.arange(30) % 2
     for k in (1, 4, 10):
@@ -62,7 +65,8 @@ def test_the_bound_of_the_products_holds(d):
 GRID = torch.cartesian_prod(*[torch.arange(3.0)] * 3)  # most distances occur many times
 TWICE = torch.cat([drawn(9, 4), drawn(9, 4), drawn(6, 4, seed=1), drawn(6, 4, seed=2)])
 MANY = torch.cat([torch.ones(20, 4).double(), drawn(10, 4), torch.ones(9, 4).double()])
-TIES = {"grid": GRID, "duplicates": TWICE, "many duplicates": MANY, "corners": torch.eye(9), "of float64": GRID.double()}
+TIES = {"grid": GRID, "of float64": GRID.double(), "corners": torch.eye(9)}
+TIES |= {"duplicates": TWICE, "many duplicates": MANY}
 
 
 @functools.cache
