@@ -79,7 +79,7 @@ class Euclidean:
         self.centre = self.bank.mean(dim=0, dtype=None if self.plain else torch.float64).to(self.bank.dtype)
         # One scale for all, so that squares neither overflow nor vanish in float32.
         lengths = self._lengths(self.bank)  # (M,)
-        self.scale = (1 / lengths.max().clamp_min(1e-300)).item()
+        self.scale = 1 / (lengths.max().item() or 1.0)
         self.norms = (lengths if self.same else self._lengths(self.queries)) * self.scale  # (N,)
         self._multiply_in(dtype)
 
@@ -185,7 +185,7 @@ class Euclidean:
         norm, farthest = self.norms[rows], (distances[:, -1] + 2 * self.equal) * self.scale
         error = self.rounding * (norm + 1) + 2 * TIED * farthest.square()
         squares = (0 if self.same else norm.square()) - farthest.square()
-        return distances, indices, squares / 2 < scores[:, -1] + error
+        return distances, indices, ~(squares / 2 >= scores[:, -1] + error)  # also where these overflow
 
     def _first_of_equals(self, rows: Tensor, indices: Tensor, alone: bool) -> tuple[Tensor, Tensor]:
         """For rows whose neighbours, `indices` (n, k), all are where they are themselves: the first of those."""

@@ -123,6 +123,17 @@ def test_parallel_rows_more_than_neighbours_vote_in_their_order():
             assert knn_accuracy(given, labels, given, labels, k, 1.0) == right / len(x)
 
 
+@pytest.mark.parametrize("size", [1.0, 1e-200, 1e-12, 1e25])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_bank_of_equal_rows_is_taken_from_its_beginning(size, dtype):
+    """Its scale is that of nothing; and of a bank that is tiny beside the queries the squares overflow."""
+    row = size * drawn(1, 4)
+    for bank in (row.expand(30, 4), row.repeat(30, 1), torch.cat([row.repeat(29, 1), row * (1 + 1e-3)])):
+        for metric in ("euclidean", "cosine") if size > 1e-40 or dtype == torch.float64 else ():
+            found = nearest_neighbours(drawn(5, 4, seed=1).to(dtype), bank.to(dtype), 3, metric)[1]
+            assert len(found.unique(dim=0)) <= 2 and set(found.flatten().tolist()) <= {0, 1, 2, 29}
+
+
 def test_the_nearest_of_a_row_of_distances():
     given = torch.tensor([[2.0, 1.0 + 1e-15, 1.0, 3.0, 1.0, 0.5]], dtype=torch.float64)
     found, places = distances.nearest_of(given, 2)
