@@ -52,11 +52,12 @@ class Vocabulary:
             words = split_words(text)
             if unknown := [word for word in words if word not in numbers]:
                 raise ValueError(
-                    f"The word {arguments.shown(unknown[0])} of {arguments.shown(text)} was in no training caption, so "
-                    "the text tower cannot read it."
+                    f"The word {arguments.shown(unknown[0])} of {arguments.shown(text)} was in no training caption, "
+                    "so the text tower cannot read it."
                 )
             if not 1 <= len(words) <= self.length:
-                raise ValueError(f"The text {arguments.shown(text)} has {len(words)} words; expected 1 to {self.length}.")
+                found = f"The text {arguments.shown(text)} has {len(words)} words"
+                raise ValueError(f"{found}; expected 1 to {self.length}.")
             rows.append([numbers[word] for word in words] + [PADDING] * (self.length - len(words)))
         return torch.tensor(rows, dtype=torch.int64).view(len(rows), self.length)
 

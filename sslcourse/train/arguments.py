@@ -49,7 +49,7 @@ def _could_be_a_path(path: str) -> bool:
         os.fsencode(path)
     except UnicodeEncodeError:
         return False
-    return bool(path.strip()) and "\0" not in path
+    return bool(path.strip()) and "\0" not in path and len(path) < 4096  # what Linux takes
 
 
 def as_modules(modules) -> list[nn.Module]:
