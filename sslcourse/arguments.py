@@ -136,6 +136,8 @@ def mapping(name: str, value: object, example: str) -> Mapping:
 def function(name: str, value: object, takes: str = "") -> object:
     if not callable(value):
         raise TypeError(f"{name} is {shown(value)}; it should be a function or a module{takes and ' of ' + takes}.")
+    if isinstance(value, type):  # torch.nn.Identity for torch.nn.Identity()
+        raise TypeError(f"{name} is the class {value.__name__}; it should be made: {value.__name__}(...).")
     return value
 
 
@@ -199,6 +201,7 @@ def tensor(name: str, value: object, expected: str = "a tensor of numbers") -> T
         if value.layout != torch.strided or value.is_meta or value.is_quantized or value.is_nested:
             kind = "has no values (device meta)" if value.is_meta else "is sparse, nested or quantised"
             raise TypeError(f"{name} {kind}; it should be {expected}, dense.")
+        value = value.resolve_conj().resolve_neg()  # views that are still to be computed; NumPy knows none
         # Numbers of eight bits can be stored, and hardly an operation knows them.
         return value.float() if value.is_floating_point() and value.element_size() == 1 else value
     wrong = TypeError(f"{name} is {shown(value)}; it should be {expected}.")

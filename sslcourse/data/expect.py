@@ -115,4 +115,5 @@ def documents(parts: Sequence[Sequence[str]]) -> None:
 def _tensor(value: object, name: str) -> None:
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} is of type {type(value).__name__}; it should be a tensor.")
-    arguments.tensor(name, value)
+    if arguments.tensor(name, value).is_complex():
+        raise TypeError(f"{name} holds complex numbers; it should be a tensor of real ones.")

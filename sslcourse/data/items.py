@@ -1,6 +1,7 @@
 """A student's own texts and proteins as a set, and the question whether a path leads to anything."""
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,6 +80,20 @@ def named(
     order = {name: n for n, name in enumerate(sorted(set(classes or ())))}
     labels = [-1] * len(items) if classes is None else [order[name] for name in classes]
     return OwnSet(tuple(items), torch.tensor(labels), tuple(order), path.stem, tuple(names), tuple(groups))
+
+
+def bare(text: str) -> str:
+    """Without what nobody sees at both ends: spaces of every kind, byte order marks, joiners of no width."""
+
+    def unseen(letter: str) -> bool:
+        return letter.isspace() or unicodedata.category(letter) == "Cf"
+
+    start, end = 0, len(text)
+    while start < end and unseen(text[start]):
+        start += 1
+    while end > start and unseen(text[end - 1]):
+        end -= 1
+    return text[start:end]
 
 
 def clipped(text: str) -> str:

@@ -31,6 +31,8 @@ def precision_at_l(
     """
     scores = inputs.floating(arguments.tensor("scores", scores, "(L, L)").detach().cpu(), "scores", double=True)
     contacts = arguments.tensor("contacts", contacts, "(L, L), bool or 0 and 1").detach().cpu()
+    if contacts.is_complex():
+        raise TypeError("contacts holds complex numbers; it should be bool, or 0 and 1.")
     fraction, min_separation = arguments.real("fraction", fraction), arguments.whole("min_separation", min_separation)
     max_separation = None if max_separation is None else arguments.whole("max_separation", max_separation)
     if scores.dim() != 2 or scores.shape[0] != scores.shape[1] or contacts.shape != scores.shape:

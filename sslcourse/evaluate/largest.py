@@ -165,3 +165,26 @@ def _members(chosen: Tensor, maxima: Tensor) -> Tensor:
     """The columns of chosen groups (...): (..., GROUP)."""
     groups = maxima.shape[1]
     return chosen[..., None] + groups * torch.arange(GROUP, device=chosen.device)
+
+
+def best(
+    left: Callable[[Tensor], Tensor],
+    right: Callable[[Tensor], Tensor],
+    sides: tuple[Tensor, Tensor],
+    rows: Tensor,
+    k: int,
+    alone: bool,
+    chunk: int,
+) -> tuple[Tensor, Tensor]:
+    """The k largest products (n, k) of rows of the queries with the bank and where they are; sides: (queries, bank).
+
+    left, right: what is multiplied, made of rows of the queries and of the bank, some at a time.
+    """
+    queries, bank = sides
+    if bank is queries and len(rows) == len(bank):
+        found = largest_among(lambda s: left(bank[s]), lambda s: right(bank[s]), len(bank), k, chunk, alone)
+    else:
+        own = rows if alone else None
+        some = (lambda s: queries[s]) if len(rows) == len(queries) else (lambda s: queries[rows[s]])
+        found = largest(lambda s: left(some(s)), lambda s: right(bank[s]), len(rows), len(bank), k, chunk, own)
+    return found.scores, found.where

@@ -15,8 +15,9 @@ def neighbourhood_overlap(a: torch.Tensor, b: torch.Tensor, k: int) -> float:
     """Mean share of the k nearest Euclidean neighbours that a sample has in common in a (N, D) and b (N, E).
 
     Row n of both is the same sample, which is not its own neighbour. 1 for equal neighbourhoods, about k / (N - 1) for
-    unrelated ones; neighbours that are equally near to the digits of float64 come in any order. Raises ValueError for
-    matrices of different length, k outside 1..N-1, NaN, and where all rows of one are equal, so that nobody is near.
+    unrelated ones. Of rows that are as near as the k-th, to the digits of float64, the first are taken, in both, so
+    that spaces of equal distances overlap wholly. Raises ValueError for matrices of different length, k outside 1..N-1,
+    NaN, and where all rows of one are equal, so that nobody is near.
     """
     a, b = inputs.features(a, "a", at_least=2), inputs.features(b, "b", at_least=2)
     inputs.same_length(a, b, "a", "b")

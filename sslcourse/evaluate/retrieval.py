@@ -19,8 +19,9 @@ def retrieval(a: torch.Tensor, b: torch.Tensor, k: int = 10, chunk: int = 1024) 
 
     Returns mrr (mean of 1 / rank of the true row, ranks from 1, not cut off), top1 (share of rank 1), cosine (mean of
     the true pairs, which says little alone: any pairing may have a high one), jaccard (mean over samples of
-    intersection over union of their k cosine neighbours within a and within b, themselves left out). Of equally similar
-    rows the true one ranks in the middle, so that a collapsed representation gains nothing. Memory: chunk * N.
+    intersection over union of their k cosine neighbours within a and within b, themselves left out; of equally near
+    ones the first, in both). Of equally similar rows the true one ranks in the middle, so that a collapsed
+    representation gains nothing. Memory: chunk * N.
     Raises ValueError where a and b do not fit together, for k from N on, for a zero vector, which has no cosine, and
     where all rows of one point one way, so that none has neighbours.
     """

@@ -15,16 +15,13 @@ TOLD = 1e-15  # directions whose distances to a query differ by less are not tol
 MOST = 20_000_000  # products of whole numbers: some seconds
 
 
-def in_order(
-    queries: Tensor, bank: Tensor, indices: Tensor, gaps: Tensor, k: int, exact: Tensor
-) -> tuple[Tensor, Tensor]:
+def in_order(queries: Tensor, bank: Tensor, indices: Tensor, gaps: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k nearest (n, k) and their gaps, of `indices` and `gaps` (n, k + 1, or k where there are no more).
 
-    gaps: 1 - cosine, rising. exact: bool (n,), the queries whose gaps are float64's. Raises ValueError where too many
-    rows are equally near.
+    gaps: 1 - cosine, rising. Raises ValueError where too many rows are equally near.
     """
     distances = (2 * gaps.clamp_min(0)).sqrt()
-    tied = (distances.diff(dim=1) <= TOLD * (1 + distances[:, 1:])) & exact[:, None]
+    tied = distances.diff(dim=1) <= TOLD * (1 + distances[:, 1:])
     numbers, work = _Whole(queries), 0
     rows = numbers if bank is queries else _Whole(bank)
     bank = bank.to(queries.device)

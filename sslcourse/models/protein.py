@@ -79,6 +79,7 @@ class ProteinLM(nn.Module):
         """Logits (N, T, V) over the alphabet, ESM's has V = 33 letters (ALPHABET), for token numbers (N, T)."""
         if not isinstance(ids, Tensor) or ids.dtype not in (torch.int64, torch.int32):
             raise TypeError(f"ids is {arguments.shown(ids)}; it should be int64 (N, T), as tokens gives it.")
+        arguments.tensor("ids", ids, "int64 (N, T)")
         if ids.dim() != 2 or not ids.numel():
             raise ValueError(f"ids has shape {tuple(ids.shape)}; it should be (N, T), as tokens gives it.")
         size = self.network.config.vocab_size

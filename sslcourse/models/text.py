@@ -45,17 +45,19 @@ class Vocabulary:
         """Numbers of the words, int64 (N, length). Raises ValueError for an unknown word and a text that is too long
         or empty, TypeError for a single string."""
         if isinstance(texts, str):
-            raise TypeError(f"texts should be a list of texts, got one: [{texts!r}].")
+            raise TypeError(f"texts should be a list of texts, got one: [{arguments.shown(texts)}].")
         texts = arguments.texts("texts", texts)
         rows, numbers = [], self._numbers
         for text in texts:
             words = split_words(text)
             if unknown := [word for word in words if word not in numbers]:
                 raise ValueError(
-                    f"The word {unknown[0]!r} of {text!r} was in no training caption, so the text tower cannot read it."
+                    f"The word {arguments.shown(unknown[0])} of {arguments.shown(text)} was in no training caption, "
+                    "so the text tower cannot read it."
                 )
             if not 1 <= len(words) <= self.length:
-                raise ValueError(f"The text {text!r} has {len(words)} words; expected 1 to {self.length}.")
+                found = f"The text {arguments.shown(text)} has {len(words)} words"
+                raise ValueError(f"{found}; expected 1 to {self.length}.")
             rows.append([numbers[word] for word in words] + [PADDING] * (self.length - len(words)))
         return torch.tensor(rows, dtype=torch.int64).view(len(rows), self.length)
 
@@ -99,6 +101,7 @@ class TextTransformer(nn.Module):
         known, most = self.words.num_embeddings, len(self.positions)
         if not isinstance(ids, Tensor) or ids.dtype not in (torch.int64, torch.int32):
             raise TypeError(f"ids is {arguments.shown(ids)}; it should be int64 (N, L), as Vocabulary.encode gives it.")
+        arguments.tensor("ids", ids, "int64 (N, L)")
         if ids.dim() == 2 and ids.shape[1] > most:
             raise ValueError(
                 f"The texts have {ids.shape[1]} words, and this model has {most} places: shorten them, or build it "

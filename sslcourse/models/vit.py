@@ -78,11 +78,11 @@ class ViT(nn.Module):
         width = self.pos_embed.shape[-1]
         if not isinstance(patches, Tensor) or not patches.is_floating_point():
             raise TypeError(f"patches is {arguments.shown(patches)}; it should be float (N, L, {width}).")
-        arguments.shaped("patches", patches)
+        arguments.tensor("patches", patches, f"float (N, L, {width})")
         if patches.dim() != 3 or patches.shape[2] != width:
             raise ValueError(f"patches has shape {tuple(patches.shape)}; it should be (N, L, {width}), as embed gives.")
         first = (self.cls_token + self.pos_embed[:, :1]).expand(len(patches), -1, -1)
-        x = torch.cat([first, patches], dim=1)
+        x = torch.cat([first, patches.to(first.dtype)], dim=1)
         for block in self.blocks:
             x = block(x)
         return self.norm(x)

@@ -84,7 +84,7 @@ def neighbours(queries, neighbours, correct=None, title: str | None = None):
         )
     n, k = found.shape[:2]
     correct = None if correct is None else arguments.tensor("correct", correct, f"booleans {(n, k)}")
-    if correct is not None and not ((correct == 0) | (correct == 1)).all():
+    if correct is not None and (correct.is_complex() or not ((correct == 0) | (correct == 1)).all()):
         raise ValueError("correct should hold True and False, and holds something else.")
     if correct is not None and tuple(correct.shape) != (n, k):
         raise ValueError(f"correct should be of shape {(n, k)}, one for each neighbour, and is {tuple(correct.shape)}.")

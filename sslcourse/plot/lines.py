@@ -57,6 +57,8 @@ def curves(
     for n, (name, values) in enumerate(series.items()):
         values = _numbers(name, values)
         across = np.arange(1, len(values) + 1) if x is None else _numbers("x", x)
+        if np.isnan(across).any():
+            raise ValueError("x holds NaN, which is no position: leave these values out.")
         if len(across) != len(values):
             raise ValueError(f"{name!r} has {len(values)} values for {len(across)} positions in x; give one for each.")
         colour, marker = look(n)

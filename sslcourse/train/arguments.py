@@ -49,7 +49,7 @@ def _could_be_a_path(path: str) -> bool:
         os.fsencode(path)
     except UnicodeEncodeError:
         return False
-    return bool(path.strip()) and "\0" not in path
+    return bool(path.strip()) and "\0" not in path and len(path) < 4096  # what Linux takes
 
 
 def as_modules(modules) -> list[nn.Module]:
@@ -84,13 +84,22 @@ def as_tensors(data) -> tuple[torch.Tensor, ...]:
 def as_labels(labels) -> torch.Tensor:
     """Class numbers as an int64 tensor (N,)."""
     labels = arguments.tensor("labels", labels, "whole numbers (N,)").detach()
-    if labels.dim() != 1 or labels.is_floating_point() or labels.dtype == torch.bool:
+    if labels.dim() != 1 or labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise TypeError(
             f"Labels should be whole numbers of shape (N,), not {labels.dtype} of shape {tuple(labels.shape)}."
         )
+    labels = labels.long() if labels.dtype in (torch.uint16, torch.uint32) else labels  # few operations know these
+    labels = arguments.labels("labels", labels) if labels.dtype == torch.uint64 else labels.long()
     if len(labels) and labels.min() < 0:
         raise ValueError(f"Labels should count from 0, but the smallest is {int(labels.min())}.")
-    return labels.long()
+    return labels
+
+
+def as_images(images, networks: list[nn.Module]) -> torch.Tensor:
+    """Images (N, C, H, W); float ones in the precision of the networks, which take no other."""
+    images = arguments.images("images", images)
+    numbers = [p.dtype for network in networks for p in network.parameters() if p.is_floating_point()]
+    return images.to(numbers[0]) if numbers and images.is_floating_point() else images
 
 
 def as_optimizer(optimizer, modules: list[nn.Module], lr: float, weight_decay: float) -> torch.optim.Optimizer:

@@ -36,12 +36,15 @@ class Attributes:
 
     def put(self, saved: dict[str, object]) -> None:
         """Every attribute as it was at the start, but for those in `saved`."""
-        holders = {f"{place}.".lstrip("."): holder for place, holder in _holders(self.module)}
+        holders = self.holders()
         for place, value in (self.start | saved).items():
             prefix, _, name = place.rpartition(".")
-            holder = holders.get(f"{prefix}." if prefix else "")
-            if holder is not None:
-                _set(holder, name, value)
+            if prefix in holders:
+                _set(holders[prefix], name, value)
+
+    def holders(self) -> dict[str, object]:
+        """{place: what has attributes there}."""
+        return dict(_holders(self.module))
 
 
 def _holders(module: nn.Module | torch.optim.Optimizer) -> Iterator[tuple[str, object]]:

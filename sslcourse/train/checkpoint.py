@@ -1,7 +1,8 @@
 """A training that can be cut off and go on: one file, replaced whole at the end of each epoch.
 
 The file is what torch.save writes, readable by torch.load(path, weights_only=True), and one line behind it with a hash
-of all bytes before. The hash is compared before anything else looks at them. The plan says what the training is of:
+of all bytes before. The hash is compared before anything else looks at them, and what the file says is asked for its
+meaning (sslcourse/train/meaning.py) before anything is changed. The plan says what the training is of:
 its settings and seeds, the structure of the networks, data, loss and after_step (sslcourse/train/fingerprint.py). What
 modules and optimizers keep outside their state_dict comes along too (sslcourse/train/attributes.py), and so do random
 generators that the functions draw from (sslcourse/train/moving.py).
@@ -19,7 +20,7 @@ import torch
 from torch import nn
 
 from sslcourse import files
-from sslcourse.train import fingerprint, moving
+from sslcourse.train import fingerprint, meaning, moving
 from sslcourse.train.attributes import Attributes
 from sslcourse.train.history import History
 
@@ -35,7 +36,8 @@ class Checkpoint:
 
     plan: what must be equal for a training to go on, {name: text, number or list of these}; told: {sentence: text},
     what may differ, since the file replaces it, and is then said; steps: how many it has in all. writes: False in all
-    processes but one. generators: {place: random generator} that the training draws from, beside torch's own.
+    processes but one. generators: {place: random generator} that the training draws from, beside torch's own. counted:
+    whether the optimizer was made for this training, so that it has counted no other steps.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Checkpoint:
         writes: bool = True,
         told: dict[str, str] | None = None,
         generators: dict[str, object] | None = None,
+        counted: bool = False,
     ) -> None:
         try:
             self.path = Path(path).expanduser()
@@ -58,7 +61,7 @@ class Checkpoint:
         self.inner = _inside(optimizer)
         self.attributes = [Attributes(part) for part in (*modules, optimizer, *self.inner)]
         self.generators = dict(generators or {})
-        self.told, self.differs = dict(told or {}), []
+        self.told, self.differs, self.counted = dict(told or {}), [], counted
         self.others: list[torch.Tensor] = []  # random numbers of every process that wrote it, where these were several
         self.plan, self.steps, self.writes = {name: _simple(value) for name, value in plan.items()}, int(steps), writes
 
@@ -172,8 +175,7 @@ class Checkpoint:
             raise ValueError(f"{self.path} is damaged or no checkpoint of a training; {_ADVICE}")
         try:
             saved = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-            there, states, steps = dict(saved["plan"]), list(saved["modules"]), int(saved["history"]["steps"])
-            epochs = len(saved["history"]["loss"])
+            there, states = dict(saved["plan"]), list(saved["modules"])
         except Exception:  # torch.load has no error of its own; with the right hash it is a file made to deceive
             raise ValueError(f"{self.path} is damaged or no checkpoint of a training; {_ADVICE}") from None
 
@@ -188,9 +190,25 @@ class Checkpoint:
                 f"The checkpoint {self.path} is of a training with other settings ({'; '.join(differing[:3])}{more}); "
                 f"{_ADVICE}"
             )
-        if not 0 < epochs <= steps <= self.steps:  # no training writes such a file
-            raise ValueError(f"{self.path} is damaged or no checkpoint of a training; {_ADVICE}")
+        try:
+            self._must_mean_something(saved)
+        except meaning.Meaningless as error:
+            raise ValueError(f"{self.path} is damaged or no checkpoint of a training: {error}; {_ADVICE}") from None
+        except Exception:  # a part that is missing, or of another type than any that is written
+            raise ValueError(f"{self.path} is damaged or no checkpoint of a training; {_ADVICE}") from None
         return saved
+
+    def _must_mean_something(self, saved: dict) -> None:
+        meaning.history(saved["history"], self.plan, self.steps)
+        meaning.weights(saved["modules"], self.modules)
+        meaning.attributes(saved["attributes"], self.attributes)
+        inner = saved.get("inner optimizers", [])
+        most = saved["history"]["steps"] if self.counted else None
+        for state, optimizer in zip([saved["optimizer"], *inner], [self.optimizer, *self.inner], strict=True):
+            meaning.optimizer(state, optimizer, most)
+        meaning.random_numbers(saved["random"], self.generator, self.generators)
+        told = saved.get("told", {})
+        meaning.must_be(all(isinstance(text, str) for text in [*told, *told.values()]), "what it tells is no text")
 
 
 def plan_of(optimizer: torch.optim.Optimizer, modules: list[nn.Module], data: tuple[torch.Tensor, ...]) -> dict:

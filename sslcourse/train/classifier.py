@@ -28,7 +28,7 @@ def fit_classifier(
     images. The history's metrics hold the training "accuracy", on the augmented images as they were trained on.
     """
     common.module("model", model)
-    images = common.images("images", images)
+    images = arguments.as_images(images, [model])
     if augment is not None:
         common.function("augment", augment, "images")
     labels = arguments.as_labels(labels)

@@ -8,8 +8,10 @@ student's class that is one of a library's too, all counts that the library may 
 and iterators are is no part of these texts, since they move on; `read` says it apart.
 
 It cannot see: the code of installed libraries and of this one (they count by name), C functions, what is found by a
-name made at run time (getattr, eval), files and the environment. A loss is another one, too, after a change that means
-nothing (a docstring, another version of Python); moving it to another place, or a comment, is no change.
+name made at run time (getattr, eval), files and the environment, and the gradient that a tensor carries. An iterator of
+C that does not say what it runs over (np.nditer, that of a DataLoader) cannot be compared, which is told. A loss is
+another one, too, after a change that means nothing (a docstring, another version of Python); moving it to another
+place, or a comment, is no change.
 """
 
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ import torch
 from torch import nn
 
 from sslcourse.train import moving
+from sslcourse.train.attributes import of_torch
 from sslcourse.train.ownership import is_own
 from sslcourse.train.walk import Walk, tensors_of
 from sslcourse.train.written import array, constant, content, digest
@@ -103,8 +106,10 @@ def _whole(value: object, modules: list[nn.Module]) -> tuple[str, dict[str, str]
 
 
 def own_parts(optimizer: torch.optim.Optimizer) -> dict[str, object]:
-    """What of an optimizer is the student's: class and attributes, if it is his own, and functions around its steps."""
-    own = {"optimizer": optimizer} if is_own(type(optimizer)) else {}
+    """What of an optimizer is the student's: class and attributes, also those that he gave to one of torch's, such as a
+    step of his own, and functions around its steps."""
+    given = any(not name.startswith("_") and name not in of_torch(optimizer) for name in vars(optimizer))
+    own = {"optimizer": optimizer} if given or is_own(type(optimizer)) else {}
     for kind in ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"):
         hooks = [hook for hook in getattr(optimizer, kind, {}).values() if is_own(hook)]
         own |= {f"optimizer.{kind.strip('_')}": hooks} if hooks else {}

@@ -99,6 +99,7 @@ def fit(
     for module in modules:
         module.to(device)
     data = tuple(tensor.to(device) for tensor in data)
+    counted = optimizer is None
     optimizer = arguments.as_optimizer(optimizer, modules, lr, weight_decay)
     before = torch.get_rng_state()
     seeds = [processes.of_the_first(torch.initial_seed()), "not given"]
@@ -132,7 +133,9 @@ def fit(
         told["its on_epoch was another"] = repr(sorted(logging.items()))
         told |= moving.told
         one = processes.rank == 0
-        file = Checkpoint(checkpoint, modules, optimizer, generator, plan, steps, one, told, moving.generators)
+        file = Checkpoint(
+            checkpoint, modules, optimizer, generator, plan, steps, one, told, moving.generators, counted=counted
+        )
         fresh = processes.random_state()
         try:
             resumed = file.resume()

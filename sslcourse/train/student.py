@@ -37,7 +37,7 @@ def fit_student(
     """
     for name, network in (("student", student), ("teacher", teacher)):
         common.module(name, network)
-    images, device = common.images("images", images), common.device("device", device)
+    images, device = arguments.as_images(images, [student]), common.device("device", device)
     for name, function in (("loss", loss), ("augment", augment)):
         if name == "loss" or augment is not None:
             common.function(name, function)

@@ -270,12 +270,12 @@ class Walk:
             self.visit(f"{place}.{name}", part, depth)
 
     def _optimizer(self, place: str, optimizer: torch.optim.Optimizer, depth: int) -> None:
-        """Class and attributes; the rest is in the plan, or state."""
+        """Class and attributes, those too that were given to one of torch's; the rest is in the plan, or state."""
         kind = type(optimizer)
         self.found[place] = f"{kind.__module__ if not is_own(kind) else ''}.{kind.__qualname__}".lstrip(".")
         if is_own(kind):
             self.visit(f"{place}.class", kind, depth)
-            self._attributes(place, optimizer, depth)
+        self._attributes(place, optimizer, depth)
 
     def _attributes(self, place: str, value: object, depth: int) -> None:
         """Of a student's object what the code reads; of a library's all, since its code is not looked at, and so of a

@@ -49,6 +49,10 @@ CASES = {
     "attribute of an optimizer": OWN + "optimizer = Own(net.parameters(), 0.1, factor=V)" + TIMES.format(1),
     "private attribute of it": OWN + "optimizer = Own(net.parameters(), 0.1, hidden=V)" + TIMES.format(1),
     "optimizer inside another": INSIDE + "optimizer = Own(net.parameters(), 0.1)" + TIMES.format("V"),
+    "attribute given to torch's": "optimizer = torch.optim.SGD(net.parameters(), 0.1)\noptimizer.factor = V"
+    + TIMES.format("optimizer.factor"),
+    "step given to torch's": "optimizer = torch.optim.SGD(net.parameters(), 0.1)\nstep = optimizer.step\n"
+    "optimizer.step = lambda: [step() for _ in range(V)]" + TIMES.format(1),
     "tensor with a graph": "w = torch.ones(2, requires_grad=True) * V\nloss = lambda x: (net(x) * w.detach()).mean()",
     "tensor of the network": "w = 2 * net(V * torch.ones(1, 3))\nloss = lambda x: (net(x) - w.data).square().mean()",
     "weight norm": "torch.nn.utils.weight_norm(net)\nloss = lambda x: net(x).mean() + V * net.weight.square().sum()",

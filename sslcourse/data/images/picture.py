@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sslcourse.data.images import tiff
+from sslcourse.data.images import png, tiff
 from sslcourse.data.images.tiff import Tags, Unsuitable
 
 DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes of more than 8 bits
@@ -48,6 +48,8 @@ def read(path: Path, size: int) -> Picture:
             if isinstance(seen_through := opened.info.get("transparency"), int):
                 opened.info["transparency"] = seen_through * steps  # Pillow scales the pixels alone
             upright = ImageOps.exif_transpose(opened)  # cameras store how they were held
+            if opened.format == "PNG":
+                png.must_be_whole(path)
             if upright.mode in DEEP or upright.mode == "L" and tags and tags.signed:
                 return _deep(upright, tags, size)
             return Picture(np.asarray(ImageOps.fit(_colours(upright), (size, size))))

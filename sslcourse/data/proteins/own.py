@@ -16,12 +16,13 @@ def own_proteins(path: str | Path, classes: bool = False) -> OwnSet:
     """The sequences of a FASTA file in upper case; classes: the last word of every header is the class.
 
     Letters are the twenty amino acids, X, and the rare U, B, Z and O; J becomes X, as a printed line says. Spaces
-    within a sequence are taken out. `cluster(own.items)` finds groups of relatives for `split_own`.
+    within a sequence are taken out. `cluster(own.items)` finds groups of relatives for `split_own`. A printed line
+    points out names that stand more than once.
 
-    Raises ValueError, naming the record and its line, for an empty sequence, letters that are no amino acids, DNA, and
-    headers of one word, or as a database writes them, where classes are asked for; for a carriage return within a line,
-    a file without records and what is no UTF-8; FileNotFoundError. A few short sequences of nucleotides among others
-    may be peptides: a printed line points them out.
+    Raises ValueError, naming the record and its line, for an empty sequence or name, letters that are no amino acids,
+    DNA, and headers of one word, or as a database writes them, where classes are asked for; for a carriage return
+    within a line, a file without records and what is no UTF-8; FileNotFoundError. A few short sequences of nucleotides
+    among others may be peptides: a printed line points them out.
     """
     if not isinstance(classes, bool):
         found = arguments.shown(classes)
@@ -43,7 +44,7 @@ def own_proteins(path: str | Path, classes: bool = False) -> OwnSet:
             "feeds."
         )
 
-    records, names, labels, sequences = [], [], [], []
+    records, names, labels, sequences, lines = [], [], [], [], {}
     for line, header, body in blocks(text, str(path)):
         words = [word for word in re.split(r"[ \t]+", header) if word]
         name = words[0] if words else ""
@@ -51,6 +52,8 @@ def own_proteins(path: str | Path, classes: bool = False) -> OwnSet:
         sequence = capitals(re.sub(r"[ \t]", "", body))
         if not sequence:
             raise ValueError(f"{record} has no sequence; remove it.")
+        if not name:
+            raise ValueError(f"{record} has a sequence and no name; write one right behind the '>'.")
         if problem := wrong_letters(sequence):
             raise ValueError(f"{record} {problem}")
         if classes and len(words) < 2:
@@ -62,6 +65,7 @@ def own_proteins(path: str | Path, classes: bool = False) -> OwnSet:
             )
         records.append(record)
         names.append(name)
+        lines.setdefault(name, []).append(line)
         labels.append(words[-1] if words else "")
         sequences.append(sequence)
     if not sequences:
@@ -78,6 +82,12 @@ def own_proteins(path: str | Path, classes: bool = False) -> OwnSet:
         )
     if doubtful := [record for record, sequence in zip(records, sequences, strict=True) if may_be_dna(sequence)]:
         print(f"{doubtful[0]} may be DNA or RNA: it has no other letters ({len(doubtful)} of {len(records)} records).")
+    if twice := [name for name, places in lines.items() if len(places) > 1]:
+        first, second = lines[twice[0]][:2]
+        print(
+            f"{path}: the name {clipped(twice[0])!r} stands in lines {first} and {second} ({len(twice)} of "
+            f"{len(lines)} names stand more than once); is the file put together of others?"
+        )
     if either := sum(EITHER in sequence for sequence in sequences):
         print(f"{path}: J (leucine or isoleucine) becomes X, unknown, in {either} of {len(sequences)} sequences.")
     items = [without_either(sequence) for sequence in sequences]

@@ -78,8 +78,9 @@ class Potts:
     def _check(self, numbers: Tensor, dimensions: int) -> None:
         residues, letters = self.fields.shape
         wanted = f"int64 {'(N, ' if dimensions == 2 else '('}{residues}{',' * (dimensions == 1)})"
-        if not isinstance(numbers, Tensor) or numbers.dtype != torch.int64 or numbers.is_meta:
+        if not isinstance(numbers, Tensor) or numbers.dtype != torch.int64:
             raise TypeError(f"numbers is {arguments.shown(numbers)}; it should be {wanted}, places in AMINO_ACIDS.")
+        arguments.tensor("numbers", numbers, wanted)
         if numbers.dim() != dimensions or numbers.shape[-1] != residues:
             raise ValueError(f"numbers has shape {tuple(numbers.shape)}; it should be {wanted}.")
         if numbers.numel() and not 0 <= numbers.min() <= numbers.max() < letters:

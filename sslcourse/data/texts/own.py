@@ -13,10 +13,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sslcourse import arguments
-from sslcourse.data.items import OwnSet, clipped, existing, named
+from sslcourse.data.items import OwnSet, bare, clipped, existing, named
 
 _SHOWN = 8  # columns that a message lists
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_NONE = {"nan", "na", "n/a", "#n/a", "null", "none", "<na>", "?", "-"}  # what tables write where they have nothing
 
 
 def own_texts(path: str | Path, text: str = "text", label: str | None = None, group: str | None = None) -> OwnSet:
@@ -24,10 +25,11 @@ def own_texts(path: str | Path, text: str = "text", label: str | None = None, gr
     the groups of a third (patients, authors; for `split_own`) where these are named.
 
     Quotes keep commas and line ends within a text; a quote within quotes is doubled. Empty lines are passed over, and
-    so are spaces before a field. Raises ValueError, naming the line, for a row with more or fewer fields than the
-    header, or with something in a column without a name (but for the first, where tables keep their numbers), for an
-    empty text, class or group, and for quotes that do not close; for a file without rows, a missing column, and what is
-    no UTF-8; FileNotFoundError.
+    so are spaces before a field, and what nobody sees around names, classes and groups. A printed line points out a
+    class such as "NaN". Raises ValueError, naming the line, for a row with more or fewer fields than the header, or
+    that repeats it, or with something in a column without a name (but for the first, where tables keep their numbers),
+    for an empty text, class or group, and for quotes that do not close; for a file without rows, a missing column, and
+    what is no UTF-8; FileNotFoundError.
     """
     path = existing(path, "file")
     wanted = {"text": text, "label": label, "group": group}
@@ -42,7 +44,7 @@ def own_texts(path: str | Path, text: str = "text", label: str | None = None, gr
     with _long_fields():
         _check_separator(content, path, tuple(wanted.values()))
         rows = _rows(content, path)
-    header = [column.strip() for column in rows[0][1]] if rows else []
+    header = [bare(column) for column in rows[0][1]] if rows else []
     for column in wanted.values():
         if header.count(column) != 1:
             raise ValueError(_no_column(path, column, header))
@@ -61,12 +63,20 @@ def own_texts(path: str | Path, text: str = "text", label: str | None = None, gr
                 f"Line {line} of {path} has something in column {moved[0] + 1}, which has no name: name the column, or "
                 'put a text with commas into double quotes, "like this, for example".'
             )
+        if len(header) > 1 and list(map(bare, fields)) == header:
+            raise ValueError(f"Line {line} of {path} is the header once more, as in files put together; remove it.")
         for what, column in wanted.items():
             value = fields[header.index(column)]
-            if not value.strip():
+            if not bare(value):
                 raise ValueError(f"Line {line} of {path} has nothing in column {column!r}; fill it or remove the row.")
             # One name may be spelt by two sequences of characters, é or e and an accent, and is one class.
-            found[what].append(value if what == "text" else unicodedata.normalize("NFC", value.strip()))
+            found[what].append(value if what == "text" else unicodedata.normalize("NFC", bare(value)))
+    for name, n in Counter(found.get("label", ())).items():
+        if name.casefold() in _NONE:
+            print(
+                f"{path}: {n} rows have the class {name!r}, which is a class here like any other; remove them where it "
+                "stands for none."
+            )
     names = [f"line {line}" for line, _ in rows[1:]]
     return named(found["text"], found.get("label"), path, names, found.get("group", ()))
 
