@@ -161,6 +161,7 @@ def _loss_right(step: str, log: spies.Log, updated, q: Tensor, k: Tensor, held: 
          "the new keys are among the negatives: these are queue.keys as they are."),
         (lambda: oracle._info_nce(q, k, held, temperature, batch="k"),
          "the new keys are among the negatives: these are queue.keys as they are."),
+        (lambda: oracle.info_nce(q, k, held, temperature**2), "similarities are divided by the temperature twice."),
         (lambda: oracle.info_nce(q, k, torch.cat([held, held]), temperature), "every key of the queue counts twice."),
         (lambda: -(oracle.unit(q) @ oracle.unit(k).T / temperature).log_softmax(dim=1).diagonal().mean(),
          "the negatives are the other keys of the batch, as in SimCLR: they are queue.keys."),
