@@ -1,4 +1,4 @@
-"""Fresh answers to the optional exercises: what was accepted, misnamed or told in numbers only.
+"""Fresh answers to the optional exercises and some losses: what was accepted, misnamed or told in numbers only.
 
 Each row changes one thing in a right version; words are those of the message that names it.
 """
@@ -110,6 +110,29 @@ def gride(x, n1=1):
 
     return brentq(slope, 1e-3, 1e3)
 """
+NT_XENT = """
+def nt_xent(z0, z1, temperature=0.5):
+    z = F.normalize(torch.cat([z0, z1]), dim=1)
+    similarity = (z @ z.T / temperature).fill_diagonal_(-torch.inf)
+    return F.cross_entropy(similarity, torch.arange(len(z)).roll(len(z0)))
+"""
+CLIP = """
+def clip_loss(image_emb, text_emb, logit_scale):
+    logits = logit_scale * F.normalize(image_emb, dim=1) @ F.normalize(text_emb, dim=1).T
+    partner = torch.arange(len(logits))
+    return (F.cross_entropy(logits, partner) + F.cross_entropy(logits.T, partner)) / 2
+"""
+DISTIL = """
+def distillation_loss(student_logits, teacher_logits, labels, temperature=4.0, alpha=0.7):
+    q = F.log_softmax(student_logits / temperature, dim=1)
+    p = F.log_softmax(teacher_logits.detach() / temperature, dim=1)
+    soft = F.kl_div(q, p, log_target=True, reduction="batchmean")
+    return alpha * temperature**2 * soft + (1 - alpha) * F.cross_entropy(student_logits, labels)
+"""
+BYOL = """
+def byol_loss(predictions, targets):
+    return (2 - 2 * F.cosine_similarity(predictions, targets.detach(), dim=1)).mean()
+"""
 COSINES, CROSS = "F.normalize(z1, dim=1).T", 'F.cross_entropy(strong_logits, guess, reduction="none")'
 COSINE = "1 - F.cosine_similarity(mapping(student_features), teacher_features.detach(), dim=1)"
 FAR, SHARE = "(far < far.gather(1, nearest)).sum(dim=1)", "    return share"
@@ -178,6 +201,20 @@ ROWS = [
     (week10.participation_ratio, RATIO, ".square()\n", ".square()[1:]\n", "the largest eigenvalue is left out"),
     (week10.gride, GRIDE, " + (n1 - 1) * log_mu * grown", "", "the slope of the log-likelihood is another"),
     (week10.gride, GRIDE, FIRST, "    return (math.log(2) / log_mu.median()).item()\n" + FIRST, "log 2 over a mean"),
+    (week04.nt_xent, NT_XENT, ".roll(len(z0))", ".roll(1)", "a neighbouring row"),
+    (week04.nt_xent, NT_XENT, "/ temperature", "/ math.exp(temperature)", "the temperature is exponentiated"),
+    (week04.nt_xent, NT_XENT, "    similarity", "    z = F.normalize(z - z.mean(0))\n    similarity",
+     "the mean of the batch"),
+    (week09.clip_loss, CLIP, ".T\n    partner", ".T\n    logits = logits.softmax(1)\n    partner",
+     "a softmax is taken before"),
+    (week09.clip_loss, CLIP, "torch.arange(len(logits))", "torch.arange(len(logits)).flip(0)",
+     "the pairs are mixed up"),
+    (week06.distillation_loss, DISTIL, "logits, labels)", "logits, labels, label_smoothing=0.1)",
+     "the labels are smoothed"),
+    (week06.distillation_loss, DISTIL, "logits, labels)", "logits, teacher_logits.argmax(1))", "the teacher's choices"),
+    (week07.byol_loss, BYOL, "dim=1", "dim=0", "the vectors are normalised over the batch"),
+    (week07.byol_loss, BYOL, ".detach()", ".detach().flip(0)", "are of different images"),
+    (week07.byol_loss, BYOL, "dim=1)", "dim=1).abs()", "the sign of the cosine is lost"),
     (week10.gride, GRIDE, FIRST, "    return (1 / log_mu).mean().item()\n" + FIRST, "the reciprocals are averaged"),
 ]  # fmt: skip
 
