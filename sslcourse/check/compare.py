@@ -76,10 +76,10 @@ def agree(
         if len(fitting) != 1 and not close(value, wanted, tolerance):
             inputs = ", ".join(f"{name} = {shown(x)}" for name, x in student.names(small).items())
             found = f"On {words(*small)} {gives(value, wanted)} The inputs were {inputs}."
-            raise Wrong(f"{found}{fact}\nTry that case by hand: {hint}")
+            raise Wrong(f"{found}\nTry that case by hand: {hint}{fact}")
     if len(fitting) == 1:
         raise Wrong(f"{found}\nIt looks as if {fitting[0].sentence}")
-    raise Wrong(f"{found}{fact}\n{hint}" if hint and small is None else f"{found}{fact}")
+    raise Wrong(f"{found}\n{hint}{fact}" if hint and small is None else f"{found}{fact}")
 
 
 def claimed(
