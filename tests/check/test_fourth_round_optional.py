@@ -133,6 +133,15 @@ BYOL = """
 def byol_loss(predictions, targets):
     return (2 - 2 * F.cosine_similarity(predictions, targets.detach(), dim=1)).mean()
 """
+PMI = """
+def pmi_loss(student_probs, teacher_probs, marginal, gamma=0.65):
+    return -((student_probs * teacher_probs.detach()) ** gamma / marginal).sum(dim=1).log().mean()
+"""
+COLLAPSE = """
+def collapse_report(teacher_probs):
+    each = torch.special.entr(teacher_probs).sum(dim=1).mean().item()
+    return each, torch.special.entr(teacher_probs.mean(dim=0)).sum().item()
+"""
 COSINES, CROSS = "F.normalize(z1, dim=1).T", 'F.cross_entropy(strong_logits, guess, reduction="none")'
 COSINE = "1 - F.cosine_similarity(mapping(student_features), teacher_features.detach(), dim=1)"
 FAR, SHARE = "(far < far.gather(1, nearest)).sum(dim=1)", "    return share"
@@ -201,6 +210,11 @@ ROWS = [
     (week10.participation_ratio, RATIO, ".square()\n", ".square()[1:]\n", "the largest eigenvalue is left out"),
     (week10.gride, GRIDE, " + (n1 - 1) * log_mu * grown", "", "the slope of the log-likelihood is another"),
     (week10.gride, GRIDE, FIRST, "    return (math.log(2) / log_mu.median()).item()\n" + FIRST, "log 2 over a mean"),
+    (week05.pmi_loss, PMI, "** gamma", "** (1 - gamma)", "the exponent is 1 - gamma"),
+    (week05.pmi_loss, PMI, "/ marginal", "/ student_probs.mean(0).detach()", "another marginal divides"),
+    (week05.pmi_loss, PMI, ".sum(dim=1).log()", ".log().sum(dim=1)", "taken of each cluster's term"),
+    (week07.collapse_report, COLLAPSE, "    return each", "    return each / math.log(2)",
+     "as with logarithms to base 2"),
     (week04.nt_xent, NT_XENT, ".roll(len(z0))", ".roll(1)", "a neighbouring row"),
     (week04.nt_xent, NT_XENT, "/ temperature", "/ math.exp(temperature)", "the temperature is exponentiated"),
     (week04.nt_xent, NT_XENT, "    similarity", "    z = F.normalize(z - z.mean(0))\n    similarity",
