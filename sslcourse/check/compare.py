@@ -2,9 +2,10 @@
 
 A mistake that has a name is known by its numbers: the definition with that mistake in it, run on the same inputs,
 gives what the student's version gives. Where one such mistake fits all cases, the plain reading does not, and no other
-mistake does, its sentence is the message; else a case small enough to work out by hand is shown, if the student's
-version fails it. A check that compares by itself does the same with `claimed`, `worst` and `gives`: numbers that are
-shown are those that failed, with as many digits as it takes to see it.
+mistake does, its sentence is the message; else what holds in every case is told ("twice what it should be",
+relation.py), and a case small enough to work out by hand is shown, if the student's version fails it. A check that
+compares by itself does the same with `claimed`, `told`, `worst` and `gives`: numbers that are shown are those that
+failed, with as many digits as it takes to see it.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ import torch
 
 from sslcourse.check.machinery import Student, Wrong
 from sslcourse.check.recall import recall
+from sslcourse.check.relation import related
 
 TOLERANCE = 1e-4  # of float32 results, relative for values above 1: mistakes are far larger, right versions far nearer
 
@@ -67,16 +69,17 @@ def agree(
     found = f"On {words(*cases[n])} {gives(values[n], right[nearest][n])}"
     # Named mistakes first: all cases together tell them apart better than the first that differs.
     fitting = claimed(mistakes, cases, values, right[nearest], tolerance)
+    fact = "" if len(fitting) == 1 else told(values, right[nearest], tolerance, cases)
     if small is not None and len(fitting) != 1:
         value, wanted = number(student(*small)), float(recall(readings[nearest], *doubled(small)))
         fitting = claimed(fitting, [*cases, small], [*values, value], [*right[nearest], wanted], tolerance)
         if len(fitting) != 1 and not close(value, wanted, tolerance):
             inputs = ", ".join(f"{name} = {shown(x)}" for name, x in student.names(small).items())
             found = f"On {words(*small)} {gives(value, wanted)} The inputs were {inputs}."
-            raise Wrong(f"{found}\nTry that case by hand: {hint}")
+            raise Wrong(f"{found}\nTry that case by hand: {hint}{fact}")
     if len(fitting) == 1:
         raise Wrong(f"{found}\nIt looks as if {fitting[0].sentence}")
-    raise Wrong(f"{found}\n{hint}" if hint and small is None else found)
+    raise Wrong(f"{found}\n{hint}{fact}" if hint and small is None else f"{found}{fact}")
 
 
 def claimed(
@@ -110,6 +113,12 @@ def claimed(
         return True
 
     return [mistake for mistake in mistakes if any(map(explains, mistake.variants))]
+
+
+def told(values: Sequence, right: Sequence, tolerance: float = TOLERANCE, cases: Sequence[tuple] = ()) -> str:
+    """A line of its own, to end a message with: what holds in every case (relation.py); empty where nothing does."""
+    fact = related(values, right, tolerance, cases)
+    return f"\n{fact}" if fact else ""
 
 
 def _off(value: float | torch.Tensor, wanted: float | torch.Tensor) -> float:

@@ -47,14 +47,15 @@ from pathlib import Path
 
 import torch
 
-import sslcourse
 from sslcourse import missing, notices
 from sslcourse.check import blank, roads, words
 from sslcourse.check.isolation import isolated
 from sslcourse.check.outcomes import CheckFailed, NotAttempted, Told, Wrong, is_strict, plain
+from sslcourse.check.reference import hand_out as _hand_out
+from sslcourse.check.reference import is_one as _is_reference
+from sslcourse.check.reference import of as _reference
 
 SEED = 0  # of all inputs; the tests of the checks try others
-REFERENCE = "__sslcourse_reference__"  # the mark on a reference that was handed out
 GOING_ON = "Going on with the reference solution, so that the rest of the notebook runs; results that use it say so."
 NO_REFERENCE = "This copy was handed out without solutions: there is no reference to go on with, what uses it may fail."
 CHECKS = Path(__file__).parent
@@ -144,28 +145,6 @@ def _examined(examine: Callable, student: "Student", reference: object, notebook
         return type(told)(plain(f"{name}: {'not yet right. ' * isinstance(told, Wrong)}{told}")), ""
 
 
-# --- the reference
-
-
-def _reference(week: str, name: str) -> object | None:
-    """The solved exercise; None where it was not handed out."""
-    try:
-        return sslcourse.solution(week, name)
-    except (ImportError, ValueError):
-        return None
-
-
-def _hand_out(reference: object, name: str) -> object:
-    setattr(reference, REFERENCE, id(reference))
-    notices.remember(name)
-    return reference
-
-
-def _is_reference(submission: object, reference: object) -> bool:
-    # The mark must be the object's own: a subclass of the reference inherits it, functools.wraps copies it.
-    return submission is reference or getattr(submission, "__dict__", {}).get(REFERENCE) == id(submission)
-
-
 # --- running student code
 
 
@@ -199,10 +178,10 @@ class Student:
     def run(self, function: Callable, *args, **kwargs):
         """Call `function`, which is or came out of the submission.
 
-        Tensors among the arguments must come out unchanged. What is warned is kept for `tell`.
+        Tensors among the arguments, or in a list of them, must come out unchanged. What is warned is kept for `tell`.
         """
         named = words.named(function, args, kwargs)
-        before = {name: value.detach().clone() for name, value in named.items() if isinstance(value, torch.Tensor)}
+        before = [(name, x, x.detach().clone()) for name, value in named.items() for x in words.tensors(value)]
         with self.warnings(always=True), torch.enable_grad():
             try:
                 result = function(*args, **kwargs)
@@ -215,9 +194,8 @@ class Student:
             gradients = torch.is_grad_enabled()
         self._last += f" and gave {words.kind(result)}"
 
-        for name, value in before.items():
-            now = named[name]
-            if now.shape != value.shape or not ((now == value) | (value != value)).all():  # NaN is not equal to itself
+        for name, now, was in before:
+            if now.shape != was.shape or not ((now == was) | (was != was)).all():  # NaN is not equal to itself
                 raise Wrong(
                     f"It changes its argument {name} in place: work on a copy, the caller still needs the original."
                 )

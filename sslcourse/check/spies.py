@@ -170,11 +170,24 @@ def judge_average(
     fitting = [sentence for value, sentence in readings if same(came, value)]
     if len(fitting) == 1:
         raise Wrong(f"{found}\n{fitting[0]}")
+    if (share := _share(came, was, new)) is not None:
+        times = [n for n in range(3, 9) if abs(share - momentum**n) < 1e-5]
+        if times:
+            raise Wrong(f"{found}\nIt looks as if it moves {times[0]} times: once a step.")
+        raise Wrong(f"{found}\nIt has kept {share:.4g} of itself, it should keep the momentum, {momentum:.4g}.")
     moved = [not close(x, y, 1e-5) for x, y in zip(came, was, strict=True)]
     if not all(moved):
         raise Wrong(f"{found}\nOnly {sum(moved)} of its {len(moved)} parameters have moved: take all of parameters().")
     value, wanted = float(came[0].flatten()[0]), float(right[0].flatten()[0])
     raise Wrong(f"{found}\nIts first weight: {gives(value, wanted)}")
+
+
+def _share(came: list[Tensor], was: list[Tensor], new: list[Tensor]) -> float | None:
+    """m, where all of it is m times what it was plus 1 - m times what it follows; None where it is no such mean."""
+    moved, way = (torch.cat([(a - b).flatten() for a, b in zip(side, new, strict=True)]).double()
+                  for side in (came, was))  # fmt: skip
+    share = float(moved @ way / (way @ way))
+    return share if close(moved, share * way) and 0 <= share <= 1 else None
 
 
 def judge_return(result: object, loss: Tensor, where: str) -> None:

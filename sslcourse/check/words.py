@@ -44,6 +44,12 @@ def named(function: Callable, args: tuple, kwargs: dict) -> dict[str, object]:
         return {f"argument {n}": value for n, value in enumerate(args, 1)} | kwargs
 
 
+def tensors(value: object) -> list[torch.Tensor]:
+    """An argument that is a tensor, or those in one that is a list of them or a dict."""
+    parts = value if isinstance(value, list | tuple) else value.values() if type(value) is dict else [value]
+    return [part for part in parts if isinstance(part, torch.Tensor)]
+
+
 def given(named: dict[str, object]) -> str:
     """ " for z0 and z1 of shape (8, 16), temperature = 0.5": the inputs that an error came from."""
     shapes: dict[tuple, list[str]] = {}

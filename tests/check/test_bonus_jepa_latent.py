@@ -190,7 +190,7 @@ CALL = "train.update_ema(encoder, target, momentum)"
         ((CALL, "train.update_ema(encoder, target, 0.996)"), "the momentum is 0.996"),
         ((f"    update(loss)\n    {CALL}\n", f"    {CALL}\n    update(loss)\n"), "before the update"),
         (("return loss.detach()", "return"), "returns None"),
-        (("encoder(images, context)\n", "encoder(images, context).detach()\n"), "not the gradient"),
+        (("encoder(images, context)\n", "encoder(images, context).detach()\n"), "detached from the encoder"),
         (("update(loss)", "update(loss.detach())"), "carries no gradient"),
         (("    h = encoder", f"    {CALL}\n    h = encoder"), "it should"),
     ],

@@ -11,9 +11,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from harness import assert_right, assert_wrong
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, RidgeClassifier
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, RobustScaler, StandardScaler
@@ -616,4 +618,21 @@ def test_wrong_linear_probe(wrong, words):
     ],
 )
 def test_another_classifier_is_no_linear_probe(wrong, words, seeds):
+    assert_wrong(check.linear_probe, wrong, words)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (classifier(SVC(kernel="linear", C=0.1)), "the classifier is a support vector machine"),
+        (classifier(SVC(kernel="linear", C=10)), "the classifier is a support vector machine"),
+        (classifier(LinearSVC(loss="hinge")), "the classifier is a support vector machine"),
+        (classifier(LinearSVC(C=0.03)), "each class is told from all others alone"),
+        (classifier(SVC()), "the classifier is not linear"),
+        (classifier(KNeighborsClassifier(5)), "the classifier is not linear"),
+        (classifier(GaussianNB()), "the classifier is not linear"),
+        (classifier(LinearDiscriminantAnalysis()), "the classes' means and one covariance"),
+    ],
+)
+def test_classifiers_of_a_kind_are_named_whatever_their_settings(wrong, words):
     assert_wrong(check.linear_probe, wrong, words)

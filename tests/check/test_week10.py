@@ -23,7 +23,7 @@ from sklearn.neighbors import NearestNeighbors
 import sslcourse
 from sslcourse import evaluate
 from sslcourse.check import week10 as check
-from sslcourse.check.week10 import oracle, spectrum_oracle
+from sslcourse.check.week10 import gride_oracle, oracle, spectrum_oracle
 from sslcourse.check.week10 import overlap_oracle as overlaps
 
 two_nearest, layer_profile = (sslcourse.solution("week10", name) for name in ("two_nearest", "layer_profile"))
@@ -134,9 +134,9 @@ def test_overlap_of_equal_and_of_unrelated_neighbourhoods():
 def test_gride_definition_at_one_is_maximum_likelihood_and_finds_the_dimension():
     x = drawn(80, 3)
     logs = [math.log(row[1] / row[0]) for row in oracle.distances(x)]
-    assert oracle.gride(x, 1) == pytest.approx(80 / sum(logs), rel=1e-9)
+    assert gride_oracle.gride(x, 1) == pytest.approx(80 / sum(logs), rel=1e-9)
     plane = torch.rand(600, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    assert oracle.gride(plane, 4) == pytest.approx(2, abs=0.15)
+    assert gride_oracle.gride(plane, 4) == pytest.approx(2, abs=0.15)
 
 
 # --- what the library says to bad input
@@ -295,7 +295,7 @@ def scaling(x, fractions, n_repeats, generator):
         ("two_nearest", nearest_by_the_library),
         ("two_nearest", lambda x: two_nearest(x, chunk=7)),
         ("gride", gride_by_optimiser),
-        ("gride", lambda x, n1=1: oracle.gride(x, n1)),
+        ("gride", lambda x, n1=1: gride_oracle.gride(x, n1)),
         ("id_scaling", scaling),
         ("layer_profile", lambda *case: layer_profile(*case)),
     ],
@@ -575,8 +575,8 @@ def test_wrong_label_overlap(wrong, words):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        (lambda x, n1=1: 60 / (oracle.gride(x, n1) * 60), "upside down"),
-        (lambda x, n1=1: oracle.gride(x, 1), "n1 is not used"),
+        (lambda x, n1=1: 60 / (gride_oracle.gride(x, n1) * 60), "upside down"),
+        (lambda x, n1=1: gride_oracle.gride(x, 1), "n1 is not used"),
         (lambda x, n1=1: float(len(x) / np.log(ranked(x, n1)[:, 1] / ranked(x, n1)[:, 0]).sum()), "for every n1"),
     ],
 )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sslcourse.check.bonus import curves_oracle, oracle
 from sslcourse.check.bonus.masks import sample_masks
-from sslcourse.check.compare import close, gives, number, tensor, two_parts
+from sslcourse.check.compare import close, gives, number, tensor, told, two_parts, worst
 from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
@@ -134,19 +134,22 @@ def _quadrant(images: Tensor) -> Tensor:
 
 def _as_defined(cases: list[tuple]) -> None:
     """Compare the maps of all cases with the definition; a mistake is named when it fits them all."""
-    wrong = None
+    wrong, all_right = None, []
     for encode, image, masks, maps in cases:
         right = oracle.relax(encode, image, masks)
-        for name, came, wanted in zip(("importance", "uncertainty"), maps, right, strict=True):
-            if wrong is None and not close(came, wanted, 1e-4 if name == "importance" else 1e-5):
-                wrong = name, came, wanted, image, masks
+        all_right.append(right)
+        for which, (came, wanted) in enumerate(zip(maps, right, strict=True)):
+            if wrong is None and not close(came, wanted, 1e-5 if which else 1e-4):
+                wrong = which, came, wanted, image, masks
     if wrong is None:
         return
-    name, came, wanted, image, masks = wrong
+    which, came, wanted, image, masks = wrong
+    name = ("importance", "uncertainty")[which]
     shape = " x ".join(map(str, image.shape))
+    (row, column), value, should = worst(came, wanted)
     found = (
-        f"On an image of {shape} and {len(masks)} masks, for the {name} of the first pixel "
-        f"{gives(float(came[0, 0]), float(wanted[0, 0]))}"
+        f"On an image of {shape} and {len(masks)} masks, for the {name} of the pixel ({row}, {column}) "
+        f"{gives(value, should)}"
     )
     known = [oracle.relax_mistakes(encode, image, masks) for encode, image, masks, _ in cases]
     all_maps = [maps for *_, maps in cases]
@@ -158,6 +161,7 @@ def _as_defined(cases: list[tuple]) -> None:
             f"{found}\nWith fewer masks it is right. If it goes through the masks in batches: add up over all of them "
             "and divide once, since the last batch is smaller."
         )
+    found += told(*([maps[which] for maps in side] for side in (all_maps, all_right)))
     raise Wrong(
         f"{found}\nTry two masks by hand: two similarities, and for each pixel a mean of the two, weighted by the two "
         "values that the masks have there."

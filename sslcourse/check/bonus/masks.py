@@ -6,6 +6,7 @@ from torch import Tensor
 from sslcourse.check.bonus import oracle
 from sslcourse.check.compare import close, tensor
 from sslcourse.check.machinery import Student, Wrong, exercise
+from sslcourse.check.week08 import generators
 
 N, GRID, SIZE = 2000, 4, 48  # enough masks that what is estimated from them is within a few per cent
 CELL = SIZE // GRID
@@ -23,6 +24,7 @@ def sample_masks(student: Student) -> str:
     shared = torch.Generator().manual_seed(3)
     if close(student(6, 4, 24, 0.5, shared), student(6, 4, 24, 0.5, shared)):
         raise Wrong("Two calls with one generator give the same masks: do not seed it anew inside.")
+    generators.examine(student, lambda generator: student(6, 4, 24, 0.5, generator), "mask")
 
     for keep in (0.5, 0.3):
         masks = student(N, GRID, SIZE, keep, student.generator).detach()

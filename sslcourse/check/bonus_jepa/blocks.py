@@ -14,25 +14,25 @@ DRAWS = 100
 
 
 def examine_blocks(student: Student) -> str:
+    generators.examine(student, lambda g: torch.cat(_draw(student, 14, 4, g)), "draw")
     generator = torch.Generator().manual_seed(student.seed % 1000)
     shapes = []
     # On a fine grid a side is hardly rounded, so that shares and shapes can be told.
     for grid, n_targets, draws in ((14, 4, DRAWS), (8, 4, DRAWS), (40, 4, 20), (8, 1, 20)):
         drawn = [_draw(student, grid, n_targets, generator) for _ in range(draws)]
         sizes = [_target(grid, target) for _, targets in drawn for target in targets]
-        for context, targets in drawn:
-            _context(grid, context, targets)
+        contexts = [_context(grid, context, targets, everything=grid == 40) for context, targets in drawn]
         if draws == DRAWS:
             _varied(grid, drawn, sizes)
+            _apart(grid, drawn)
             _everywhere(grid, drawn)
         if grid == 40:
-            _spread(grid, sizes)
+            _spread(grid, sizes, contexts)
         shapes += sizes
     _upright(shapes)
     with student.meaning("The check draws 4 targets on a grid of 2 x 2 patches, where they may cover everything."):
         for _ in range(40):
             _draw(student, 2, 4, generator)
-    generators.examine(student, lambda g: torch.cat(_draw(student, 14, 4, g)), "set of blocks")
     return "Rectangles of 15 to 20 % anywhere on the grid, and a context that is never empty and shows no target."
 
 
@@ -85,23 +85,45 @@ def _target(grid: int, target: Tensor) -> tuple[int, int]:
         share = height * width / grid**2
         low, high = TARGET
         if not 0.5 * low < share < 2 * high:
-            raise Wrong(
+            found = (
                 f"On a grid of {grid} x {grid} a target has {height} x {width} patches, {share:.0%} of all: a target "
-                f"has 15 to 20 %."
+                "has 15 to 20 %."
             )
+            if share < low and grid in (top + height, left + width) and (height in heights or width in widths):
+                raise Wrong(
+                    f"{found}\nIt looks as if a block that reaches over the edge is cut off there: its first row is "
+                    "one of grid - height + 1, so that all of it fits."
+                )
+            if low**2 / 2 < share < 2 * high**2:
+                raise Wrong(
+                    f"{found}\nIt looks as if the share is one of each side: it is one of the patches, so height = "
+                    "sqrt(patches * share * shape)."
+                )
+            raise Wrong(found)
         if height in widths and width in heights:
             raise Wrong(
                 f"On a grid of {grid} x {grid} a target is {height} high and {width} wide. It looks as if height and "
                 "width are swapped: height / width is 0.75 to 1.5, so height = sqrt(patches * share * shape)."
             )
-        raise Wrong(
+        found = (
             f"On a grid of {grid} x {grid} a target is {height} high and {width} wide: it has 15 to 20 % of the "
             "patches, and height / width lies between 0.75 and 1.5."
         )
+        if grid > 8 and low * 0.9 < share < high * 1.1 and SHAPE[0] ** 2 * 0.85 < height / width < SHAPE[1] ** 2 * 1.15:
+            raise Wrong(
+                f"{found}\nIt looks as if the shape stands outside of the root, which squares it: height = "
+                "sqrt(patches * share * shape)."
+            )
+        raise Wrong(found)
     return height, width
 
 
-def _context(grid: int, context: Tensor, targets: Tensor) -> None:
+def _context(grid: int, context: Tensor, targets: Tensor, everything: bool = False) -> set[int]:
+    """Heights of the blocks that the context may come from: one of them, or (everything) all; Wrong if there is none.
+
+    Mostly it is one, unless targets hide a whole edge.
+    """
+    fits: set[int] = set()
     context, hidden = context.view(grid, grid), targets.any(dim=0).view(grid, grid)
     if (context & hidden).any():
         raise Wrong(
@@ -116,12 +138,31 @@ def _context(grid: int, context: Tensor, targets: Tensor) -> None:
                     block = torch.zeros_like(context)
                     block[top : top + height, left : left + width] = True
                     if torch.equal(block & ~hidden, context):
-                        return
+                        fits.add(height)
+                        if not everything:
+                            return fits
+    if fits:
+        return fits
     share = int(context.sum()) / int((~hidden).sum())
     raise Wrong(
         f"On a grid of {grid} x {grid} the context has {share:.0%} of the patches that no target holds, and is not "
         "what a block of 85 to 100 % of the grid (as high as wide) leaves without the targets."
     )
+
+
+def _apart(grid: int, drawn: list) -> None:
+    """Places along the two axes are drawn by themselves, and so is every target."""
+    boxes = [_box(target.view(grid, grid)) for _, targets in drawn for target in targets]
+    down, across = torch.tensor([(t / max(grid - h, 1), a / max(grid - w, 1)) for t, a, h, w in boxes]).T
+    if float(torch.corrcoef(torch.stack([down, across]))[0, 1].abs()) > 0.9:  # of 400 pairs, 0.2 at most by chance
+        raise Wrong(
+            f"In {len(drawn)} draws all targets lie along a diagonal. It looks as if one random number serves for both "
+            "axes: draw a place downwards and another one across."
+        )
+    if len(drawn[0][1]) > 1 and not any((targets.sum(dim=0) > 1).any() for _, targets in drawn):
+        raise Wrong(
+            f"In {len(drawn)} draws no two targets overlap: they may, each has a place of its own wherever others are."
+        )
 
 
 def _everywhere(grid: int, drawn: list) -> None:
@@ -148,8 +189,21 @@ def _upright(sizes: list[tuple[int, int]]) -> None:
         )
 
 
-def _spread(grid: int, sizes: list[tuple[int, int]]) -> None:
-    """Shares from 0.15 to 0.2, which differ by a third; rounding alone makes a difference of an eighth."""
+def _spread(grid: int, sizes: list[tuple[int, int]], contexts: list[set[int]]) -> None:
+    """Shares from 0.15 to 0.2, which differ by a third; rounding alone makes a difference of an eighth.
+
+    Of 20 contexts at most a third have any one size, of shapes more than half lie between 0.9 and 1.3.
+    """
+    if set.intersection(*contexts):
+        raise Wrong(
+            f"On a grid of {grid} x {grid} {len(contexts)} contexts are cut from blocks of one size, "
+            f"{min(set.intersection(*contexts))} patches high: their share is drawn at random too, from 85 to 100 %."
+        )
+    if not any(0.9 < height / width < 1.3 for height, width in sizes):
+        raise Wrong(
+            f"On a grid of {grid} x {grid} height / width of {len(sizes)} targets is never between 0.9 and 1.3: draw "
+            "it uniformly from 0.75 to 1.5."
+        )
     patches = [height * width for height, width in sizes]
     if max(patches) < 1.17 * min(patches):
         raise Wrong(

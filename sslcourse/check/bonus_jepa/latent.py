@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -87,7 +88,8 @@ def _copy(places: object) -> object:
 
 def examine_latent(student: Student) -> str:
     # (images, patches of a side, targets, dimensions, momentum, is the target encoder frozen?)
-    for n, side, n_targets, dim, momentum, frozen in ((4, 4, 2, 5, 0.8, True), (3, 5, 3, 4, 0.6, False)):
+    # Three blocks first: of two a sum is what is twice the mean.
+    for n, side, n_targets, dim, momentum, frozen in ((4, 4, 3, 5, 0.77, True), (3, 5, 2, 4, 0.6, False)):
         log = spies.Log()
         encoder, slow = (Patches(who, log, student, side, dim) for who in ("encoder", "target"))
         slow.requires_grad_(not frozen)
@@ -144,6 +146,10 @@ def _calls(step: str, log: spies.Log, images: Tensor, context: Tensor, targets: 
               for who in ("encoder", "target")}  # fmt: skip
     asked = [event for event in log if isinstance(event, Predicted)]
     hidden = targets.any(dim=0)
+    for event in passes["encoder"] + passes["target"]:
+        if not all(row.shape == images.shape[1:] and (row == images).flatten(1).all(1).any() for row in event.images):
+            whose = "encoder" if event.who == "encoder" else "target encoder"
+            raise Wrong(f"{step} the {whose} is given something else than the images: it sees them as they are.")
     for event in passes["encoder"]:
         if event.places is None:
             raise Wrong(
@@ -159,6 +165,17 @@ def _calls(step: str, log: spies.Log, images: Tensor, context: Tensor, targets: 
                 "image, so target(images) first, and then [:, block]."
             )
     for event in asked:
+        made = [one.out for one in passes["encoder"] if one.out.shape == event.features.shape]
+        if made and not any(close(event.features, out) for out in made):
+            raise Wrong(
+                f"{step} the predictor is given something else than features of the encoder: hand over what "
+                "encoder(images, context) gave, as it is."
+            )
+        if made and made[0].requires_grad and not event.features.requires_grad:
+            raise Wrong(
+                f"{step} what the predictor is given is detached from the encoder, which then learns nothing: only the "
+                "targets are made under torch.no_grad()."
+            )
         if event.block is None or event.context is None:
             raise Wrong(
                 f"{step} positions are not given to the predictor: it is predictor(features, context, block), else it "
@@ -203,7 +220,15 @@ def _loss(step, log, updated, images, context, targets, before, both: nn.ModuleL
     guesses = [predictor(features, context, block) for block in targets]
     truth = [_normed(whole[:, block]) for block in targets]
     right = _mean_square(guesses, truth)
+    early = [event for event in log if isinstance(event, Encoded) and event.who == "target"][0]
+    if not spies.same(early.weights, before[1]):
+        raise Wrong(
+            f"{step} the target encoder has moved before its features are taken: the moving average comes last. {ORDER}"
+        )
     if not isinstance(updated.loss, Tensor) or not close(updated.loss, right):
+        passes = [event for event in log if isinstance(event, Encoded) and event.images.shape == images.shape]
+        if any(not torch.equal(event.images, images) for event in passes):
+            raise Wrong(f"{step} one of the encoders is given the images in another order: row n of all is image n.")
         _explain(step, updated.loss, right, guesses, truth, whole, targets, context)
     if updated.strangers:
         raise Wrong(
@@ -213,15 +238,32 @@ def _loss(step, log, updated, images, context, targets, before, both: nn.ModuleL
     spies.must_learn(updated, step)
     wanted = torch.autograd.grad(right, list(twins.parameters()))
     spies.gradients_right(updated, wanted, step, "encoder and predictor")
-    early = [event for event in log if isinstance(event, Encoded) and event.who == "target"][0]
-    if not spies.same(early.weights, before[1]):
-        raise Wrong(f"{step} the target encoder has moved before its features are taken. {ORDER}")
 
 
 def _normed(features: Tensor) -> Tensor:
     """Mean 0 and variance 1 over the dimensions of each patch, without learnt weights."""
     apart = features - features.mean(dim=-1, keepdim=True)
     return apart / (apart.square().mean(dim=-1, keepdim=True) + 1e-5).sqrt()
+
+
+def _over(x: Tensor, over: int | tuple[int, ...], less: int) -> Tensor:
+    """Mean 0 and variance 1 over other dimensions."""
+    apart = x - x.mean(over, keepdim=True)
+    return apart / (x.std(over, correction=less, keepdim=True) + 1e-5)
+
+
+def _spread_by(x: Tensor) -> Tensor:
+    return x.std(dim=-1, keepdim=True) + 1e-5
+
+
+OTHERWISE = (
+    lambda x: x - x.mean(dim=-1, keepdim=True),
+    lambda x: x / (x.square().mean(dim=-1, keepdim=True) + 1e-5).sqrt(),
+    lambda x: x / _spread_by(x),
+    lambda x: (x - x.mean(dim=-1, keepdim=True)) / _spread_by(x),
+    lambda x: (x - x.mean(dim=-1, keepdim=True)) / (x.var(dim=-1, keepdim=True) + 1e-5).sqrt(),
+    lambda x: (x - x.mean(dim=-1, keepdim=True)) / (x.var(dim=-1, keepdim=True) + 1e-5),
+)
 
 
 def _mean_square(guesses: list[Tensor], truth: list[Tensor]) -> Tensor:
@@ -238,6 +280,28 @@ def _explain(step, value, right, guesses, truth, whole, targets, context) -> Non
         (lambda: _mean_square(guesses, bare),
          "the targets are not normalised: F.layer_norm over the dimensions of each patch, as in the authors' code."),
         (lambda: _mean_square(guesses, unit), "the targets are divided by their length: take F.layer_norm."),
+        *((lambda otherwise=otherwise: _mean_square(guesses, [otherwise(whole)[:, block] for block in targets]),
+           "the targets are normalised otherwise: F.layer_norm takes off the mean over the dimensions of each patch "
+           "and divides by the root of their mean square.") for otherwise in OTHERWISE),
+        *((lambda of=of, over=over, less=less: _mean_square(guesses, of(partial(_over, over=over, less=less))),
+           "the targets are normalised over patches or images: F.layer_norm runs over the dimensions of each patch.")
+          for of in (lambda normed: [normed(whole)[:, block] for block in targets],
+                     lambda normed: [normed(whole[:, block]) for block in targets])
+          for over in (1, (0, 1), 0) for less in (0, 1)),
+        (lambda: _mean_square(guesses, [features.softmax(dim=-1) for features in bare]),
+         "the targets are made a softmax: they are features, F.layer_norm of them."),
+        (lambda: sum(F.cross_entropy(g.flatten(0, 1), t.softmax(-1).flatten(0, 1))
+                     for g, t in zip(guesses, bare, strict=True)) / len(guesses),
+         "it is a cross-entropy, as in DINO: here the distance to the features is squared."),
+        (lambda: sum(F.cross_entropy(g.flatten(0, 1), t.softmax(-1).flatten(0, 1))
+                     for g, t in zip(guesses, truth, strict=True)) / len(guesses),
+         "it is a cross-entropy, as in DINO: here the distance to the features is squared."),
+        *((lambda factor=factor: factor * right, "the loss is doubled or halved: it is the plain mean.")
+          for factor in (2.0, 0.5)),
+        (lambda: len(guesses[0]) * right, "the squares are summed over the images: take the mean."),
+        *((lambda beta=beta: sum(F.huber_loss(g, t, delta=beta) for g, t in zip(guesses, truth, strict=True))
+           / len(guesses), "a Huber loss is taken: here it is the mean square, as in the paper.")
+          for beta in (0.5, 1.5, 2.0)),
         (lambda: _mean_square([_normed(guess) for guess in guesses], truth), "the predictions are normalised too."),
         (lambda: _mean_square(guesses, [F.layer_norm(whole, whole.shape[1:])[:, block] for block in targets]),
          "the targets are normalised over all patches together: F.layer_norm over the dimensions of each patch."),
@@ -250,7 +314,8 @@ def _explain(step, value, right, guesses, truth, whole, targets, context) -> Non
          / len(guesses), "the cosine is taken: it is the mean squared distance."),
         (lambda: len(guesses) * right, "the losses of the blocks are summed: take their mean."),
         (lambda: right * whole.shape[-1], "the squares are summed over the dimensions: take the mean."),
-        (lambda: _mean_square(guesses, truth[1:] + truth[:1]), "each prediction is compared with another block."),
+        *((lambda other=other: _mean_square(guesses, other), "each prediction is compared with another block.")
+          for other in (truth[1:] + truth[:1], truth[-1:] + truth[:-1], truth[::-1])),
         (lambda: _mean_square(guesses[:1], truth[:1]), "only the first block counts: take the mean over all."),
         (lambda: _mean_square(guesses[-1:], truth[-1:]), "only the last block counts: take the mean over all."),
         (lambda: sum(F.smooth_l1_loss(g, t) for g, t in zip(guesses, truth, strict=True)) / len(guesses),

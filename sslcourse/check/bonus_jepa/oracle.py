@@ -1,5 +1,7 @@
 """LeJEPA: the statistic of Epps and Pulley, SIGReg and the loss, one knot at a time, as the paper writes them.
 
+What may be wrong with the statistic: statistic_mistakes.py.
+
 Reference: Balestriero and LeCun 2025, "LeJEPA: provable and scalable self-supervised learning without the heuristics";
 Epps and Pulley 1983, "A test for normality based on the empirical characteristic function", Biometrika 70.
 """
@@ -44,10 +46,6 @@ def _as_is(x: Tensor) -> Tensor:
     return x
 
 
-def _standardised(x: Tensor) -> Tensor:
-    return (x - x.mean(dim=0)) / x.std(dim=0, unbiased=False)
-
-
 def _statistic(
     x: Tensor,
     knots: int = 17,
@@ -63,140 +61,20 @@ def _statistic(
     factor: Callable = lambda n: n,
     fixed: tuple[int | None, float | None] = (None, None),
     over_all: bool = False,
+    start: float = 0.0,
 ) -> Tensor:
     """epps_pulley with something wrong; right with the defaults. ends: the weight of the first and the last knot."""
     knots, t_max = fixed[0] or knots, fixed[1] or t_max
     x = prepare(x)
     total = 0.0
     for k in range(knots):
-        t = k * step(knots, t_max)
+        t = start + k * step(knots, t_max - start)
         c, s = (t * x).cos().mean(dim=0), (t * x).sin().mean(dim=0)  # (S,)
         if over_all:
             c, s = c.mean().expand_as(c), s.mean().expand_as(s)
-        share = step(knots, t_max) * (ends if k in (0, knots - 1) else 1)
+        share = step(knots, t_max - start) * (ends if k in (0, knots - 1) else 1)
         total = total + sides * share * window(t) * gap(c, s, target(t))
     return factor(len(x)) * total
-
-
-def _two_sided(x: Tensor, knots: int = 17, t_max: float = 3.0) -> Tensor:
-    """The same number of knots over [-t_max, t_max], so twice as far apart."""
-    t = torch.linspace(-t_max, t_max, knots, dtype=x.dtype)
-    normal = (-t.square() / 2).exp()
-    xt = x[:, :, None] * t
-    gaps = (xt.cos().mean(dim=0) - normal) ** 2 + xt.sin().mean(dim=0) ** 2
-    return len(x) * torch.trapezoid(gaps * normal, t, dim=1)
-
-
-def _wrong(**what) -> partial:
-    return partial(_statistic, **what)
-
-
-EPPS_PULLEY_MISTAKES = (
-    Mistake(
-        "the cosine part alone is compared: the characteristic function has a sine part too, whose target is 0. "
-        "Without it x and -x mixed half and half look like x.",
-        (_wrong(gap=lambda c, s, normal: (c - normal) ** 2),),
-    ),
-    Mistake(
-        "the weight window is forgotten: every squared distance is multiplied by exp(-t^2/2) before it is summed.",
-        (_wrong(window=lambda t: 1.0),),
-    ),
-    Mistake(
-        "the mean over N is taken twice: the statistic is N times the integral, so that it does not shrink when the "
-        "batch grows.",
-        (_wrong(factor=lambda n: 1), _wrong(factor=lambda n: 1 / n)),
-    ),
-    Mistake(
-        "N is replaced by its square root or its square: the statistic is N times the integral.",
-        (_wrong(factor=lambda n: n**0.5), _wrong(factor=lambda n: n**2)),
-    ),
-    Mistake(
-        "one half of the integral is missing: knots lie in [0, t_max], the integral runs over [-t_max, t_max], so "
-        "double it.",
-        (_wrong(sides=1.0),),
-    ),
-    Mistake(
-        "the ends count in full: in the trapezoidal rule the first and the last knot have half the weight.",
-        (_wrong(ends=1.0),),
-    ),
-    Mistake(
-        "the knots are not where they should be: there are `knots` of them from 0 to t_max, both included, so they are "
-        "t_max / (knots - 1) apart.",
-        (_wrong(step=lambda knots, t_max: t_max / knots), _wrong(step=lambda knots, t_max: t_max / (knots + 1))),
-    ),
-    Mistake(
-        "the knots are spread over [-t_max, t_max], twice as far apart: take them from [0, t_max] and double.",
-        (_two_sided,),
-    ),
-    Mistake(
-        "the distances are summed and not integrated: multiply by the distance between two knots.",
-        (
-            lambda x, knots=17, t_max=3.0: _statistic(x, knots, t_max) * (knots - 1) / t_max,
-            lambda x, knots=17, t_max=3.0: _statistic(x, knots, t_max, ends=1.0) * (knots - 1) / t_max,
-            lambda x, knots=17, t_max=3.0: _statistic(x, knots, t_max, ends=1.0) * (knots - 1) / t_max / knots,
-        ),
-    ),
-    Mistake(
-        "the characteristic function of the normal distribution is exp(-t^2/2): the half is missing, or the square.",
-        (
-            _wrong(target=lambda t: exp(-(t**2)), window=lambda t: exp(-(t**2))),
-            _wrong(target=lambda t: exp(-(t**2))),
-            _wrong(window=lambda t: exp(-(t**2))),
-            _wrong(target=lambda t: exp(-t / 2), window=lambda t: exp(-t / 2)),
-        ),
-    ),
-    Mistake(
-        "the density of the normal distribution is taken for its characteristic function: that is exp(-t^2/2), 1 at 0.",
-        (
-            _wrong(target=lambda t: exp(-(t**2) / 2) / sqrt(2 * pi)),
-            _wrong(window=lambda t: exp(-(t**2) / 2) / sqrt(2 * pi)),
-            _wrong(target=lambda t: exp(-(t**2) / 2) / sqrt(2 * pi), window=lambda t: exp(-(t**2) / 2) / sqrt(2 * pi)),
-        ),
-    ),
-    Mistake(
-        "the squares are missing: both differences are squared, then summed.",
-        (
-            _wrong(gap=lambda c, s, normal: ((c - normal) ** 2 + s**2).sqrt()),
-            _wrong(gap=lambda c, s, normal: (c - normal).abs() + s.abs()),
-            _wrong(gap=lambda c, s, normal: (c - normal) + s),
-        ),
-    ),
-    Mistake(
-        "the lengths are compared, and not the complex numbers: a shift turns the characteristic function without "
-        "changing its length. Cosine and sine are compared one by one, with exp(-t^2/2) and 0.",
-        (
-            _wrong(gap=lambda c, s, normal: ((c**2 + s**2).sqrt() - normal) ** 2),
-            _wrong(gap=lambda c, s, normal: (c**2 + s**2 - normal) ** 2),
-        ),
-    ),
-    Mistake(
-        "cosine and sine are both compared with exp(-t^2/2): the sine part of the normal distribution is 0.",
-        (_wrong(gap=lambda c, s, normal: (c - normal) ** 2 + (s - normal) ** 2),),
-    ),
-    Mistake(
-        "cosine and sine are swapped: the target of the cosine part is exp(-t^2/2), that of the sine part 0.",
-        (_wrong(gap=lambda c, s, normal: c**2 + (s - normal) ** 2),),
-    ),
-    Mistake(
-        "the columns are standardised first: then no shift and no scale can be seen, and these are what should be "
-        "seen. (The test of 1983 does so, since it asks for any normal distribution.)",
-        (
-            _wrong(prepare=_standardised),
-            _wrong(prepare=lambda x: (x - x.mean(dim=0)) / x.std(dim=0)),
-            _wrong(prepare=lambda x: x / x.std(dim=0)),
-        ),
-    ),
-    Mistake(
-        "the mean of every column is taken off first: then no shift can be seen, and it should be.",
-        (_wrong(prepare=lambda x: x - x.mean(dim=0)),),
-    ),
-    Mistake(
-        "all columns are taken together: each has its own statistic, so average over dim=0 only.",
-        (_wrong(over_all=True), lambda x, *rest: _statistic(x, *rest).mean().expand(x.shape[1])),
-    ),
-    Mistake("the argument knots is not used.", (_wrong(fixed=(17, None)), _wrong(fixed=(16, None)))),
-    Mistake("the argument t_max is not used.", (_wrong(fixed=(None, 3.0)), _wrong(fixed=(None, 5.0)))),
-)
 
 
 # --- sigreg: exact in one dimension, where every direction is 1 or -1, and by all angles in two
@@ -305,7 +183,65 @@ LEJEPA_LOSS_MISTAKES = (
             _bad(near=_pairs),
             _bad(near=lambda views: (views - views[:1]).square().mean()),
             _bad(near=lambda views: (views - views[:1]).square().sum() / max(views[1:].numel(), 1)),
-            _bad(near=lambda views: 2 * agreement(views)),
+            _bad(near=lambda views: (views[1:] - views[:-1]).square().sum() / max(views[1:].numel(), 1)),
+            _bad(near=lambda views: (views - views.roll(1, 0)).square().mean()),
+        ),
+    ),
+    Mistake(
+        "the distance is doubled, as the mean over all pairs of views is: it is that to the mean over the views.",
+        (_bad(near=lambda views: 2 * agreement(views)),),
+    ),
+    Mistake(
+        "each view is compared with the mean of the others: with the mean over all views, itself among them.",
+        (_bad(near=lambda views: agreement(views) * (len(views) / max(len(views) - 1, 1)) ** 2),),
+    ),
+    Mistake(
+        "the root is taken of the squared distance: it is the mean of the squares.",
+        (
+            _bad(near=lambda views: agreement(views).sqrt()),
+            _bad(near=lambda views: views.std(dim=0, correction=0).mean()),
+        ),
+    ),
+    Mistake(
+        "the cosine of the views is taken: it is the squared distance, in which lengths count.",
+        (
+            _bad(near=lambda views: (1 - torch.cosine_similarity(views, views.mean(0, keepdim=True), dim=2)).mean()),
+            _bad(near=lambda views: (1 - torch.cosine_similarity(views[:1], views, dim=2)).mean()),
+        ),
+    ),
+    Mistake(
+        "the argument lam is not used.",
+        tuple(
+            lambda views, lam, *rest, fixed=fixed: lejepa_line(views, fixed) for fixed in (0.01, 0.02, 0.05, 0.1, 0.5)
+        ),
+    ),
+    Mistake(
+        "the first view is left out of SIGReg: it is averaged over all of them.",
+        (_bad(normal=lambda views: sum(sigreg_line(view) for view in views[1:]) / max(len(views) - 1, 1)),),
+    ),
+    Mistake(
+        "SIGReg's largest or smallest value among the views counts: average it.",
+        (
+            _bad(normal=lambda views: max(sigreg_line(view) for view in views)),
+            _bad(normal=lambda views: min(sigreg_line(view) for view in views)),
+        ),
+    ),
+    Mistake(
+        "SIGReg is taken of the deviations from the mean over the views: of the views themselves.",
+        (_bad(normal=lambda views: sum(sigreg_line(view) for view in views - views.mean(dim=0)) / len(views)),),
+    ),
+    Mistake(
+        "a weight is wrong: it is 1 - lam for the distance and lam for SIGReg.",
+        tuple(
+            _bad(weights=f)
+            for f in (
+                lambda lam: (1 - lam, lam / 2),
+                lambda lam: (1 - lam, 2 * lam),
+                lambda lam: (1 + lam, lam),
+                lambda lam: (1 - lam, lam**2),
+                lambda lam: (1 - lam, 1 / max(lam, 1e-12)),
+                lambda lam: ((1 - lam) / 2, lam / 2),
+            )
         ),
     ),
     Mistake(

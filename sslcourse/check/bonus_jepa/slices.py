@@ -67,6 +67,13 @@ def _on_a_line(student: Student, z: Tensor, slices: int) -> None:
     saw = [text for text, made in others.items() if any(close(value, oracle.sigreg_line(one)) for one in made)]
     if len(saw) == 1:
         raise Wrong(f"{found}\nIt looks as if {saw[0]}")
+    right = oracle.sigreg_line(z)
+    for knots, t_max in ((33, 3.0), (9, 3.0), (17, 5.0), (17, 4.0), (33, 5.0), (17, 2.0), (17, 1.0)):
+        if close(value, oracle.epps_pulley(z, knots, t_max)[0], 1e-5):
+            raise Wrong(f"{found}\nIt looks as if epps_pulley has {knots} knots up to {t_max:g}: leave it its own.")
+    for told, made in (("root", right.sqrt()), ("square", right.square()), ("logarithm", right.log())):
+        if close(value, made):
+            raise Wrong(f"{found}\nIt looks as if the {told} is taken: the mean of the statistics is all.")
     raise Wrong(f"{found} It is the mean of epps_pulley over the columns of z @ directions.")
 
 
@@ -94,8 +101,11 @@ def _all_directions(student: Student, z: Tensor, what: str) -> None:
     if abs(value - wanted) <= 6 * error + 1e-4 * max(1.0, wanted):
         return
     found = f"On {what}, with {MANY:,} slices, {gives(value, wanted)}"
-    if close(value, float(by_angle.max()), 1e-2):
-        raise Wrong(f"{found}\nThat is the largest value that any direction has: take the mean over the slices.")
+    for which, one in (("largest", by_angle.max()), ("smallest", by_angle.min())):
+        if close(value, float(one), 1e-2):
+            raise Wrong(f"{found}\nThat is the {which} value that any direction has: take the mean over the slices.")
+    if abs(float(by_angle.median()) - wanted) > 10 * error and close(value, float(by_angle.median()), 5e-2):
+        raise Wrong(f"{found}\nIt looks as if the median over the slices is taken: take their mean.")
     directions = torch.rand(2, 8 * MANY, generator=seeded(0), dtype=torch.float64)
     one_sign = oracle.epps_pulley(z.double() @ (directions / directions.norm(dim=0)))
     if abs(value - float(one_sign.mean())) <= 6 * float(one_sign.std()) / MANY**0.5:
@@ -104,8 +114,8 @@ def _all_directions(student: Student, z: Tensor, what: str) -> None:
             "directions are spread evenly, and not with torch.rand."
         )
     raise Wrong(
-        f"{found}\nThe directions are not spread evenly: draw (D, n_slices) numbers with torch.randn and divide every "
-        "column by its length."
+        f"{found}\nIt is the mean over directions that are spread evenly: draw (D, n_slices) numbers with torch.randn "
+        "and divide every column by its length."
     )
 
 

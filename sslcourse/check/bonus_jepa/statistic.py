@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from sslcourse.check.bonus_jepa import oracle
-from sslcourse.check.compare import by_hand, claimed, close, doubled, gives, shown, tensor, worst
+from sslcourse.check.bonus_jepa.statistic_mistakes import EPPS_PULLEY_MISTAKES
+from sslcourse.check.compare import by_hand, claimed, close, doubled, gives, shown, tensor, told, worst
 from sslcourse.check.machinery import Student, Wrong
 
 
@@ -51,17 +52,19 @@ def _explain(student: Student, cases, values, right, n: int) -> None:
     rows, columns = cases[n][0].shape
     rest = "".join(f", {name} = {value}" for name, value in zip(("knots", "t_max"), cases[n][1:], strict=False))
     found = f"On x of shape ({rows}, {columns}){rest}, in column {column}, {gives(came, should)}"
-    fitting = claimed(oracle.EPPS_PULLEY_MISTAKES, cases, values, right)
+    fitting = claimed(EPPS_PULLEY_MISTAKES, cases, values, right)
+    fact = "" if len(fitting) == 1 else told(values, right, cases=cases)
     few = by_hand(student.normal(2, 1)), 3, 2.0
     if len(fitting) != 1:
         value, wanted = _values(student, few), oracle.epps_pulley(*doubled(few))
         fitting = claimed(fitting, [*cases, few], [*values, value], [*right, wanted])
         if len(fitting) != 1 and not close(value, wanted):
             raise Wrong(
-                f"On x = {shown(few[0])} with knots 0, 1, 2 (knots = 3, t_max = 2) {gives(value[0], wanted[0])}\n"
+                f"On x = {shown(few[0])} with knots 0, 1, 2 (knots = 3, t_max = 2) {gives(value[0], wanted[0])}"
+                f"{fact}\n"
                 "Try that case by hand: at each knot a mean of cosines and one of sines, each minus its target, "
                 "squared; then weights, trapezoids, twice, times N."
             )
     if len(fitting) == 1:
         raise Wrong(f"{found}\nIt looks as if {fitting[0].sentence}")
-    raise Wrong(found)
+    raise Wrong(f"{found}{fact}")

@@ -155,6 +155,15 @@ def _probe(**what) -> partial:
     return partial(linear_probe, **what)
 
 
+ALONE = (
+    "each class is told from all others alone, by a hinge, by squares or by a logistic regression of its own, as "
+    "LinearSVC, RidgeClassifier and OneVsRestClassifier do: use LogisticRegression, one softmax over all classes."
+)
+HINGE = (
+    'the classifier is a support vector machine, such as SVC(kernel="linear"): its hinge counts the samples at the '
+    "border alone, and gives up a minority. Use LogisticRegression."
+)
+
 LINEAR_PROBE_MISTAKES = (
     Mistake(
         "the features are not standardised: subtract the mean of the training set, divide by its standard deviation.",
@@ -174,19 +183,14 @@ LINEAR_PROBE_MISTAKES = (
         (_probe(scaled=_robust),),
     ),
     Mistake(
-        "each class is told from all others alone, by a hinge, by squares or by a logistic regression of its own, as "
-        "LinearSVC, RidgeClassifier and OneVsRestClassifier do: use LogisticRegression, one softmax over all classes.",
+        ALONE,
         (
             _probe(fit=_each_alone),
             _probe(fit=one_against_the_rest),
             _probe(fit=partial(one_against_the_rest, squares=True)),
         ),
     ),
-    Mistake(
-        'the classifier is a support vector machine, such as SVC(kernel="linear"): its hinge counts the samples at the '
-        "border alone, and gives up a minority. Use LogisticRegression.",
-        (_support_vectors,),
-    ),
+    Mistake(HINGE, (_support_vectors,)),
     Mistake(
         "every row is divided by its length: standardise each feature, over the rows of the training set.",
         (

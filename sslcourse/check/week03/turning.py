@@ -42,6 +42,7 @@ def _turned(
     base: float = BASE,
     sign: float = 1.0,
     mirrored: bool = False,
+    swapped: bool = False,
     places=lambda m: m,
     mix: bool = False,
     kept: slice | None = None,
@@ -55,7 +56,7 @@ def _turned(
     if kept is not None:
         angle[:, kept] = 0
     a, b = (torch.tensor(side) for side in zip(*PAIRINGS[pairing](d), strict=True))
-    c, s = angle.cos(), angle.sin()
+    c, s = (angle.sin(), angle.cos()) if swapped else (angle.cos(), angle.sin())
     out = torch.empty_like(x)
     if mix:  # angles ordered as one pairing has them, partners as the other
         order = torch.cat([a, b])
@@ -77,6 +78,16 @@ def _overwritten(x: Tensor, positions: Tensor, pairing: str) -> Tensor:
     out = _turned(x, positions, pairing)
     angle = positions.to(x)[:, None] * BASE ** (-2 * torch.arange(len(a)).to(x) / x.shape[3])
     out[..., b] = out[..., a] * angle.sin() + x[..., b] * angle.cos()
+    return out
+
+
+def _second(x: Tensor, positions: Tensor, pairing: str, of: str) -> Tensor:
+    """The second of a pair is made of one of the two alone."""
+    a, b = (torch.tensor(side) for side in zip(*PAIRINGS[pairing](x.shape[3]), strict=True))
+    out = _turned(x, positions, pairing)
+    angle = positions.to(x)[:, None] * BASE ** (-2 * torch.arange(len(a)).to(x) / x.shape[3])
+    one = x[..., b if of == "second" else a]
+    out[..., b] = one * (angle.sin() + angle.cos())
     return out
 
 
@@ -114,6 +125,30 @@ MISTAKES = {
     "it turns the other way: the first of a pair becomes a cos - b sin, the second a sin + b cos.": (
         partial(_turned, sign=-1.0),
     ),
+    "sine and cosine are swapped: the first of a pair becomes a cos - b sin, the second a sin + b cos.": (
+        partial(_turned, swapped=True),
+    ),
+    "both parts of the second are taken from one of the pair: it becomes a sin + b cos.": (
+        partial(_second, of="second"),
+        partial(_second, of="first"),
+    ),
+    "the frequencies are in reverse order: the first pair turns fastest, by the position itself.": (
+        partial(_turned, exponent=lambda i, d: -(d - 2 - 2 * i) / d),
+        partial(_turned, exponent=lambda i, d: -(d - 2 * i) / d),
+    ),
+    "the mean is taken off the positions: use them as they are.": (
+        partial(_turned, places=lambda m: m - m.double().mean()),
+    ),
+    "the position is squared, or its root is taken: an angle is position times frequency.": (
+        partial(_turned, places=lambda m: m**2),
+        partial(_turned, places=lambda m: m.double().sqrt()),
+    ),
+    "what is turned is normalised first: a rotation takes the vectors as they are.": (
+        lambda x, positions, pairing: _turned(x / x.norm(dim=-1, keepdim=True), positions, pairing),
+    ),
+    "the turned vector is added to the old one: it takes its place.": (
+        lambda x, positions, pairing: x + _turned(x, positions, pairing),
+    ),
     "both of a pair get a plus: a rotation has one minus, a cos - b sin, and keeps the length.": (
         partial(_turned, mirrored=True),
     ),
@@ -127,7 +162,9 @@ MISTAKES = {
     "all pairs turn alike: pair i has a frequency of its own, base^(-2i / d).": (
         partial(_turned, exponent=lambda i, d: 0 * i),
     ),
-    "the base is not 10,000.": tuple(partial(_turned, base=base) for base in (500.0, 1e3, 1e5, 5e5, 1e6)),
+    "the base is not 10,000.": tuple(
+        partial(_turned, base=base) for base in (2.718281828459045, 500.0, 1e3, 1e5, 5e5, 1e6)
+    ),
     "the exponent is not that of the paper: pair i, from 0 on, has base^(-2i / d), with d the features of a head.": (
         partial(_turned, exponent=lambda i, d: -2 * i / max(d - 2, 1)),
         partial(_turned, exponent=lambda i, d: -2 * (i + 1) / d),
@@ -186,6 +223,10 @@ def examine_rotary(student: Student) -> str:
     (one, _) = _pair(student, short, short, torch.tensor([1]))
     if not close(one, rotary(short.double(), torch.tensor([1]), "halves")):
         raise Wrong("A head of two features at position 1 is turned by one radian: yours gives something else.")
+    asked = q.clone().requires_grad_(), k.clone().requires_grad_()
+    for name, turned in zip("qk", _pair(student, *asked, places[1]), strict=True):
+        if not turned.requires_grad:
+            raise Wrong(f"The values are right, but no gradient reaches {name}: nothing behind it could learn.")
     return "Every pair turned by its angle at given positions; lengths kept; q k depends on the distance alone."
 
 
@@ -217,7 +258,6 @@ def _judge(pair: tuple[Tensor, Tensor], places: Sequence[Tensor], came: Sequence
         for positions, turned in zip(places, came, strict=True)
     ]
     n = 0 if all(met) else met.index(False)
-    right = each(rotary)(places[n], "halves")
     where = f"At positions {', '.join(map(str, places[n].tolist()))} "
     q, k = pair
     parts = {
@@ -228,12 +268,26 @@ def _judge(pair: tuple[Tensor, Tensor], places: Sequence[Tensor], came: Sequence
             rotary(q, p, how), _turned(k, p, how, sign=-1.0)
         ],
     }  # fmt: skip
+    for one, other in (("halves", "neighbours"), ("neighbours", "halves")):
+        mixed = ([rotary(q, p, one), rotary(k, p, other)] for p in places)
+        if all(map(_alike, came, mixed)):
+            raise Wrong(f"{where}q and k have different pairs, halves and neighbours: one convention serves for both.")
     for sentence, part in parts.items():
         if fits(part):
             raise Wrong(f"{where}{sentence}")
     saw = {sentence for sentence, variants in MISTAKES.items() if any(fits(each(variant)) for variant in variants)}
-    index, value, should = worst(came[n][0], right[0])
-    found = f"{where}q{list(index)} {gives(value, should)} (with pairs (i, i + d/2); pairs (2i, 2i + 1) are right too)"
+    turned = {how: each(rotary)(places[n], how) for how in PAIRINGS}
+    off = {how: sum(float((x - y).norm()) for x, y in zip(came[n], turned[how], strict=True)) for how in PAIRINGS}
+    pairing = min(PAIRINGS, key=off.get)
+    right = turned[pairing]
+    which = 0 if not close(came[n][0], right[0]) else 1
+    index, value, should = worst(came[n][which], right[which])
+    pairs = {"halves": "(i, i + d/2)", "neighbours": "(2i, 2i + 1)"}
+    other = next(text for name, text in pairs.items() if name != pairing)
+    found = (
+        f"{where}{'qk'[which]}{list(index)} {gives(value, should)} (with pairs {pairs[pairing]}; pairs {other} are "
+        "right too)"
+    )
     if len(saw) == 1:
         raise Wrong(f"{found}\nIt looks as if {saw.pop()}")
     lengths = [float(turned.double().norm() / x.norm()) for turned, x in zip(came[n], pair, strict=True)]

@@ -141,6 +141,26 @@ OTHER_LENGTH = (
 
 NT_XENT_MISTAKES = (
     Mistake(
+        "the positive is taken to be a neighbouring row: with the views one after the other it is N rows further.",
+        tuple(
+            lambda z0, z1, t=0.5, by=by: _nt_xent(z0, z1, t, shift=(by - len(z0), by - len(z0))) for by in (1, -1)
+        ),
+    ),
+    Mistake(
+        "the mean of the batch is taken off first: the cosine is one of the embeddings as they are.",
+        tuple(
+            partial(_nt_xent, lengths=lengths)
+            for lengths in (lambda z: unit(z - z.mean(dim=0)), lambda z: unit(unit(z) - unit(z).mean(dim=0)))
+        ),
+    ),
+    Mistake(
+        "the temperature is exponentiated: divide by it as it is.",
+        (
+            partial(_nt_xent, sharpen=lambda s, t: s / torch.tensor(t).exp()),
+            partial(_nt_xent, sharpen=lambda s, t: s * torch.tensor(t).exp()),
+        ),
+    ),
+    Mistake(
         "the embeddings are not normalised: divide every row by its length before comparing.",
         (_wrong(lengths=as_is),),
     ),

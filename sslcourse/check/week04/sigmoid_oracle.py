@@ -104,6 +104,54 @@ SIGMOID_LOSS_MISTAKES = (
         (_wrong(lengths=unit_columns), _wrong(lengths=lambda z: z / z.norm())),
     ),
     Mistake(OTHER_LENGTH, tuple(_wrong(lengths=lengths) for lengths in OTHER_LENGTHS)),
+    Mistake(
+        "only one of the two views is normalised: divide every row of both by its length.",
+        (
+            lambda z0, z1, s=10.0, b=-10.0: _sigmoid_loss(unit(z0), z1, s, b, lengths=as_is),
+            lambda z0, z1, s=10.0, b=-10.0: _sigmoid_loss(z0, unit(z1), s, b, lengths=as_is),
+        ),
+    ),
+    Mistake(
+        "a view is compared with itself: a pair is a view 0 with a view 1.",
+        (
+            lambda z0, z1, s=10.0, b=-10.0: _sigmoid_loss(z0, z0, s, b),
+            lambda z0, z1, s=10.0, b=-10.0: _sigmoid_loss(z1, z1, s, b),
+        ),
+    ),
+    Mistake(
+        "the pairs are mixed up: row n of both views comes from image n, so a yes stands on the diagonal.",
+        (
+            lambda z0, z1, s=10.0, b=-10.0: _sigmoid_loss(z0, z1.roll(1, 0), s, b),
+            lambda z0, z1, s=10.0, b=-10.0: _sigmoid_loss(z0, z1.roll(-1, 0), s, b),
+            lambda z0, z1, s=10.0, b=-10.0: _sigmoid_loss(z0, z1.flip(0), s, b),
+        ),
+    ),
+    Mistake(
+        "the mean of the batch is taken off first: the cosine is one of the embeddings as they are.",
+        (
+            lambda z0, z1, s=10.0, b=-10.0: _sigmoid_loss(z0 - z0.mean(0), z1 - z1.mean(0), s, b),
+            _wrong(lengths=lambda z: unit(z) - unit(z).mean(0)),
+        ),
+    ),
+    Mistake(
+        "the cosine is squared: take it as it is.",
+        (_wrong(compare=lambda a, b: (a @ b.T).square()),),
+    ),
+    Mistake(
+        "the bias is added to one kind of pair only: every score has it.",
+        (
+            _wrong(score=lambda s, t, b: t * s + b * torch.eye(*s.shape)),
+            _wrong(score=lambda s, t, b: t * s + b * (1 - torch.eye(*s.shape))),
+        ),
+    ),
+    Mistake(
+        "of every row only the dearest pair counts: all N x N pairs do.",
+        (_wrong(end=lambda costs, yes: costs.amax(dim=1).mean()), _wrong(end=lambda costs, yes: costs.max())),
+    ),
+    Mistake(
+        "the sign of the bias is lost: it is added as it is given.",
+        (_wrong(score=lambda s, t, b: t * s + abs(b)),),
+    ),
     Mistake("the mean runs over all N x N pairs: sum over the pairs, and divide by N.", (_times(lambda n: 1 / n),)),
     Mistake("the sum over the pairs is not divided by N.", (_times(lambda n: n),)),
     Mistake(

@@ -57,7 +57,9 @@ def _parameters_moved(old: nn.Module, before: nn.Module, young: nn.Module, momen
     for fixed in (0.9, 0.99, 0.996, 0.999, 0.5):
         if all_are(lambda was, new, fixed=fixed: fixed * was + (1 - fixed) * new):
             raise Wrong(f"It looks as if the momentum is {fixed}, whatever is given: use the argument.")
-    if all_are(lambda was, new: momentum * was + new) or all_are(lambda was, new: was + (1 - momentum) * new):
+    unequal = (lambda was, new: momentum * (was + new), lambda was, new: (1 - momentum) * (was + new))
+    unequal += (lambda was, new: momentum * was + new, lambda was, new: was + (1 - momentum) * new)
+    if any(map(all_are, unequal)):
         raise Wrong("It looks as if the shares do not sum to 1: momentum of the teacher, 1 - momentum of the student.")
 
     n = same.index(False)

@@ -211,6 +211,11 @@ def _pmi_loss(p: Tensor, t: Tensor, marginal: Tensor, gamma: float = 0.65, *, ki
         "student only": lambda: p**gamma * t / marginal,
         "gamma 0.65": lambda: (p * t) ** 0.65 / marginal,
         "root": lambda: (p * t) ** (1 / gamma) / marginal,
+        "complement": lambda: (p * t) ** (1 - gamma) / marginal,
+        "even": lambda: (p * t) ** gamma * p.shape[1],
+        "batch": lambda: (p * t) ** gamma / p.mean(dim=0),
+        "teacher's batch": lambda: (p * t) ** gamma / t.mean(dim=0),
+        "root of the marginal": lambda: (p * t) ** gamma / marginal.sqrt(),
     }
     inner = terms.get(kind, lambda: (p * t) ** gamma / marginal)().sum(dim=1)
     loss = -inner.mean().log() if kind == "log of the mean" else -inner.log().mean()
@@ -222,6 +227,15 @@ def _pmi_loss(p: Tensor, t: Tensor, marginal: Tensor, gamma: float = 0.65, *, ki
 
 
 PMI_LOSS_MISTAKES = (
+    Mistake(
+        "another marginal divides: it is the argument, a running mean, neither that of this batch nor an even one.",
+        tuple(partial(_pmi_loss, kind=kind) for kind in ("even", "batch", "teacher's batch", "root of the marginal")),
+    ),
+    Mistake("the exponent is 1 - gamma: it is gamma.", (partial(_pmi_loss, kind="complement"),)),
+    Mistake(
+        "the logarithm is taken of each cluster's term: first the sum over the clusters, then its logarithm.",
+        (lambda p, t, marginal, gamma=0.65: -((p * t) ** gamma / marginal).log().sum(dim=1).mean(),),
+    ),
     Mistake(
         "the marginal is missing: each cluster's term is divided by it.", (partial(_pmi_loss, kind="no marginal"),)
     ),

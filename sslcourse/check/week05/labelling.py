@@ -55,6 +55,7 @@ def _variant(
         "below": p.amax(dim=1) <= threshold,
         "logits": views[judged].amax(dim=1) > threshold,
         "nobody": torch.zeros(len(p), dtype=torch.bool),
+        "sigmoid": views[judged].sigmoid().amax(dim=1) > threshold,
         "margin": p.topk(2, dim=1).values.diff(dim=1)[:, 0].abs() > threshold,
         "entropy": -(p * p.log()).sum(dim=1) < 1 - threshold,
         "batch": views[judged].softmax(dim=0).amax(dim=1) > threshold,
@@ -66,6 +67,16 @@ def _variant(
         losses = -log_q.gather(1, guess[:, None])[:, 0]
     elif target == "soft":
         losses = -(views[guessed].softmax(dim=1) * log_q).sum(dim=1)
+    elif target == "entropy":
+        losses = -(log_q.exp() * log_q).sum(dim=1)
+    elif target == "raw":
+        losses = -views[learns].gather(1, guess[:, None])[:, 0]
+    elif target == "squared":
+        losses = (log_q.exp() - torch.nn.functional.one_hot(guess, p.shape[1])).square().sum(dim=1)
+    elif target == "ignored":
+        losses = torch.where(guess > 0, -log_q.gather(1, guess[:, None])[:, 0], 0.0)
+    elif target == "shifted":
+        losses = -log_q.gather(1, guess.roll(1)[:, None])[:, 0]
     else:  # the probability without its logarithm
         losses = -log_q.exp().gather(1, guess[:, None])[:, 0]
     counts = torch.bincount(guess[keep] if counted == "kept" else guess, minlength=p.shape[1]).to(losses)
@@ -99,11 +110,16 @@ def _with(**what) -> partial:
 MISTAKES = (
     Mistake(
         "every image counts: only those whose largest probability on the weak view is above the threshold do.",
-        (_with(confident="all"), _with(confident="logits"), _with(confident="all", weigh="none")),
+        (_with(confident="all"), _with(confident="all", weigh="none")),
+    ),
+    Mistake(
+        "the threshold is compared with logits, or with a sigmoid of them: with the largest probability of a softmax.",
+        (_with(confident="logits"), _with(confident="logits", weigh="none"), _with(confident="sigmoid")),
     ),
     Mistake("those below the threshold are kept: take those above.", (_with(confident="below"),)),
     Mistake(
-        "no image is ever confident: the threshold is one of probabilities, not of their logarithms.",
+        "no image is ever confident: the largest probability of an image is compared with the threshold, not its "
+        "logarithm, and not the smallest.",
         (_with(confident="nobody"),),
     ),
     Mistake(
@@ -164,6 +180,19 @@ MISTAKES = (
     ),
     Mistake("the logarithm is missing.", (_with(target="no logarithm"),)),
     Mistake(
+        "the entropy of the strong view is taken: it is the cross-entropy with the pseudo-label.",
+        (_with(target="entropy"),),
+    ),
+    Mistake(
+        "logits stand where log probabilities should: take log_softmax, or F.cross_entropy.", (_with(target="raw"),)
+    ),
+    Mistake("squared errors are taken: it is the cross-entropy.", (_with(target="squared"),)),
+    Mistake(
+        "cluster 0 counts as no label: all clusters are alike.",
+        (_with(target="ignored"), lambda w, s, t=0.99: _variant(w[w.argmax(1) > 0], s[w.argmax(1) > 0], t)),
+    ),
+    Mistake("the pseudo-labels belong to other images: row n of both views is image n.", (_with(target="shifted"),)),
+    Mistake(
         "the sum is divided by the number of all images: divide by the sum of the weights.",
         (_with(weigh="none", reduce="batch"), _with(reduce="batch")),
     ),
@@ -198,8 +227,9 @@ def _logits(
     just = torch.full((clusters,), (0.97 - threshold) / (clusters - 1))
     just[guesses[-1]] = threshold + 0.03  # the difference to the next is below the threshold
     weak[len(guesses) - 1] = just.log() + 0.5
+    weak = weak - 6.0 * student.uniform(n, 1)  # which no probability notices
     order = student.uniform(n).argsort()
-    strong = weak.clamp(max=1.5) + 1.5 * student.normal(n, clusters)
+    strong = weak.log_softmax(dim=1).clamp(min=-3) + 1.5 * student.normal(n, clusters)
     return weak[order], strong[order]
 
 

@@ -40,7 +40,7 @@ class Enqueued:
 
 def examine_step(student: Student) -> str:
     # (images, keys in the queue, dimensions, momentum, temperature, is the key encoder frozen?)
-    for n, size, dim, momentum, temperature, frozen in ((4, 9, 5, 0.8, 0.5, False), (3, 3, 4, 0.6, 0.2, True)):
+    for n, size, dim, momentum, temperature, frozen in ((4, 9, 5, 0.77, 0.4, False), (3, 3, 4, 0.6, 0.2, True)):
         log = spies.Log()
         query, key = (spies.Network(who, log, student, dim) for who in ("query", "key"))
         key.requires_grad_(not frozen)
@@ -161,6 +161,10 @@ def _loss_right(step: str, log: spies.Log, updated, q: Tensor, k: Tensor, held: 
          "the new keys are among the negatives: these are queue.keys as they are."),
         (lambda: oracle._info_nce(q, k, held, temperature, batch="k"),
          "the new keys are among the negatives: these are queue.keys as they are."),
+        (lambda: oracle.info_nce(q, k, held, temperature**2), "similarities are divided by the temperature twice."),
+        (lambda: oracle.info_nce(q, k, torch.cat([held, held]), temperature), "every key of the queue counts twice."),
+        (lambda: -(oracle.unit(q) @ oracle.unit(k).T / temperature).log_softmax(dim=1).diagonal().mean(),
+         "the negatives are the other keys of the batch, as in SimCLR: they are queue.keys."),
         (lambda: _of_the_queue(q, held, temperature),
          "the positive is missing: the first candidate of a query is its own key, the others are queue.keys."),
         *((lambda c=c: c * wanted, "the loss is multiplied by something: give update info_nce as it is.")
@@ -216,8 +220,9 @@ def _enqueued(step: str, log: spies.Log, q: Tensor, k: Tensor, later: Tensor) ->
     if not isinstance(keys, Tensor) or keys.shape != k.shape:
         shape = tuple(keys.shape) if isinstance(keys, Tensor) else type(keys).__name__
         raise Wrong(f"{step} queue.enqueue is given {shape}, it should be the new keys, {tuple(k.shape)}.")
-    as_made = k[_orders(log, k.double())[-1]]  # the queue does not mind in which order a batch joins
-    if not any(close(oracle.unit(keys.detach()), oracle.unit(one)) for one in (k, as_made)):
+    # The queue does not mind in which order a batch joins.
+    apart = torch.cdist(oracle.unit(keys.detach().double()), oracle.unit(k.double()))
+    if apart.min(dim=1).values.max() > 1e-4 or len(apart.argmin(dim=1).unique()) < len(k):
         why = "enqueue the keys that the loss used."
         if close(oracle.unit(keys.detach()), oracle.unit(q)):
             why = "it looks as if the queue is fed with queries: what joins it are the keys."

@@ -27,6 +27,16 @@ def distillation_loss(
     return total / len(labels)
 
 
+def _smoothed(s: Tensor, t: Tensor, labels: Tensor, by: float) -> Tensor:
+    return torch.nn.functional.cross_entropy(s, labels, label_smoothing=by)
+
+
+def _with_hard(s, t, labels, temperature=4.0, alpha=0.7, *, hard: Callable, by: float) -> Tensor:
+    """distillation_loss with another second part."""
+    soft = _distillation_loss(s, t, labels, temperature, 1.0)
+    return alpha * soft + (1 - alpha) * hard(s, t, labels, by)
+
+
 def _distillation_loss(
     s: Tensor,
     t: Tensor,
@@ -94,6 +104,14 @@ def _loss(**what) -> partial:
 
 
 DISTILLATION_MISTAKES = (
+    Mistake(
+        "the labels are smoothed: the true class alone counts.",
+        tuple(partial(_with_hard, hard=_smoothed, by=by) for by in (0.1, 0.05, 0.2)),
+    ),
+    Mistake(
+        "the hard labels are the teacher's choices: they are the true classes.",
+        (partial(_with_hard, hard=lambda s, t, labels, _: _smoothed(s, t, t.argmax(dim=1), 0.0), by=0.0),),
+    ),
     Mistake(
         "the divergence is taken in the wrong direction: KL(teacher || student) weighs the classes by the teacher's "
         "probabilities. F.kl_div takes the student's log-probabilities first, then the target.",

@@ -137,6 +137,20 @@ FEATURE_MISTAKES = (
     Mistake("the mapping is not used: the two networks have axes of their own.", (_loss(where="none"),)),
     Mistake("the mapping is applied to the teacher: it maps the student's features.", (_loss(where="teacher"),)),
     Mistake("the mapping is applied to both: it maps the student's features.", (_loss(where="both"),)),
+    Mistake(
+        "1 - cosine is squared: take the mean of it as it is.", (_loss(cosine=lambda c: (1 - c).square()),)
+    ),
+    Mistake(
+        "the features belong to other images: row n of both is image n.",
+        tuple(
+            _loss(then=lambda h, t, order=order: (h, order(t)))
+            for order in (lambda t: t.flip(0), lambda t: t.roll(1, 0), lambda t: t.roll(-1, 0))
+        ),
+    ),
+    Mistake(
+        "the cosines are summed over the images before they are taken from 1: take their mean.",
+        (lambda h, t, mapping: 1 - len(h) + _features(h, t, mapping, reduce="sum"),),
+    ),
     Mistake("the mapping's bias is forgotten: call it as a whole, mapping(h).", (_loss(bias=False),)),
     Mistake("the size of the cosine counts and not its sign.", (_loss(cosine=lambda c: 1 - c.abs()),)),
     Mistake(

@@ -5,7 +5,7 @@ from math import log
 import torch
 from torch import Tensor, nn
 
-from sslcourse.check.compare import agree, close, gives, gradients_agree, number, tensor, two_parts
+from sslcourse.check.compare import agree, close, gives, gradients_agree, number, tensor, told, two_parts
 from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
@@ -305,9 +305,9 @@ def collapse_report(student: Student) -> str:
         ("the same one-hot answer five times", peaked),
         ("eight different one-hot answers", torch.eye(8)),
     )
-    for words, probs in named:
-        came = [number(part) for part in two_parts(student(probs), "mean_entropy, entropy_of_mean", "two numbers")]
-        wanted = collapse_oracle.collapse_report(probs.double())
+    all_came = [[*map(number, two_parts(student(x), "mean_entropy, entropy_of_mean", "two numbers"))] for _, x in named]
+    all_wanted = [collapse_oracle.collapse_report(probs.double()) for _, probs in named]
+    for (words, probs), came, wanted in zip(named, all_came, all_wanted, strict=True):
         if all(map(close, came, wanted)):
             continue
         if any(value != value for value in came):
@@ -316,7 +316,8 @@ def collapse_report(student: Student) -> str:
         found = f"For {words}, the {number_} number: {gives(came[n], wanted[n])}"
         mistakes = collapse_oracle.COLLAPSE_MISTAKES
         fitting = {sentence for sentence, wrong in mistakes if all(map(close, came, wrong(probs)))}
-        raise Wrong(f"{found}\nIt looks as if {fitting.pop()}" if len(fitting) == 1 else found)
+        fact = told(*([pair[n] for pair in side] for side in (all_came, all_wanted)))
+        raise Wrong(f"{found}\nIt looks as if {fitting.pop()}" if len(fitting) == 1 else f"{found}{fact}")
     return "Both entropies, in nats; ln K and ln K for uniform, 0 and 0 for one prototype, 0 and ln K for the ideal."
 
 

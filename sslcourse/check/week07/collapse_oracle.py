@@ -120,5 +120,24 @@ BYOL_MISTAKES = (
         (lambda q, z: byol_loss(q, z) / 2 - 1, lambda q, z: byol_loss(q, z) - 2),
     ),
     Mistake("it is half the squared distance, 1 - cos.", (lambda q, z: byol_loss(q, z) / 2,)),
+    Mistake(
+        "the vectors are normalised over the batch: each has length 1 over its dimensions, dim=1.",
+        (lambda q, z: (2 - 2 * torch.cosine_similarity(q, z, dim=0)).mean(),),
+    ),
+    Mistake(
+        "the mean of all squared differences is taken, without lengths: normalise, then sum over the dimensions.",
+        (lambda q, z: (q - z).square().mean(),),
+    ),
+    Mistake(
+        "predictions and targets are of different images: row n of both is image n.",
+        tuple(
+            lambda q, z, order=order: byol_loss(q, order(z))
+            for order in (lambda z: z.flip(0), lambda z: z.roll(1, 0), lambda z: z.roll(-1, 0))
+        ),
+    ),
+    Mistake(
+        "the sign of the cosine is lost: opposite vectors are as far apart as can be.",
+        (lambda q, z: (2 - 2 * torch.cosine_similarity(q, z, dim=1).abs()).mean(),),
+    ),
     Mistake("the distance is not squared.", (lambda q, z: (_unit(q) - _unit(z)).norm(dim=1).mean(),)),
 )

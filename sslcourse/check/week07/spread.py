@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from sslcourse.check.compare import agree, claimed, close, gives, gradients_agree, number, tensor, worst
+from sslcourse.check.compare import agree, claimed, close, gives, gradients_agree, number, tensor, told, worst
 from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.week07 import spread_oracle as oracle
 
@@ -40,6 +40,7 @@ def sinkhorn(student: Student) -> str:
         fitting = claimed(oracle.SINKHORN_MISTAKES, cases, values, right)
         if len(fitting) == 1:
             raise Wrong(f"{found}\nIt looks as if {fitting[0].sentence}")
+        found += told(values, right)
         raise Wrong(f"{found}\nexp(scores / temperature), then in every round: columns to sum 1, rows to sum 1.")
 
     far = torch.tensor([[10.0, 9.8, 9.0], [10.1, 10.0, 9.5]])
@@ -62,7 +63,7 @@ def koleo(student: Student) -> str:
         return student.normal(n, dim) * (0.3 + 2 * student.uniform(n, 1)) + 0.3 * student.normal(dim)
 
     near = drawn(6, 4)
-    near[1] = 3 * near[0] + 0.02 * student.normal(4)  # two of one direction and of unequal lengths
+    near[1] = 3 * near[0] + 0.06 * student.normal(4)  # two of one direction and of unequal lengths
     cases = [(drawn(7, 5),), (drawn(12, 3),), (near,), (drawn(2, 4),)]
     agree(
         student,

@@ -63,6 +63,14 @@ def _wrong(**what) -> partial:
     return partial(_sinkhorn, **what)
 
 
+def _tempered(scores: Tensor, temperature: float = 0.05, iterations: int = 3) -> Tensor:
+    """Divided by the temperature in every round."""
+    q = scores
+    for _ in range(iterations):
+        q = (q / temperature).log_softmax(dim=0).log_softmax(dim=1)
+    return q.exp()
+
+
 SINKHORN = _sinkhorn  # the quick transcription
 
 SINKHORN_MISTAKES = (
@@ -81,7 +89,15 @@ SINKHORN_MISTAKES = (
         (_wrong(rounds=lambda n: 1), _wrong(rounds=lambda n: 3)),
     ),
     Mistake(
-        "there is one round too many or too few.", (_wrong(rounds=lambda n: n + 1), _wrong(rounds=lambda n: n - 1))
+        "there is one round too many or too few.",
+        (
+            _wrong(rounds=lambda n: n + 1),
+            _wrong(rounds=lambda n: n - 1),  # none at all, where one is asked for
+            _wrong(rounds=lambda n: max(n - 1, 1)),
+            lambda scores, temperature=0.05, n=3: _sinkhorn(
+                scores, temperature, n - 1, after=(lambda q: q) if n > 1 else (lambda q: (scores / temperature).exp())
+            ),
+        ),
     ),
     Mistake(
         "the argument temperature is not used: divide the scores by it.",
@@ -95,6 +111,22 @@ SINKHORN_MISTAKES = (
     Mistake(
         "the scores are not exponentiated, but made a softmax first: the first division is by columns.",
         (_wrong(before=lambda q: q / q.sum(dim=1, keepdim=True)),),
+    ),
+    Mistake(
+        "the temperature comes at another place: divide the scores by it once, before exp and all rounds.",
+        (
+            lambda scores, temperature=0.05, n=3: (_sinkhorn(scores, 1.0, n).log() / temperature).softmax(dim=1),
+            lambda scores, temperature=0.05, n=3: _sinkhorn(scores, 1.0, n) / temperature,
+            _tempered,
+        ),
+    ),
+    Mistake(
+        "a softmax comes before the rounds: start from exp(scores / temperature).",
+        (
+            _wrong(scale=lambda s, t: (s / t).softmax(dim=1)),
+            _wrong(scale=lambda s, t: (s / t).softmax(dim=1) / t),
+            _wrong(scale=lambda s, t: s.softmax(dim=1) / t),
+        ),
     ),
     Mistake(
         "all together sums to 1: each row, the answer of one image, does.",
@@ -185,10 +217,10 @@ def _koleo(
     return value(pick(apart.masked_fill(torch.eye(len(z), dtype=torch.bool), own)))
 
 
-def _chosen_by(x: Tensor, key: Callable[[Tensor], Tensor]) -> Tensor:
+def _chosen_by(x: Tensor, key: Callable[[Tensor], Tensor], own: float = torch.inf) -> Tensor:
     """koleo, the nearest being the row of the smallest key."""
     z = _unit(x)
-    nearest = key(x).masked_fill(torch.eye(len(z), dtype=torch.bool), torch.inf).argmin(dim=1)
+    nearest = key(x).masked_fill(torch.eye(len(z), dtype=torch.bool), own).argmin(dim=1)
     return -((z - z[nearest]).norm(dim=1) + EPS).log().mean()
 
 
@@ -198,18 +230,52 @@ def _nearest_pairs(x: Tensor) -> list[tuple[Tensor, Tensor]]:
     return list(zip(z, z[nearest], strict=True))
 
 
+OWN = (-2.0, -1.0, -torch.inf)
+
+
+def _by_products(x: Tensor, unit: Callable = _unit, own: float = -2.0) -> Tensor:
+    """The nearest by the largest product, as codes do; own: the product of a row with itself."""
+    z = unit(x)
+    nearest = (z @ z.T).masked_fill(torch.eye(len(z), dtype=torch.bool), own).argmax(dim=1)
+    return -((z - z[nearest]).norm(dim=1) + EPS).log().mean()
+
+
+def _each_pair_once(x: Tensor) -> Tensor:
+    z = _unit(x)
+    apart = torch.cdist(z, z).masked_fill(torch.eye(len(z), dtype=torch.bool), torch.inf)
+    near, nearest = apart.min(dim=1)
+    return -(near[torch.arange(len(z)) < nearest] + EPS).log().mean()
+
+
 def _wrong_koleo(**what) -> partial:
     return partial(_koleo, **what)
 
 
 KOLEO_MISTAKES = (
-    Mistake("the features are not normalised: distances are between directions.", (_wrong_koleo(unit=lambda x: x),)),
+    Mistake(
+        "the features are not normalised: distances are between directions.",
+        (_wrong_koleo(unit=lambda x: x), *(partial(_by_products, unit=lambda x: x, own=own) for own in OWN)),
+    ),
     Mistake(
         "the normalisation runs over the batch: each row has length 1, dim=1.",
-        (_wrong_koleo(unit=partial(_unit, dim=0)),),
+        (
+            _wrong_koleo(unit=partial(_unit, dim=0)),
+            *(partial(_by_products, unit=partial(_unit, dim=0), own=own) for own in OWN),
+        ),
+    ),
+    Mistake(
+        "the row itself is set to 0 among the cosines, which other rows may be below: set it below -1, to -2.",
+        (partial(_by_products, own=0.0),),
     ),
     Mistake(
         "each row is its own nearest neighbour, at distance 0: leave the row itself out.", (_wrong_koleo(own=0.0),)
+    ),
+    Mistake(
+        "pairs that are nearest to each other count once: every row has a nearest one, and counts.", (_each_pair_once,)
+    ),
+    Mistake(
+        "the exponential of minus the distance is taken: it is minus the logarithm.",
+        (_wrong_koleo(value=lambda d: (-d).exp().mean()), _wrong_koleo(value=lambda d: (-2 * d.square()).exp().mean())),
     ),
     Mistake(
         "the sign is wrong: it is minus the logarithm, so that far apart costs little.",
@@ -232,6 +298,7 @@ KOLEO_MISTAKES = (
     Mistake(
         "all other rows count: only the nearest one does.",
         (
+            lambda x: -(torch.cdist(_unit(x), _unit(x)) + torch.eye(len(x), dtype=x.dtype)).log().mean(),
             _wrong_koleo(own=1.0, pick=lambda d: d.log().sum(dim=1).div(len(d) - 1).exp()),
             _wrong_koleo(own=0.0, pick=lambda d: d.sum(dim=1) / (len(d) - 1)),
         ),
@@ -272,7 +339,8 @@ KOLEO_MISTAKES = (
     ),
     Mistake(
         "the nearest is looked for among the rows as they are: normalise first, then look.",
-        (lambda x: _chosen_by(x, lambda x: torch.cdist(x, x)), lambda x: _chosen_by(x, lambda x: -x @ x.T)),
+        (lambda x: _chosen_by(x, lambda x: torch.cdist(x, x)), lambda x: _chosen_by(x, lambda x: -x @ x.T),
+         lambda x: _chosen_by(x, lambda x: -x @ x.T, own=2.0)),
     ),
     Mistake(
         "the distance is not Euclidean.",

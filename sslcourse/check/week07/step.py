@@ -58,7 +58,7 @@ def _tensors(views: object) -> list[Tensor]:
 
 def examine_step(student: Student) -> str:
     # (images, local crops, outputs, momentum, is the teacher frozen?)
-    for n, n_local, dim, momentum, frozen in ((3, 3, 5, 0.8, False), (4, 0, 3, 0.6, True), (2, 1, 4, 0.7, True)):
+    for n, n_local, dim, momentum, frozen in ((3, 3, 5, 0.77, False), (4, 0, 3, 0.6, True), (2, 1, 4, 0.7, True)):
         log = spies.Log()
         learner, teacher = (spies.Network(who, log, student, dim) for who in ("student", "teacher"))
         teacher.requires_grad_(not frozen)

@@ -39,13 +39,13 @@ def examine(student: Student, draw: Callable, what: str) -> None:
     # Without one, torch's global generator: drawn from, and not seeded.
     torch.manual_seed(7)
     one, other = draw(None), draw(None)
-    if same(one, other):
-        raise Wrong(f"Without a generator two calls give the same {what}: draw it anew from torch's global generator.")
     if torch.initial_seed() != 7:
         raise Wrong(
             "It seeds torch's global random numbers, which belong to the whole notebook: seed nothing, torch.rand "
             "draws from them as they are."
         )
+    if same(one, other):
+        raise Wrong(f"Without a generator two calls give the same {what}: draw it anew from torch's global generator.")
     torch.manual_seed(7)
     if not same(draw(None), one):
         raise Wrong(

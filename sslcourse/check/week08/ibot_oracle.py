@@ -87,6 +87,17 @@ def _wrong(**what) -> partial:
     return partial(_ibot_loss, **what)
 
 
+def _only_student_over_patches(s, t, mask, center, student_temp=0.1, teacher_temp=0.04) -> Tensor:
+    told = ((t - center) / teacher_temp).softmax(dim=2)
+    return _per_image(-(told * (s / student_temp).log_softmax(dim=1)).sum(dim=2), mask)
+
+
+def _moved_centre(s, t, mask, center, student_temp=0.1, teacher_temp=0.04, keep=0.9) -> Tensor:
+    """The centre has taken in this batch before it is subtracted."""
+    center = keep * center + (1 - keep) * t.mean(dim=(0, 1))
+    return _ibot_loss(s, t, mask, center, student_temp, teacher_temp)
+
+
 IBOT_LOSS_MISTAKES = (
     Mistake(
         "the loss runs over all patches: only the masked ones count.",
@@ -124,6 +135,30 @@ IBOT_LOSS_MISTAKES = (
         tuple(
             _wrong(told=lambda t, c, temp, over=over: (t - t.mean(over, keepdim=True)) / temp)
             for over in ((0, 1), (0,), (1,))
+        ),
+    ),
+    Mistake(
+        "the centre takes in this batch before it is subtracted: subtract it as it is given.",
+        tuple(partial(_moved_centre, keep=keep) for keep in (0.9, 0.99, 0.5, 0.999)),
+    ),
+    Mistake(
+        "masked or visible logits are set to 0 first, and all patches count: only the masked ones do.",
+        (
+            lambda s, t, m, *rest: _ibot_loss(s * m[..., None], t, m | ~m, *rest),
+            lambda s, t, m, *rest: _ibot_loss(s * m[..., None], t * m[..., None], m | ~m, *rest),
+            lambda s, t, m, *rest: _ibot_loss(s * ~m[..., None], t, m | ~m, *rest),
+        ),
+    ),
+    Mistake(
+        "one image alone counts: the mean runs over all that have a masked patch.",
+        (lambda s, t, m, *rest: _ibot_loss(s[:1], t[:1], m[:1], *rest),),
+    ),
+    Mistake(
+        "the student's logarithms are divided by a temperature once more.",
+        (
+            lambda s, t, m, c, a=0.1, b=0.04: _ibot_loss(s, t, m, c, a, b) / a,
+            lambda s, t, m, c, a=0.1, b=0.04: _ibot_loss(s, t, m, c, a, b) / b,
+            lambda s, t, m, c, a=0.1, b=0.04: _ibot_loss(s, t, m, c, a * a, b),
         ),
     ),
     Mistake("the centre is added: subtract it.", (_wrong(told=lambda t, c, temp: (t + c) / temp),)),
@@ -211,7 +246,12 @@ IBOT_LOSS_MISTAKES = (
     ),
     Mistake(
         "the softmax runs over the patches: it runs over the prototypes, the last dimension.",
-        (_wrong(over=1),),
+        (
+            _wrong(over=1),
+            _wrong(probable=lambda x, over: x.softmax(dim=1)),
+            _wrong(asked=lambda s, c, temp: (s / temp).log_softmax(dim=1), over=2),
+            _only_student_over_patches,
+        ),
     ),
     Mistake(
         "the sign is wrong: the cross-entropy is minus the sum of p log q.",

@@ -105,6 +105,17 @@ def _chunks(x: Tensor, t: Tensor, scale: Tensor | float, size: int) -> Tensor:
 
 CLIP_LOSS_MISTAKES = (
     Mistake(
+        "a softmax is taken before the cross-entropy, which takes one itself: give it the logits.",
+        tuple(_clip(scaled=lambda c, s, dim=dim: (s * c).softmax(dim=dim)) for dim in (0, 1)),
+    ),
+    Mistake(
+        "the pairs are mixed up: row n of both is one pair, so the partner of row n is n.",
+        tuple(
+            _clip(lengths=(unit, lambda t, order=order: order(unit(t))))
+            for order in (lambda t: t.flip(0), lambda t: t.roll(1, 0), lambda t: t.roll(-1, 0))
+        ),
+    ),
+    Mistake(
         "it asks in one direction only: average the cross-entropy over the rows (texts of an image) and over the "
         "columns (images of a text).",
         (_clip(directions=(1, 0)), _clip(directions=(0, 1)), _clip(directions=(0.5, 0)), _clip(directions=(0, 0.5))),

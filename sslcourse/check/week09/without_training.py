@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from sslcourse.check.compare import claimed, close, doubled, gives, tensor, worst
+from sslcourse.check.compare import claimed, close, doubled, gives, tensor, told, worst
 from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.week09 import without_training_oracle as oracle
 
@@ -39,7 +39,7 @@ def asif(student: Student) -> str:
         raise Wrong(
             f"With {len(anchors)} anchors, k = {k} and power = {power:g}, for image {i} and text {j} of {len(images)} "
             f"and {len(texts)} {gives(value, wanted)}"
-            + (f"\nIt looks as if {fitting[0].sentence}" if len(fitting) == 1 else "")
+            + (f"\nIt looks as if {fitting[0].sentence}" if len(fitting) == 1 else told(came, right))
         )
     plain = tensor(student(*cases[0][:5]), tuple(right[0].shape), "It returns")
     if not close(plain, right[0]):

@@ -78,6 +78,16 @@ def _wrong(**what) -> partial:
     return partial(_asif, **what)
 
 
+def _one_side(x, t, a, b, k: int, power: float, raised: int) -> Tensor:
+    """The power for the images (0) or the texts (1) alone."""
+    sides = []
+    for side, (rows, anchors) in enumerate(((x, a), (t, b))):
+        cosines = unit(rows) @ unit(anchors).T
+        kept = torch.where(_largest(cosines, k), cosines.clamp(min=0), 0.0)
+        sides.append(_unit(kept ** (power if side == raised else 1.0)))
+    return sides[0] @ sides[1].T
+
+
 def _signed(cosines: Tensor, power: float) -> Tensor:
     return cosines.sign() * cosines.abs() ** power
 
@@ -117,6 +127,8 @@ ASIF_MISTAKES = (
             _wrong(centred=True),
             _wrong(around=lambda x, anchors: (x, anchors - anchors.mean(dim=0))),
             _wrong(around=lambda x, anchors: (x - x.mean(dim=0), anchors - anchors.mean(dim=0))),
+            _wrong(around=lambda x, anchors: (x - anchors.mean(dim=0), anchors)),
+            _wrong(around=lambda x, anchors: (x - x.mean(dim=0), anchors)),
         ),
     ),
     Mistake(
@@ -163,6 +175,7 @@ ASIF_MISTAKES = (
             _wrong(similar=lambda a, b: 1 - torch.cdist(a, b)),
             _wrong(similar=lambda a, b: 1 / (1 + torch.cdist(a, b))),
             _wrong(similar=lambda a, b: (-torch.cdist(a, b)).exp()),
+            _wrong(similar=lambda a, b: -torch.cdist(a, b)),
         ),
     ),
     Mistake(
@@ -182,7 +195,33 @@ ASIF_MISTAKES = (
     ),
     Mistake(
         "the k largest by size are kept, whatever their sign: the nearest anchors have the largest cosines.",
-        (_wrong(keep=partial(_largest, by=torch.abs)), _wrong(keep=partial(_largest, by=torch.abs), raised=_signed)),
+        (
+            _wrong(keep=partial(_largest, by=torch.abs)),
+            _wrong(keep=partial(_largest, by=torch.abs), raised=_signed),
+            _wrong(keep=partial(_largest, by=torch.abs), raised=lambda c, power: c.abs() ** power),
+        ),
+    ),
+    Mistake(
+        "the cosines are squared before the largest are looked for: raise what is kept to the power, and no more.",
+        (
+            _wrong(similar=lambda a, b: (a @ b.T).square()),
+            _wrong(similar=lambda a, b: (a @ b.T).clamp(min=0).square()),
+        ),
+    ),
+    Mistake(
+        "the power is used for one of the two sides: images and texts are both raised to it.",
+        (partial(_one_side, raised=0), partial(_one_side, raised=1)),
+    ),
+    Mistake(
+        "the sparse table is normalised over the samples: every row is divided by its length (dim=1).",
+        (_wrong(last=lambda x: _unit(x.T).T),),
+    ),
+    Mistake(
+        "the anchors of images and texts are in different orders: row a of both is a pair.",
+        (
+            lambda x, t, a, b, *rest: _asif(x, t, a, b.flip(0), *rest),
+            lambda x, t, a, b, *rest: _asif(x, t, a, b.roll(1, 0), *rest),
+        ),
     ),
     Mistake(
         "the k smallest similarities are kept: the nearest anchors have the largest cosines.",

@@ -25,7 +25,7 @@ from sslcourse.check.compare import (
 from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
-from sslcourse.check.week10 import oracle
+from sslcourse.check.week10 import gride_oracle, oracle
 from sslcourse.check.week10 import overlap_oracle as overlap
 from sslcourse.check.week10 import spectrum_oracle as spectrum
 from sslcourse.check.week10.overlaps import information_imbalance, label_overlap, neighbourhood_overlap
@@ -188,8 +188,8 @@ def gride(student: Student) -> str:
     agree(
         student,
         [(x, 1), (x, 2), (y, 4), (x, 8)],
-        oracle.GRIDE_READINGS,
-        oracle.GRIDE_MISTAKES,
+        gride_oracle.GRIDE_READINGS,
+        gride_oracle.GRIDE_MISTAKES,
         words=lambda x, n1: f"{_points(x)} and n1 = {n1}",
         hint="mu is r_{2 n1} / r_{n1}, itself left out; for n1 = 1 the result is N / sum log(mu), or (N - 1) / sum.",
         tolerance=1e-3,

@@ -58,6 +58,21 @@ def _one_argsort(a: Tensor, b: Tensor, more: int = 1, dim: int = 1, twice: bool 
     return (2 * (order.gather(1, _far(a).argmin(dim=1)[:, None]) + more).double().mean() / len(a)).item()
 
 
+def _two_kinds(a: Tensor, b: Tensor, *, here: str, there: str) -> float:
+    """Each space with a distance of its own."""
+    far = _far(b, there)
+    place = _far(a, here).argmin(dim=1, keepdim=True)
+    return (2 * (1 + (far < far.gather(1, place)).sum(dim=1)).double().mean() / len(a)).item()
+
+
+def _columns(a: Tensor, b: Tensor, own: bool = True) -> float:
+    """Compared across the rows: the distance of every point to its nearest with entries of other rows."""
+    far = _far(b)
+    near = far.gather(1, _far(a).argmin(dim=1, keepdim=True))
+    nearer = (far < near.T).sum(dim=0) if own else (far[_far(a).argmin(dim=1)] < near).sum(dim=1)
+    return (2 * (1 + nearer).double().mean() / len(a)).item()
+
+
 def _standard(x: Tensor) -> Tensor:
     return (x - x.mean(dim=0)) / x.std(dim=0)
 
@@ -164,9 +179,38 @@ IMBALANCE_MISTAKES = (
         "it is the share whose nearest neighbours are the same: every other rank counts as well.",
         (partial(_imbalance, of="found"), lambda a, b: 1 - _imbalance(a, b, of="found")),
     ),
-    Mistake("neighbours are compared by cosine: by Euclidean distance.", (partial(_imbalance, kind="cosine"),)),
+    Mistake(
+        "neighbours are compared by cosine: by Euclidean distance.",
+        (
+            partial(_imbalance, kind="cosine"),
+            partial(_two_kinds, here="cosine", there=""),
+            partial(_two_kinds, here="", there="cosine"),
+        ),
+    ),
+    Mistake(
+        "the distance of the nearest in b is taken: its rank, so that b's units do not count.",
+        (
+            lambda a, b: (2 * _far(b).gather(1, _far(a).argmin(1, keepdim=True)).mean() / len(a)).item(),
+            lambda a, b: _far(b).gather(1, _far(a).argmin(1, keepdim=True)).mean().item(),
+        ),
+    ),
+    Mistake(
+        "ranks are counted in a column of the table, among distances to the nearest: in the row of the point.",
+        (_columns, partial(_columns, own=False)),
+    ),
+    Mistake(
+        "one division by N is too many: 2 / N times the mean rank.",
+        (lambda a, b: _imbalance(a, b) / len(a),),
+    ),
     Mistake("neighbours are those of the largest product: by Euclidean distance.", (partial(_imbalance, kind="dot"),)),
-    Mistake(L1, (partial(_imbalance, kind="L1"),)),
+    Mistake(
+        L1,
+        (
+            partial(_imbalance, kind="L1"),
+            partial(_two_kinds, here="L1", there=""),
+            partial(_two_kinds, here="", there="L1"),
+        ),
+    ),
     Mistake("the farthest point is taken for the nearest.", (partial(_imbalance, kind="farthest"),)),
     Mistake("the second nearest is taken: the point itself was left out already.", (partial(_imbalance, order=2),)),
 )

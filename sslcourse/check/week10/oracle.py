@@ -1,10 +1,9 @@
 """Week 10: local dimension, in float64.
 
 References: Facco et al. 2017, "Estimating the intrinsic dimension of datasets by a minimal neighborhood information",
-eq. 5 and the algorithm below it; Denti et al. 2022, "The generalized ratios intrinsic dimension estimator", eq. 5.
+eq. 5 and the algorithm below it. Larger scales, Denti et al. 2022: gride_oracle.py.
 """
 
-from collections.abc import Callable
 from functools import partial
 from math import ceil, log
 
@@ -266,59 +265,4 @@ TWO_NN_MLE_MISTAKES = (
     ),
     Mistake("this is the fitted line of two_nn: it is (N - 1) / sum log(mu).", (two_nn, partial(two_nn, fraction=1.0))),
     Mistake("the fraction is upside down: (N - 1) / sum log(mu).", (partial(_mle, times=True),)),
-)
-
-
-# --- gride
-
-
-def gride(x: Tensor, n1: int = 1, *, less: int = 0, second: Callable = lambda n: 2 * n, **ratios) -> float:
-    """The d of largest likelihood of mu = r_2n / r_n, n = n1: a bisection of its slope, which falls.
-
-    less: 1 for N - 1 points, which makes it unbiased at n1 = 1, as in the authors' DADApy.
-    """
-    rows = distances(x, **ratios)
-    logs = [log(row[second(n1) - 1] / row[n1 - 1]) for row in rows if row[n1 - 1] > 0]
-
-    def slope(d: float) -> float:
-        # log d - ((2 n - 1) d + 1) log mu + (n - 1) log(mu^d - 1), differentiated
-        ups = sum((n1 - 1) * m / (1 - 2.718281828459045 ** (-d * m)) - (2 * n1 - 1) * m for m in logs)
-        return (len(logs) - less) / d + ups
-
-    low, high = 1e-3, 1e3
-    for _ in range(60):
-        middle = (low * high) ** 0.5
-        low, high = (middle, high) if slope(middle) > 0 else (low, middle)
-    return low
-
-
-def _closed(x: Tensor, n1: int = 1, *, first: Callable, second: Callable, less: int = 0) -> float:
-    """N / sum log mu of two ranks, whatever these are."""
-    logs = [log(row[second(n1) - 1] / row[first(n1) - 1]) for row in distances(x)]
-    return (len(logs) - less) / sum(logs)
-
-
-GRIDE_READINGS = (gride, partial(gride, less=1), lambda x, n1=1: gride(x, n1, less=int(n1 == 1)))
-GRIDE_MISTAKES = (
-    Mistake(
-        "n1 is not used: mu is r_{2 n1} / r_{n1}.", (lambda x, n1=1: gride(x, 1), lambda x, n1=1: gride(x, 1, less=1))
-    ),
-    Mistake(
-        "N / sum log(mu) is taken for every n1, which is the largest likelihood at n1 = 1 only: find the root of its "
-        "slope.",
-        tuple(partial(_closed, first=lambda n: n, second=lambda n: 2 * n, less=less) for less in (0, 1)),
-    ),
-    Mistake(
-        "the second distance is that of neighbour n1 + 1: mu is r_{2 n1} / r_{n1}.",
-        (
-            partial(gride, second=lambda n: n + 1),
-            *(partial(_closed, first=lambda n: n, second=lambda n: n + 1, less=less) for less in (0, 1)),
-        ),
-    ),
-    Mistake(
-        "the dimension is upside down: that is one divided by it.",
-        tuple(lambda x, n1=1, less=less: 1 / gride(x, n1, less=less) for less in (0, 1)),
-    ),
-    Mistake(SQUARED, tuple(lambda x, n1=1, less=less: gride(x, n1, less=less) / 2 for less in (0, 1))),
-    Mistake(L1, (partial(gride, metric="L1"),)),
 )

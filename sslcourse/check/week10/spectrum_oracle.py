@@ -17,14 +17,26 @@ def participation_ratio(x: Tensor) -> float:
 
 
 def _participation(x: Tensor, *, centre: str = "samples", power: int = 2, kind: str = "") -> float:
-    x = x.double()
+    x = original = x.double()
     if centre == "all":
         x = x - x.mean()
     elif centre != "none":
         x = x - x.mean(dim=0 if centre == "samples" else 1, keepdim=True)
+    if centre == "median":
+        x = original - original.median(dim=0).values
+    if kind == "rows":
+        x = original / original.norm(dim=1, keepdim=True)
+        x = x - x.mean(dim=0)
+    if kind == "variances":
+        values = x.var(dim=0)
+        return float(values.sum() ** 2 / values.square().sum())
+    if kind == "samples":
+        x = x.T - x.T.mean(dim=0)
     if kind == "standardised":
         x = x / x.std(dim=0)
     values = torch.linalg.svdvals(x) ** power
+    if kind == "without the largest":
+        values = values[1:]
     if kind == "entropy":
         p = values / values.sum()
         return float((-(p * p.log()).sum()).exp())
@@ -37,6 +49,8 @@ def _participation(x: Tensor, *, centre: str = "samples", power: int = 2, kind: 
         return float(values.sum() / values.max())
     if kind == "denominator":
         return float(values.sum() ** 2 / values.sum())
+    if kind == "squared sum":
+        return 1.0
     if kind == "mean":
         return float(ratio / x.shape[1])
     if kind == "root":
@@ -73,6 +87,27 @@ PARTICIPATION_MISTAKES = (
     ),
     Mistake(
         "means are taken where sums are meant: the result is divided by D.", (partial(_participation, kind="mean"),)
+    ),
+    Mistake(
+        "the sum in the denominator is squared: it is the sum of the squares.",
+        (partial(_participation, kind="squared sum"),),
+    ),
+    Mistake(
+        "the rows are divided by their lengths first: take them as they are.", (partial(_participation, kind="rows"),)
+    ),
+    Mistake(
+        "the variances of the single features are taken: lambda are the eigenvalues of the covariance.",
+        (partial(_participation, kind="variances"),),
+    ),
+    Mistake(
+        "the median is taken off: a covariance has the mean, dim=0.", (partial(_participation, centre="median"),)
+    ),
+    Mistake(
+        "the mean of every sample is taken off as well: only that of every feature is, dim=0.",
+        (partial(_participation, kind="samples"),),
+    ),
+    Mistake(
+        "the largest eigenvalue is left out: all of them count.", (partial(_participation, kind="without the largest"),)
     ),
     Mistake("the root is taken: leave it out.", (partial(_participation, kind="root"),)),
     Mistake("it is the number of eigenvalues that are not 0: the rank.", (partial(_participation, kind="rank"),)),

@@ -111,6 +111,10 @@ MUTUAL_MISTAKES = tuple(
         "the number in common is divided by the union, as in Jaccard: divide by k.": (_overlap,),
         "the number in common is divided by 2 k: divide by k.": (partial(_overlap, share=lambda c, k: c / (2 * k)),),
         "the number in common is not divided by k.": (partial(_overlap, share=lambda c, k: c),),
+        "the number in common is divided by N - 1, or by all others that there are: divide by k.": (
+            lambda x, y, k: _overlap(x, y, k, share=lambda c, _: c / (len(x) - 1)),
+        ),
+        "one space is compared with itself: with the other one.": (lambda x, y, k: 1.0,),
         "the number in common is divided by N: divide by k.": (
             lambda x, y, k: _overlap(x, y, k, share=lambda c, _: c / len(x)),
         ),
@@ -161,6 +165,8 @@ MUTUAL_MISTAKES = tuple(
         ),
         "the level of chance is taken off: it is drawn beside the value, not subtracted.": (
             lambda x, y, k: _share(x, y, k) - k / (len(x) - 1),
+            lambda x, y, k: (_share(x, y, k) - k / (len(x) - 1)) / max(1 - k / (len(x) - 1), 1e-9),
+            lambda x, y, k: _share(x, y, k) / (k / (len(x) - 1)),
         ),
     }.items()
 )

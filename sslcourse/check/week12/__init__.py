@@ -1,74 +1,28 @@
-"""Checks of week 12, protein language models. Definitions and mistakes: oracle.py, mutations_oracle.py.
+"""Checks of week 12, protein language models. Definitions and mistakes: the files that end in oracle.py.
 
 precision_at_l is examined in precision.py, proteingym in fitness.py.
 """
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from sslcourse.check.compare import Mistake, close, tensor
+from sslcourse.check.compare import close, tensor
 from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
+from sslcourse.check.week12 import features_oracle as features
+from sslcourse.check.week12 import marginal_oracle as marginal
 from sslcourse.check.week12 import mutations_oracle as mutations
 from sslcourse.check.week12 import oracle
 from sslcourse.check.week12.fitness import examine_proteingym
 from sslcourse.check.week12.precision import examine_precision
+from sslcourse.check.week12.tables import same
 
 __all__ = ["ContactHead", "apc", "attention_features", "categorical_jacobian", "masked_marginal", "parse_mutation"]
 __all__ += ["pool_residues", "precision_at_l", "proteingym", "report", "sweep", "symmetrize"]
-
-
-def _same(
-    student: Student, cases: Sequence[tuple], definition: Callable, mistakes: Sequence[Mistake], words: Callable
-) -> None:
-    """Compare the tensors that the submission gives with the definition; known mistakes by all their entries."""
-    wanted = [definition(*case) for case in cases]
-    came = [tensor(student(*case), tuple(w.shape), "It returns") for case, w in zip(cases, wanted, strict=True)]
-    if all(map(_close, came, wanted)):
-        return
-    n = list(map(_close, came, wanted)).index(False)
-    place = _worst(came[n], wanted[n])
-    found = (
-        f"On {words(*cases[n])} the entry {place} is {came[n][place].item():.4g}, it should be "
-        f"{wanted[n][place].item():.4g}."
-    )
-    fitting = [mistake for mistake in mistakes if _fits(mistake, cases, came)]
-    if len(fitting) == 1:
-        raise Wrong(f"{found}\nIt looks as if {fitting[0].sentence}")
-    raise Wrong(found)
-
-
-def _close(came: Tensor, wanted: Tensor) -> bool:
-    # Relative to the largest entry also where that is small: entries of attention maps are.
-    scale = wanted.abs().max().clamp(min=1e-12)
-    return close(came.detach() / scale, wanted.detach() / scale)
-
-
-def _worst(came: Tensor, wanted: Tensor) -> tuple[int, ...]:
-    apart = (came.detach().double() - wanted.detach().double()).abs().nan_to_num(torch.inf, torch.inf)
-    return tuple(int(place) for place in torch.unravel_index(apart.argmax(), apart.shape))
-
-
-def _fits(mistake: Mistake, cases: Sequence[tuple], came: Sequence[Tensor]) -> bool:
-    """Whether one variant of the mistake gives what came, for all cases; where it cannot be computed, it does not."""
-    for variant in mistake.variants:
-        try:
-            wrong = [variant(*case) for case in cases]
-        except (RuntimeError, IndexError, ValueError):
-            continue
-        if all(w.shape == c.shape and _alike(c, w) for c, w in zip(came, wrong, strict=True)):
-            return True
-    return False
-
-
-def _alike(came: Tensor, wrong: Tensor) -> bool:
-    """Equal, NaN at the same places included: a mistake may well give NaN."""
-    missing = wrong.isnan()
-    return bool((came.isnan() == missing).all()) and _close(came.masked_fill(missing, 0), wrong.masked_fill(missing, 0))
 
 
 # --- symmetrize, apc
@@ -84,7 +38,7 @@ def symmetrize(student: Student) -> str:
     # Where all dimensions are equal, swapping the wrong ones gives wrong numbers, elsewhere an error of shapes.
     for shapes in ([(5, 5), (4, 4, 4), (3, 3, 3, 3)], [(3, 6, 6), (2, 3, 4, 4), (2, 1, 1)]):
         cases = [(student.normal(*shape),) for shape in shapes]
-        _same(student, cases, oracle.symmetrize, oracle.SYMMETRIZE_MISTAKES, _matrices)
+        same(student, cases, oracle.symmetrize, oracle.SYMMETRIZE_MISTAKES, _matrices)
     return "The sum of every matrix and its transpose, for one matrix and for batches."
 
 
@@ -94,7 +48,7 @@ def apc(student: Student) -> str:
     for shapes in ([(5, 5), (4, 4, 4), (3, 3, 3, 3)], [(3, 6, 6), (2, 2, 4, 4), (1, 7, 7)]):
         # Entries of either sign, totals far from 0; the last of the first three are negative nearly everywhere.
         cases = [((0.7 - n) * (1 + 0.7 * student.normal(*shape)),) for n, shape in enumerate(shapes)]
-        _same(student, cases, oracle.apc, oracle.APC_MISTAKES, _matrices)
+        same(student, cases, oracle.apc, oracle.APC_MISTAKES, _matrices)
 
     # A product of two vectors is background and nothing else.
     background = torch.outer(student.uniform(5) + 0.1, student.uniform(5) + 0.1)
@@ -150,7 +104,7 @@ def attention_features(student: Student) -> str:
         if shape == (channels, tokens - 2, tokens - 2):
             raise Wrong(f"It returns shape {shape}, channels first; the last dimension should be the channels.")
         tensor(came, (tokens - 2, tokens - 2, channels), "It returns")
-    _same(student, cases, oracle.attention_features, oracle.FEATURES_MISTAKES, _layers)
+    same(student, cases, features.attention_features, features.FEATURES_MISTAKES, _layers)
     return "Cut, symmetrised, corrected, layer after layer and head after head: equal to the definition."
 
 
@@ -274,15 +228,15 @@ def masked_marginal(student: Student) -> str:
         (model, _SEQUENCE, ["K2A", "Y5W", "S13T", "F19L"]),
         (model, _SEQUENCE, ["T3V"]),
         (model, _SEQUENCE, ["A4C", "A4D", "S17R", "A4C"]),
-        (long, _LONG, ["H106R", "K16Y", "I12M"]),
+        (long, _LONG, ["H106R", "K16Y", "I12M", "K2Y", "H18R"]),  # one letter at two places
     ]
     for case in cases:
         came = student(*case)
         if isinstance(came, list | tuple):
             raise Wrong(f"It returns a {type(came).__name__}, it should be a tensor (M,): torch.stack makes one.")
-    _same(student, cases, mutations.masked_marginal, mutations.MARGINAL_MISTAKES, _mutations)
+    same(student, cases, marginal.masked_marginal, marginal.MARGINAL_MISTAKES, _mutations)
     ends = [(model, _SEQUENCE, ["M1A", "Q22A"])]
-    _same(student, ends, mutations.masked_marginal, (), _mutations)
+    same(student, ends, marginal.masked_marginal, (), _mutations)
     for mutation in ("W2A", "K99A"):
         # Whatever is raised is a refusal, parse_mutation's or one of the student's own.
         if _refusal(student, model, _SEQUENCE, [mutation]) is None:
@@ -302,7 +256,7 @@ def pool_residues(student: Student) -> str:
     hidden = student.normal(4, 7, 5) + 1
     mask = torch.tensor([[0, 1, 1, 0, 0, 0, 0], [0, 1, 1, 1, 1, 1, 0], [0, 1, 0, 0, 0, 0, 0], [0, 1, 0, 1, 1, 0, 0]])
     for kind in (mask, mask.bool(), mask.float()):
-        _same(student, [(hidden, kind)], mutations.pool_residues, mutations.POOL_MISTAKES, _features)
+        same(student, [(hidden, kind)], mutations.pool_residues, mutations.POOL_MISTAKES, _features)
     return "The mean over residues, whatever stands in the padding."
 
 
@@ -325,7 +279,7 @@ def categorical_jacobian(student: Student) -> str:
             logits = sum(weights[place, numbers[:, place]] for place in range(numbers.shape[1]))  # (N, L, 20)
             return bias + logits.tanh()
 
-    _same(
+    same(
         student,
         [(Model(), sequence)],
         mutations.categorical_jacobian,

@@ -1,11 +1,9 @@
-"""Week 12, mutations: masked marginals, pooling, the categorical Jacobian, one entry at a time, as papers write them.
+"""Week 12, proteins as a whole: pooling, the categorical Jacobian, one entry at a time, as the paper writes it.
 
-References: Meier et al. 2021, "Language models enable zero-shot prediction of the effects of mutations on protein
-function" (masked marginals); Zhang et al. 2024, "Protein language models learn evolutionary statistics of interacting
-sequence motifs" (categorical Jacobian).
+Reference: Zhang et al. 2024, "Protein language models learn evolutionary statistics of interacting sequence motifs"
+(categorical Jacobian). Masked marginals: marginal_oracle.py.
 """
 
-import math
 from functools import partial
 
 import torch
@@ -14,122 +12,6 @@ from torch import Tensor
 from sslcourse.check.compare import Mistake
 
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
-
-
-# --- masked_marginal
-
-
-def masked_marginal(log_probs_at, sequence: str, mutations: list[str]) -> Tensor:
-    """Meier et al. 2021, eq. 1, for single mutations: log p(mutant) - log p(wild type) at the masked position."""
-    scores = []
-    for mutation in mutations:
-        wild, place, mutant = mutation[0], int(mutation[1:-1]) - 1, mutation[-1]
-        log_p = log_probs_at(sequence, place)
-        scores.append(log_p[AMINO_ACIDS.index(mutant)] - log_p[AMINO_ACIDS.index(wild)])
-    return torch.stack(scores)
-
-
-def _marginal(
-    log_probs_at,
-    sequence,
-    mutations,
-    *,
-    shift=0,
-    order=AMINO_ACIDS,
-    value=lambda x: x,
-    wild_sign=-1,
-    sign=1,
-    only=None,
-    digits=None,
-) -> Tensor:
-    """masked_marginal with something wrong; right with the defaults. only: the mutation whose place serves for all."""
-    scores = []
-    for mutation in mutations:
-        place = int((mutation if only is None else mutations[only])[1:-1][:digits]) - 1 + shift
-        log_p = value(log_probs_at(sequence, place % len(sequence)))
-        scores.append(sign * (log_p[order.index(mutation[-1])] + wild_sign * log_p[order.index(mutation[0])]))
-    return torch.stack(scores)
-
-
-def _one_after_another(log_probs_at, sequence: str, mutations: list[str]) -> Tensor:
-    scores = []
-    for mutation in mutations:
-        scores.append(masked_marginal(log_probs_at, sequence, [mutation])[0])
-        place = int(mutation[1:-1]) - 1
-        sequence = sequence[:place] + mutation[-1] + sequence[place + 1 :]
-    return torch.stack(scores)
-
-
-def _against(log_probs_at, sequence: str, mutations: list[str], of) -> Tensor:
-    rows = [log_probs_at(sequence, int(m[1:-1]) - 1) for m in mutations]
-    return torch.stack([row[AMINO_ACIDS.index(m[-1])] - of(row) for row, m in zip(rows, mutations, strict=True)])
-
-
-MARGINAL_MISTAKES = (
-    Mistake(
-        "mutant and wild type are swapped: log p(mutant) - log p(wild type), negative where a mutation harms.",
-        (partial(_marginal, sign=-1),),
-    ),
-    Mistake(
-        'positions are counted wrongly: the 23 of "A23T" counts from 1, log_probs_at counts from 0.',
-        (partial(_marginal, shift=1), partial(_marginal, shift=-1)),
-    ),
-    Mistake(
-        "another position is masked than that of the mutation: every mutation asks log_probs_at for its own.",
-        (
-            partial(_marginal, only=0),
-            partial(_marginal, only=-1),
-            lambda f, s, mutations: masked_marginal(lambda sequence, _: f(sequence, 0), s, mutations),
-        ),
-    ),
-    Mistake(
-        "only some digits of the position are read: it is all that stands between the two letters, mutation[1:-1].",
-        (partial(_marginal, digits=1), partial(_marginal, digits=2), partial(_marginal, digits=-1)),
-    ),
-    Mistake(
-        "mutations pile up: each of them is made in the wild type, alone.",
-        (_one_after_another,),
-    ),
-    Mistake(
-        "the mutant is compared with the most likely amino acid: compare it with the wild type.",
-        (lambda f, s, mutations: _against(f, s, mutations, lambda log_p: log_p.max()),),
-    ),
-    Mistake(
-        "the mutant is compared with the mean over amino acids: compare it with the wild type.",
-        (lambda f, s, mutations: _against(f, s, mutations, lambda log_p: log_p.mean()),),
-    ),
-    Mistake(
-        "the ratio of the probabilities is returned: leave it as a difference of logarithms, without exp.",
-        (lambda *case: masked_marginal(*case).exp(),),
-    ),
-    Mistake(
-        "the logarithms are divided: a difference of logarithms is the logarithm of the ratio.",
-        (lambda *case: _marginal(*case, wild_sign=0) / (_marginal(*case, wild_sign=0) - masked_marginal(*case)),),
-    ),
-    Mistake("the sign is lost: negative where a mutation harms.", (lambda *case: masked_marginal(*case).abs(),)),
-    Mistake(
-        "the scores are averaged over the mutations, or their mean is taken off: every mutation has its own.",
-        (
-            lambda *case: masked_marginal(*case) / len(case[2]),
-            lambda *case: masked_marginal(*case) - masked_marginal(*case).mean(),
-        ),
-    ),
-    Mistake("the wild type is left out: subtract its log probability.", (partial(_marginal, wild_sign=0),)),
-    Mistake("the two are added: log p(mutant) minus log p(wild type).", (partial(_marginal, wild_sign=1),)),
-    Mistake("probabilities are compared instead of their logarithms.", (partial(_marginal, value=torch.exp),)),
-    Mistake(
-        "the logarithm is not the natural one: what log_probs_at gives is natural already.",
-        (partial(_marginal, value=lambda x: x / math.log(2)), partial(_marginal, value=lambda x: x / math.log(10))),
-    ),
-    Mistake(
-        "the logarithm is taken once more: log_probs_at gives log probabilities.",
-        (partial(_marginal, value=lambda x: x.log()),),
-    ),
-    Mistake(
-        "the amino acids are in another order: ACDEFGHIKLMNPQRSTVWY.",
-        (partial(_marginal, order="ARNDCQEGHILKMFPSTWYV"), partial(_marginal, order="LAGVSERTIDPKQNFYMHWC")),
-    ),
-)
 
 
 # --- pool_residues
