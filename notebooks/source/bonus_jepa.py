@@ -728,11 +728,11 @@ for label in rivals:
 # By nearest neighbours SimCLR is ahead of both at equal epochs, and four views take away more than half of the distance;
 # by the probe four views are not behind, two are. On photographs both are: after ten epochs of CIFAR-10 (scale small,
 # recorded in `sslcourse/expected/bonus_jepa.json`, three seeds) four views take away less than half of the distance by
-# neighbours, and SimCLR is ahead by the probe, too. At equal *work* SimCLR would have twice the epochs, and is not drawn. The
-# rate of 4e-3 was chosen for LeJEPA and is the one of SimCLR too, so this is a comparison at equal settings, not of two
-# methods each at its best. That is the board's: the same network, images, epochs and two views for every method, each at the rate of a
-# small grid that is best on validation images (`docs/board.md`). At so small a budget it ranks nothing for good. What
-# keeps each from the constant, and what it reached there:
+# neighbours, and SimCLR is ahead by the probe, too. At equal *work* SimCLR would have twice the epochs, and is not
+# drawn. The rate of 4e-3 was chosen for LeJEPA and is the one of SimCLR too, so this is a comparison at equal settings,
+# not of two methods each at its best. That is the board's: the same network, images and epochs for every method,
+# LeJEPA on two views, each at the rate of a small grid that is best on validation images (`docs/board.md`). At so small
+# a budget it ranks nothing for good. What keeps each from the constant, and what it reached there:
 
 # %%
 guards = {
@@ -750,12 +750,12 @@ board.show(*guards)
 #
 # The loss of SimCLR says little about features (week 4), and that of DINO nothing (week 7). The authors of LeJEPA
 # report rank correlations of over 90 % between training loss and accuracy (section 6 of the paper), of networks trained
-# to the end, and more after dividing the loss by a power of $\lambda$, about 0.4. Then settings could be chosen without
-# labels. A claim that can be tested, here in miniature: a recorded
+# to the end: then settings could be chosen without labels. A claim that can be tested, here in miniature: a recorded
 # sweep over weights and learning rates, each point a training of a few epochs. Mind that $\lambda$ stands *in* the
 # loss: where it differs, the loss differs, whatever the features are. So the correlation is computed over all settings,
-# as it is and with the loss divided so, and within equal $\lambda$, for each seed by itself. Three settings have six orders: within a weight a
-# correlation of 1 comes by chance once in six times.
+# within equal $\lambda$, and over all with the loss divided by $\lambda^{0.4}$, a power of ours that takes a part of the
+# weight out of it; for each seed by itself. Three settings have six orders: within a weight a correlation of 1 comes by
+# chance once in six times.
 
 # %%
 swept_epochs = scale.pick(dry=1, tiny=4, small=4, full=20)
@@ -850,12 +850,12 @@ else:
 
 # %% [markdown]
 # As it came out at `tiny`: **the claim does not carry over to these minutes**. Over all settings the loss chooses the
-# smallest weight, since the weight stands in the loss, and its choice is far below the best. Divided by that
-# power of the weight it orders them better, and still far from the paper's. Within the two smaller
-# weights the rate with the smallest loss is the best one at every recorded seed, which is what one would use the loss
-# for; at the largest weight the smallest loss is at the smallest rate, and the best neighbours are elsewhere. This is no
-# refutation: nine trainings of a few epochs are not the paper's, which end trained, and neighbours are not its probe.
-# It says what you may *not* do with so short a training: compare losses across weights, or take three points for a law.
+# smallest weight, since the weight stands in the loss, and its choice is far below the best. Divided by that power of
+# the weight it orders them better, and still far from over 90 %. Within the two smaller weights the rate with the
+# smallest loss is the best one at every recorded seed, which is what one would use the loss for; at the largest weight
+# the smallest loss is at the smallest rate, and the best neighbours are elsewhere. This is no refutation: nine trainings
+# of a few epochs are not the paper's, which end trained, and neighbours are not its probe. It says what you may *not* do
+# with so short a training: compare losses across weights, or take three points for a law.
 
 # %% [markdown]
 # ## Claim two: small batches
@@ -1099,7 +1099,7 @@ plot.show(
 # Do not expect much of the bars: transformers learn little of scenes in a minute (weeks 6 and 8 say how one helps
 # them), and I-JEPA is known for what it does with many images and long trainings. At `tiny` all three are at the level
 # of guessing. What the minute shows is the guard: compare losses, then ranks. I-JEPA's rank falls somewhat, that
-# without a guard to a fraction of it. It does not end at 1: features that tell a patch's *place* alone are free, too,
+# without a guard to a fraction of it. It need not end at 1: features that tell a patch's *place* alone are free, too,
 # since the predictor is told the place. A smaller loss does not mean that a network knows more.
 
 # %% [markdown]
