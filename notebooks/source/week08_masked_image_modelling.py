@@ -181,7 +181,7 @@ plot.show(
 # %%
 # NBVAL_CHECK_OUTPUT
 name = scale.pick(tiny="tissue", small="cifar10", full="cifar10")
-train_set = data.load_images(name, "train", n=scale.pick(dry=300, tiny=6400, small=10000, full=None), seed=scale.seed)
+train_set = data.load_images(name, "train", n=scale.pick(dry=300, tiny=5120, small=10000, full=None), seed=scale.seed)
 val_set = data.load_images(name, "val", n=scale.pick(dry=100, tiny=1000, small=1000, full=None), seed=scale.seed)
 test_set = data.load_images(name, "test", n=scale.pick(dry=100, tiny=2000, small=5000, full=None), seed=scale.seed)
 classes = len(train_set.class_names)
@@ -644,7 +644,7 @@ print(f"{scene_colour_known:.0%} of the colour is known, {scene_structure_known:
 
 # %%
 labels = scale.pick(dry=100, tiny=300, small=1000, full=1000)           # the smallest budget
-steps = scale.pick(dry=1, tiny=100, small=400, full=4000)               # of fine-tuning, the same for every budget
+steps = scale.pick(dry=1, tiny=80, small=400, full=4000)               # of fine-tuning, the same for every budget
 rates = scale.pick(tiny=(1e-3, 3e-3), small=(1e-3,), full=(5e-4, 1e-3, 2e-3))
 toys = scale.name in ("dry", "tiny")
 views = augment.simclr(32, crop=(0.6, 1.0), jitter=0.4, grey=0.3) if toys else augment.simclr(32)
@@ -750,7 +750,7 @@ plot.show(
 #
 # Each point of the next figures is trained anew at the better of the same rates, on each side, and judged on test
 # images; they come from a recorded run over several seeds, whose scale stands in the figure (at `tiny` 300 labels are
-# the fewest, and fine-tuning has 100 steps). The stars are your own. To compute another point now, name it here and run
+# the fewest, and fine-tuning has 80 steps). The stars are your own. To compute another point now, name it here and run
 # on from here.
 
 # %%
