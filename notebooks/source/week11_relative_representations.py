@@ -1011,7 +1011,7 @@ print(f"one pair of the accuracy {stitched['stitched, relative']:.3f} has the in
 # networks, so they are no interval of anything.
 #
 # (At `small` two networks that learnt more are stitched beside them: the shipped ones, a supervised network and SimCLR,
-# which has seen no label and is twice as wide, so that no absolute head and no rotation would fit.)
+# which has seen no label and gives four times as many features, so that no absolute head and no rotation would fit.)
 
 # %%
 if name == "cifar10":

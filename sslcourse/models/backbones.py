@@ -17,13 +17,13 @@ from sslcourse.models.stem import ConvStem
 from sslcourse.models.vit import ViT
 
 WIDTHS = (16, 48, 96, 128)  # of the stages of conv4: 160,000 parameters, spread so that every stage costs about as much
-WIDE = (32, 96, 192, 256)  # of conv4_wide: 638,000 parameters
+WIDE = (32, 128, 256, 512)  # of conv4_wide: 1.5 million parameters
 
 
 def backbone(name: str, in_channels: int = 3, image_size: int = 32) -> nn.Module:
-    """A backbone with random weights: `conv4`, `conv4_wide` (twice as wide), `conv4_gn`, `vit8` (our `ViT` with patches
-    of 8 pixels; `vit4`, ...), `vit8_conv` (a smaller one, two blocks behind a stem of convolutions), `resnet18` with
-    the stem for small images, or any name that timm knows.
+    """A backbone with random weights: `conv4`, `conv4_wide` (two to four times as wide), `conv4_gn`, `vit8` (our `ViT`
+    with patches of 8 pixels; `vit4`, ...), `vit8_conv` (a smaller one, two blocks behind a stem of convolutions),
+    `resnet18` with the stem for small images, or any name that timm knows.
 
     Its weights are drawn from torch's global generator: the same torch.manual_seed gives the same ones. Raises
     ValueError for an unknown name, in_channels or image_size below 1, or an image_size that patches do not fill.

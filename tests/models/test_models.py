@@ -79,10 +79,10 @@ def test_conv4_size_and_stages():
 
 def test_conv4_wide_is_conv4_with_wider_stages():
     model = models.backbone("conv4_wide")
-    assert sum(p.numel() for p in model.parameters()) == 9 * (3 * 32 + 32 * 96 + 96 * 192 + 192 * 256) + 2 * 576
-    assert model.num_features == 256
+    assert sum(p.numel() for p in model.parameters()) == 9 * (3 * 32 + 32 * 128 + 128 * 256 + 256 * 512) + 2 * 928
+    assert model.num_features == 512
     sides = sides_of(model, "stage1", "stage2", "stage3", "stage4")
-    assert model.eval()(stored(2)).shape == (2, 256) and list(sides.values()) == [16, 8, 4, 2]
+    assert model.eval()(stored(2)).shape == (2, 512) and list(sides.values()) == [16, 8, 4, 2]
     assert model.stage1.state_dict().keys() == models.backbone("conv4").stage1.state_dict().keys()
 
 
