@@ -626,7 +626,7 @@ def summed(x, fractions, n_repeats, generator):
         (scaled(lambda n, size, g: rows(n, size, torch.Generator().manual_seed(0))), "should come from it"),
         (scaled(set_back), "set back in every call"),
         (scaled(through_the_global), "changes torch's global random numbers"),
-        (scaled(rows, sizes=lambda f, n: int(f * n) + 1 if f < 1 else n), "they should be 200, 100, 50"),
+        (scaled(rows, sizes=lambda f, n: int(f * n) + 1 if f < 1 else n), "they should be 203, 101, 50"),
         (scaled(rows, repeats=lambda n: 1), "Only one of the repeats counts"),
         (lambda x, f, n, g: [[int(share * len(x)) for share in f], last_of(x, f, n, g)], "Only one of the repeats"),
         (lambda x, f, n, g: [[int(share * len(x)) for share in f], summed(x, f, n, g)], "it should be"),
