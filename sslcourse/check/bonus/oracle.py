@@ -155,6 +155,7 @@ def _others(encode, image: Tensor, masks: Tensor) -> dict[str, Tensor]:
         "hidden pixels get the mean colour of the image: image * mask leaves them black": cos(
             encode(image * masks + image.mean(dim=(1, 2), keepdim=True) * (1 - masks)), h
         ),
+        "the image is multiplied by the mask twice: once is what hides": cos(encode(image * masks**2), h),
         "the mask is rounded to 0 or 1 before it hides: multiply the image by the mask as it is": cos(
             encode(image * (masks > 0.5)), h
         ),
@@ -233,6 +234,10 @@ def relax_mistakes(encode, image: Tensor, masks: Tensor) -> dict[str, list[tuple
     ]
     mistakes["one number divides all pixels: each is divided by its own sum of the masks"] = [
         (right * total / divisor, None) for divisor in (total.max(), total.min())
+    ]
+    mistakes["the weights are squared in the importance: each similarity is weighted with the mask as it is"] = [
+        ((s.view(-1, 1, 1) * w**2).sum(0) / (w**2).sum(0), None),
+        ((s.view(-1, 1, 1) * w**2).sum(0) / total, None),
     ]
     mistakes["absolute values stand for squares in the uncertainty"] = [(right, (deviation.sqrt() * w).sum(0) / total)]
     mistakes["the weights are squared in the uncertainty: each square is weighted with the mask as it is"] = [

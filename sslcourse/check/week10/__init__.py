@@ -4,7 +4,7 @@ Two spaces are compared in overlaps.py, larger scales looked at in gride.py and 
 """
 
 from collections.abc import Callable, Sequence
-from math import inf
+from math import inf, isfinite
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +72,8 @@ def two_nearest(student: Student) -> str:
 
 def _itself_left_out(student: Student, cases: list[tuple], definition: Callable, mistakes: Sequence[Mistake]) -> None:
     """A distance of 0 (or of rounding) as r1 makes every ratio huge: the dimension comes out as nothing."""
-    values = [number(student(*case)) for case in cases]
+    with student.meaning("These points are ordinary ones: each mu = r2 / r1 is above 1, and its logarithm above 0."):
+        values = [number(student(*case)) for case in cases]
     wanted = [definition(*doubled(case)) for case in cases]
     nothing = all(
         not abs(value) >= 0.1 * should or abs(value) == inf for value, should in zip(values, wanted, strict=True)
@@ -83,12 +84,14 @@ def _itself_left_out(student: Student, cases: list[tuple], definition: Callable,
         )
 
 
-def _duplicates_dropped(student: Student, x: Tensor, definition: Callable) -> None:
-    """Two points twice: those four have r1 = 0."""
+def _duplicates_dropped(student: Student, x: Tensor, definition: Callable) -> str:
+    """Two points twice: those four have r1 = 0. What there is to say where no warning comes, which costs nothing."""
     twice = torch.cat([x, x[3:5]])
-    value, wanted = number(student(twice)), definition(twice)
+    with student.listening() as warned:
+        value = number(student(twice))
+    wanted = definition(twice)
     if close(value, wanted):
-        return
+        return "" if warned else " (The text asks for a warning where points are dropped; yours gives none.)"
     if not abs(value) >= 0.1 * wanted or abs(value) == inf:
         raise Wrong(f"Where some points occur twice {gives(value, wanted)} Drop points with r1 = 0 first.")
     raise Wrong(
@@ -105,6 +108,11 @@ def two_nn(student: Student) -> str:
     # 0.8 of 47 points are 37.6; 260 points are more than a chunk of 256.
     cases = [(x, 0.9), (y, 0.6), (x[:30], 0.9), (y, 1.0), (y, 0.8), (student.normal(260, 4), 0.9)]
     _itself_left_out(student, cases[:3], oracle.two_nn, oracle.TWO_NN_MISTAKES)
+    if not isfinite(value := number(student(y, 1.0))):
+        raise Wrong(
+            f"On {points_of(y)} with fraction = 1 yours gives {value}. At i = N the level is -log(0), infinite: that "
+            "one is never fitted."
+        )
     agree(
         student,
         cases,
@@ -118,10 +126,10 @@ def two_nn(student: Student) -> str:
     left_out, wanted = number(student(x)), oracle.two_nn(x)
     if not close(left_out, wanted):
         raise Wrong(f"Without a fraction {gives(left_out, wanted)} The default is 0.9.")
-    _duplicates_dropped(student, x, oracle.two_nn)
+    warned = _duplicates_dropped(student, x, oracle.two_nn)
     return (
-        "Equal to the definition at five fractions, also for 3 points; points that occur twice are dropped. "
-        f"{without_dimension(student)}"
+        "Equal to the definition at five fractions, also for 3 points; points that occur twice are dropped."
+        f"{warned} {without_dimension(student)}"
     )
 
 

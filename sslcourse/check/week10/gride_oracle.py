@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sslcourse.check.compare import Mistake
-from sslcourse.check.week10.oracle import L1, SQUARED, distances
+from sslcourse.check.week10.oracle import L1, SPREAD, SQUARED, distances
 
 
 def gride(x: Tensor, n1: int = 1, *, less: int = 0) -> float:
@@ -126,6 +126,10 @@ def _between(x: Tensor, n1: int = 1, *, value: Callable) -> float:
     """From all neighbours up to 2 n1 of every point, as by Levina and Bickel (2004)."""
     rows = torch.tensor(distances(x), dtype=torch.float64)
     return float(value((rows[:, 2 * n1 - 1 : 2 * n1] / rows[:, : 2 * n1 - 1]).log()))
+
+
+def _of_spread(x: Tensor, n1: int = 1, *, less: int = 0) -> float:
+    return gride(x.double() / x.double().std(dim=0), n1, less=less)
 
 
 # The term with n - 1 is 0 at n1 = 1, so that answers which are wrong in it alone are right there.
@@ -301,5 +305,6 @@ GRIDE_MISTAKES = (
     ),
     Mistake(SQUARED, tuple(lambda x, n1=1, less=less: gride(x, n1, less=less) / 2 for less in (0, 1))),
     Mistake(L1, _both(_estimate, metric="L1")),
+    Mistake(SPREAD, _both(_of_spread)),
     Mistake("distances are 1 - cosine: they are Euclidean.", _both(_estimate, metric="cosine")),
 )

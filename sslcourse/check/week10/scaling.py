@@ -32,7 +32,7 @@ def id_scaling(student: Student) -> str:
         raise Wrong(f"For 3 fractions it returns {len(sizes)} sizes and {len(ids)} dimensions, it should be 3 of each.")
     if sizes != [203, 101, 50]:
         _sizes_wrong(sizes, ids, fractions)
-    _whole(ids[0], oracle.two_nn(x), x)
+    _whole(ids, oracle.two_nn(x), x, drawn=abs(run(x, fractions, 4, 1)[1][0] - ids[0]) > 1e-4 * abs(ids[0]))
     if all(abs(value - oracle.two_nn(x[: int(sizes[i])])) < 1e-6 for i, value in enumerate(ids)):
         raise Wrong("It looks as if the first rows are taken: draw the points at random.")
     again, other = run(x, fractions, 1, 0)[1], run(x, fractions, 1, 1)[1]
@@ -62,13 +62,16 @@ def _sizes_wrong(sizes: list[float], ids: list[float], fractions: tuple) -> None
     raise Wrong(says)
 
 
-def _whole(value: float, wanted: float, x: Tensor) -> None:
-    """At fraction 1 there is nothing to draw, all repeats give one number."""
+def _whole(ids: list[float], wanted: float, x: Tensor, drawn: bool) -> None:
+    """At fraction 1 there is nothing to draw, all repeats give one number. drawn: another generator gives another."""
+    value = ids[0]
     if abs(value - wanted) <= 1e-3 * wanted:
         return
     says = f"At fraction 1, which takes every point once, {gives(value, wanted)}"
     known = {
         "The repeats are summed: take their mean.": 4 * wanted,
+        "It looks as if the sum of the 4 repeats is divided by 3: divide by their number.": 4 / 3 * wanted,
+        "It looks as if the sum of the 4 repeats is divided by 5: divide by their number.": 4 / 5 * wanted,
         "It looks as if the fraction is handed on to two_nn: it tells how many points to draw, two_nn keeps its 0.9.": (
             oracle.two_nn(x, 1.0)
         ),
@@ -77,7 +80,11 @@ def _whole(value: float, wanted: float, x: Tensor) -> None:
     for sentence, number_then in known.items():
         if abs(value - number_then) <= 1e-6 * abs(number_then):
             raise Wrong(f"{says}\n{sentence}")
-    raise Wrong(f"{says} Are the points drawn with replacement? Take the first places of torch.randperm.")
+    if abs(ids[-1] - wanted) <= 1e-3 * wanted:
+        raise Wrong(f"{says}\nIt looks as if the dimensions stand in another order than the fractions.")
+    if drawn:
+        raise Wrong(f"{says} Are the points drawn with replacement? Take the first places of torch.randperm.")
+    raise Wrong(f"{says} It does not depend on the generator: is it two_nn of all {len(x)} points as they are?")
 
 
 def _few(student: Student, run: Callable[[Tensor, int, torch.Generator | int], float]) -> None:
