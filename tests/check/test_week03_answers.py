@@ -133,7 +133,7 @@ def fate_from_the_choice(ids, special, mask_id, vocab_size, p=0.15, generator=No
         (fate_from_the_choice, "one draw decides both"),
         (lambda i, s, m, v, p=0.15, g=None: (i.clone(), masking()(i, s, m, v, p, g)[1]), "no chosen word is replaced"),
         (lambda i, s, m, v, p=0.15, g=None: masking()(i, s, m, v, p * 1.4, g), "chosen with probability p"),
-        (lambda i, s, m, v, p=0.15, g=None: masking()(i, ~s, m, v, p, g), "Special tokens are masked"),
+        (lambda i, s, m, v, p=0.15, g=None: masking()(i, ~s, m, v, p, g), "Chosen are the special tokens"),
         (lambda i, s, m, v, p=0.15, g=None: masking()(i, s, m, v, 0.15, g), "argument p is not used"),
     ],
 )

@@ -110,7 +110,10 @@ def _logits(student: Student, model: nn.Module, backbone: _Backbone, images: Ten
 
 def _other_scores(student: Student, model: nn.Module, backbone: _Backbone, images: Tensor) -> None:
     """Wrong: two calls give different scores. A head that is new in every call, or something random beside it."""
-    if sum(weights.numel() for weights in model.parameters()) == backbone.weights.numel():
+    own = [weights for weights in model.parameters() if weights is not backbone.weights]
+    scores = student.run(model, images).sum()
+    used = own and scores.requires_grad and torch.autograd.grad(scores, own, allow_unused=True)
+    if not used or all(gradient is None for gradient in used):
         raise Wrong("forward gives other scores for the same images: make the head in __init__, so that it lasts.")
     training = model.training
     model.eval()

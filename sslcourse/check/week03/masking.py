@@ -94,13 +94,13 @@ def _independence(chosen: Tensor, words: Tensor, p: float) -> None:
 def _choice(chosen: Tensor, special: Tensor, p: float) -> None:
     """Every position with probability p, independently."""
     words = ~special
+    _independence(chosen, words, p)
     everywhere = ((chosen | special).all(0) & words.any(0)).nonzero()
     if len(everywhere) and not chosen[words].all():
         raise Wrong(
             f"Position {int(everywhere[0])} is chosen in every text that has a word there: each is chosen with "
             "probability p, independently."
         )
-    _independence(chosen, words, p)
     share = chosen[words].double().mean().item()
     if not _near(share, p, int(words.sum())):
         found = f"With p = {p} it chooses {share:.1%} of the words."
