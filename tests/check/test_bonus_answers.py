@@ -136,8 +136,8 @@ def test_right_relax(right, seeds):
         (PAIR, "(lambda m: F.cosine_similarity(m, m.mean(0)[None]))(encoder(image * masks))", "mean of all"),
         (PAIR, "(lambda m: F.cosine_similarity(m - m.mean(1, True), h - h.mean(1, True)))(encoder(image * masks))",
          "a correlation"),
-        (PAIR, "F.cosine_similarity(encoder(image * masks), encoder(image[None] * masks.mean(0)))", "it should be"),
-        (PAIR, "encoder(image * masks) @ h[0] / h.norm()", "it should be"),
+        (PAIR, "F.cosine_similarity(encoder(image * masks), encoder(image[None] * masks.mean(0)))", "is masked too"),
+        (PAIR, "encoder(image * masks) @ h[0] / h.norm()", "only the whole image's representation is normalised"),
         ("w = masks[:, 0]", "w = (masks[:, 0] > 0.5).float()", "rounded to 0 or 1: weigh"),
         (RATIO, "s.mean().expand(w.shape[1:])", "the importance is not weighted"),
         (RATIO, "torch.stack([(p[:, None, None] * q).sum(0) / q.sum(0)\n"
@@ -166,8 +166,8 @@ def test_wrong_relax(old, new, words):
         ("    insertion, deletion = torch.cat(insertion), torch.cat(deletion)",
          "    insertion, deletion = torch.cat(insertion).flip(0), torch.cat(deletion).flip(0)", "counted backwards"),
         ("F.cosine_similarity(extract_features(encoder, (image * kept)[None])",
-         "F.cosine_similarity(extract_features(encoder, (image * kept + 1 - kept)[None])", "it should be"),
-        ("pixels / steps", "pixels / (steps + 1)", "it should be"),
+         "F.cosine_similarity(extract_features(encoder, (image * kept + 1 - kept)[None])", "missing pixels are white"),
+        ("pixels / steps", "pixels / (steps + 1)", "the steps are one too many"),
     ],
 )  # fmt: skip
 def test_wrong_insertion_deletion(old, new, words):

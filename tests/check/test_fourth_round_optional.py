@@ -229,7 +229,8 @@ ROWS = [
     (week07.byol_loss, BYOL, "dim=1", "dim=0", "the vectors are normalised over the batch"),
     (week07.byol_loss, BYOL, ".detach()", ".detach().flip(0)", "are of different images"),
     (week07.byol_loss, BYOL, "dim=1)", "dim=1).abs()", "the sign of the cosine is lost"),
-    (week10.gride, GRIDE, FIRST, "    return (1 / log_mu).mean().item()\n" + FIRST, "the reciprocals are averaged"),
+    (week10.gride, GRIDE, FIRST, "    return (1 / log_mu).mean().item()\n" + FIRST,
+     "the dimensions of single points are averaged"),
 ]  # fmt: skip
 
 

@@ -317,7 +317,7 @@ WRONG = [
         "with the rotations of all images",
     ),
     (week02.rotation_sensitivity, sensitivity(lambda h: each(h - h.mean(2, True)).mean()), "a mean is taken off"),
-    (week02.rotation_sensitivity, sensitivity(lambda h: each(h).amax(0).mean()), "the largest or the middle one"),
+    (week02.rotation_sensitivity, sensitivity(lambda h: each(h).amax(0).mean()), "the smallest or the middle one"),
 ]
 
 

@@ -324,7 +324,7 @@ class SameHead(RotationNet):
         (Fixed, "Your code raised RuntimeError"),
         (FeaturesOfTheHead, "features returns the 4 scores"),
         (Softmax, "forward returns probabilities"),
-        (LogSoftmax, "forward returns probabilities"),
+        (LogSoftmax, "forward returns log-probabilities"),
         (Bent, "not linear in the features"),
         (BentFeatures, "features is not what the backbone gives"),
         (Rotating, "do not rotate them again"),

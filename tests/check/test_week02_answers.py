@@ -167,7 +167,7 @@ def set_head(make):
         (net(lambda self, x: self.head(self.features(x).relu())), "not linear in the features"),
         (net(lambda self, x: self.head(F.normalize(self.features(x)))), "not linear in the features"),
         (net(build=set_head(lambda d: nn.Sequential(nn.Linear(d, d), nn.Linear(d, 4)))), "parameters, for"),
-        (net(build=lambda self, b: b.requires_grad_(False)), "features carries no gradient"),
+        (net(build=lambda self, b: b.requires_grad_(False)), "It freezes the backbone"),
         (net(features=no_grad_features), "features carries no gradient"),
         (net(lambda self, x: self.head(self.features(x).detach())), "No gradient reaches the backbone"),
         (net(lambda self, x: self.features(x), lambda self, x: self.head(self.backbone(x))), "4 scores"),

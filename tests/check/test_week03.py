@@ -539,7 +539,7 @@ def test_bert_embeddings():
     assert_right(check.BertEmbeddings, Embeddings)
     assert_wrong(check.BertEmbeddings, WithoutPosition, "position embedding is left out")
     assert_wrong(check.BertEmbeddings, WithoutSegment, "segment embedding is left out")
-    assert_wrong(check.BertEmbeddings, WithoutNorm, "It is not LayerNorm")
+    assert_wrong(check.BertEmbeddings, WithoutNorm, "the layer norm is left out")
     assert_wrong(check.BertEmbeddings, WithoutDropout, "nothing is dropped")
     assert_wrong(check.BertEmbeddings, lambda *a: Embeddings(*a, eps=1e-5), "eps=1e-12")
 
@@ -599,11 +599,11 @@ def test_sentence_pairs(seeds):
         (lambda d, n, g=None: pairs(d, n, g, flip=True), "stands the wrong way round"),
         (lambda d, n, g=None: pairs(d, n, g, shift=2), "the next one stands directly behind it"),
         (lambda d, n, g=None: pairs(d, n, g, mark=lambda b: not b), "marked is_next"),
-        (lambda d, n, g=None: pairs(d, n, g, share=4), "half of them, 200, should be"),
+        (lambda d, n, g=None: pairs(d, n, g, share=4), "half of them, 400, should be"),
         (lambda d, n, g=None: pairs(d, n, g, first=True), "draw any sentence that has a next"),
         (lambda d, n, g=None: pairs(d, n), "pass `generator` to every draw"),
         (lambda d, n, g=None: pairs(d, n, torch.Generator().manual_seed(0)), "`generator` is not used"),
-        (lambda d, n, g=None: pairs(d, n // 2, g), "a list of 400 triples"),
+        (lambda d, n, g=None: pairs(d, n // 2, g), "a list of 800 triples"),
         (lambda d, n, g=None: [pair[:2] for pair in pairs(d, n, g)], "two strings and a bool"),
     ],
 )

@@ -130,10 +130,10 @@ def fate_from_the_choice(ids, special, mask_id, vocab_size, p=0.15, generator=No
         (masking(start="ids"), "the masks are lost"),
         (masking(second=lambda c, m, g: ~m & _coin(c, 0.1, g)), "Ten per cent of the chosen are half of the fifth"),
         (masking(second=lambda c, m, g: ~m), "Half of those that do not become [MASK] stay"),
-        (fate_from_the_choice, "all chosen words become [MASK]"),
+        (fate_from_the_choice, "one draw decides both"),
         (lambda i, s, m, v, p=0.15, g=None: (i.clone(), masking()(i, s, m, v, p, g)[1]), "no chosen word is replaced"),
         (lambda i, s, m, v, p=0.15, g=None: masking()(i, s, m, v, p * 1.4, g), "chosen with probability p"),
-        (lambda i, s, m, v, p=0.15, g=None: masking()(i, ~s, m, v, p, g), "Special tokens are masked"),
+        (lambda i, s, m, v, p=0.15, g=None: masking()(i, ~s, m, v, p, g), "Chosen are the special tokens"),
         (lambda i, s, m, v, p=0.15, g=None: masking()(i, s, m, v, 0.15, g), "argument p is not used"),
     ],
 )

@@ -546,7 +546,7 @@ def farthest(x, k):
         ),
         (lambda a, b, k: overlap(a, b.flip(0), k), "it should be"),
         (lambda a, b, k: overlap(a, b, 5 if len(a) > 5 else k), "it should be"),
-        (lambda a, b, k: overlap(a, a, k), "for each of the five samples"),
+        (lambda a, b, k: overlap(a, a, k), "both lists come from one space"),
         (lambda a, b, k: 1 - overlap(a, b, k), "it should be"),
         (lambda a, b, k: print(), "returns None"),
     ],
@@ -565,7 +565,7 @@ def test_wrong_neighbourhood_overlap(wrong, words):
         (lambda x, y, k: (y[torch.as_tensor(near(x, k))].mode(1).values == y).double().mean(), "neighbours vote"),
         (lambda x, y, k: np.mean(y.numpy()[np.array(farthest(x, k))] == y.numpy()[:, None]), "farthest"),
         (lambda x, y, k: 1 - labels_in_common(x, y, k), "with another label"),
-        (lambda x, y, k: labels_in_common(x, y, 5), "Of the k nearest"),
+        (lambda x, y, k: labels_in_common(x, y, 5), "the argument k is not used"),
     ],
 )
 def test_wrong_label_overlap(wrong, words):
@@ -626,7 +626,7 @@ def summed(x, fractions, n_repeats, generator):
         (scaled(lambda n, size, g: rows(n, size, torch.Generator().manual_seed(0))), "should come from it"),
         (scaled(set_back), "set back in every call"),
         (scaled(through_the_global), "changes torch's global random numbers"),
-        (scaled(rows, sizes=lambda f, n: int(f * n) + 1 if f < 1 else n), "they should be 200, 100, 50"),
+        (scaled(rows, sizes=lambda f, n: int(f * n) + 1 if f < 1 else n), "they should be 203, 101, 50"),
         (scaled(rows, repeats=lambda n: 1), "Only one of the repeats counts"),
         (lambda x, f, n, g: [[int(share * len(x)) for share in f], last_of(x, f, n, g)], "Only one of the repeats"),
         (lambda x, f, n, g: [[int(share * len(x)) for share in f], summed(x, f, n, g)], "it should be"),

@@ -127,6 +127,15 @@ def _others(encode, image: Tensor, masks: Tensor) -> dict[str, Tensor]:
         ),
         "pixels are compared, not what the encoder makes of them": cos(pixels, all_pixels),
         "the dot product is taken, not the cosine: divide by both lengths": (part * h).sum(1),
+        "only the masked image's representation is normalised: divide by both lengths": (
+            (part * h).sum(1) / part.norm(dim=1).clamp(min=1e-8)
+        ),
+        "only the whole image's representation is normalised: divide by both lengths": (
+            (part * h).sum(1) / h.norm().clamp(min=1e-8)
+        ),
+        "the whole image is masked too, by the mean of the masks: compare with the image as it is": cos(
+            part, encode(image[None] * masks.mean(dim=0, keepdim=True))
+        ),
         "the distance is taken, 1 - cosine: important pixels should get high values": 1 - cos(part, h),
         "the Euclidean distance is taken, not the cosine": (part - h).norm(dim=1),
         "negative similarities are cut off at 0: a cosine runs from -1 to 1": cos(part, h).clamp(min=0),
@@ -146,6 +155,7 @@ def _others(encode, image: Tensor, masks: Tensor) -> dict[str, Tensor]:
         "hidden pixels get the mean colour of the image: image * mask leaves them black": cos(
             encode(image * masks + image.mean(dim=(1, 2), keepdim=True) * (1 - masks)), h
         ),
+        "the image is multiplied by the mask twice: once is what hides": cos(encode(image * masks**2), h),
         "the mask is rounded to 0 or 1 before it hides: multiply the image by the mask as it is": cos(
             encode(image * (masks > 0.5)), h
         ),
@@ -220,7 +230,14 @@ def relax_mistakes(encode, image: Tensor, masks: Tensor) -> dict[str, list[tuple
     mistakes["the importance has the wrong sign"] = [(-right, None)]
     mistakes["the largest weighted similarity is taken, not the mean"] = [((s.view(-1, 1, 1) * w).amax(0), None)]
     mistakes["a number is added to the sum of the masks: divide by the sum itself"] = [
-        (right * total / (total + 1), None)
+        (right * total / (total + more), None) for more in (1, 0.1, 0.01, 0.001)
+    ]
+    mistakes["one number divides all pixels: each is divided by its own sum of the masks"] = [
+        (right * total / divisor, None) for divisor in (total.max(), total.min())
+    ]
+    mistakes["the weights are squared in the importance: each similarity is weighted with the mask as it is"] = [
+        ((s.view(-1, 1, 1) * w**2).sum(0) / (w**2).sum(0), None),
+        ((s.view(-1, 1, 1) * w**2).sum(0) / total, None),
     ]
     mistakes["absolute values stand for squares in the uncertainty"] = [(right, (deviation.sqrt() * w).sum(0) / total)]
     mistakes["the weights are squared in the uncertainty: each square is weighted with the mask as it is"] = [
@@ -230,6 +247,11 @@ def relax_mistakes(encode, image: Tensor, masks: Tensor) -> dict[str, list[tuple
     mistakes["the uncertainty is divided by the number of masks once more, as an error of the mean is"] = [
         (right, spread / total / n),
         (right, (spread / total / n).sqrt()),
+    ]
+    effective = total**2 / w.square().sum(0)
+    mistakes["the uncertainty is divided by the number of effective masks, as an error of the mean is"] = [
+        (right, spread / total / effective),
+        (right, (spread / total / effective).sqrt()),
     ]
     mistakes["the uncertainty is divided by the importance: leave it as the variance"] = [
         (right, spread / total / right**2),
@@ -248,7 +270,8 @@ def relax_mistakes(encode, image: Tensor, masks: Tensor) -> dict[str, list[tuple
         (right, (s.view(-1, 1, 1) * w).var(0, correction=0)),
     ]
     mistakes["the mean of the squares is returned: take off the square of the importance"] = [
-        (right, (s.view(-1, 1, 1) ** 2 * w).sum(0) / total)
+        (right, (s.view(-1, 1, 1) ** 2 * w).sum(0) / total),
+        (right, (s.view(-1, 1, 1) ** 2 * w).sum(0) / total - right),
     ]
     for sentence, other in _others(encode, image, masks).items():
         mistakes[sentence] = [(_sum(other, masks) / total, None)]

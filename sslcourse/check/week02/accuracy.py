@@ -59,6 +59,9 @@ def rotation_accuracy(student: Student) -> str:
         images[:, 0, 1, 1] = torch.linspace(0, 1, n)  # tells them apart
         says = _answers(student, n)
         results.append((says, *_accuracies(student, images, says, training)))
+    again = _accuracies(student, images, says, training)
+    if again[0] != results[-1][1] or not torch.equal(again[1].nan_to_num(), results[-1][2].nan_to_num()):
+        raise Wrong("A second call on the same images gives something else: right answers of the first are kept.")
     for says, value, per_angle in results:
         wanted, by_angle = oracle.rotation_accuracy(says == torch.arange(4))
         if close(value, wanted) and close(per_angle, torch.tensor(by_angle)):
@@ -117,8 +120,20 @@ def _accuracies(student: Student, images: Tensor, says: Tensor, training: bool) 
         raise Wrong(
             f"The model saw {len(seen)} of the {4 * n} rotations"
             + (", one of each image: all four of each are measured, so that no chance is in it." if random else ".")
+            + ("" if random else _missing(seen, n))
         )
     return value, per_angle
+
+
+def _missing(seen: set, n: int) -> str:
+    """What is common to the rotations that were not seen."""
+    missing = {(i, k) for i in range(n) for k in range(4)} - seen
+    images, quarters = {i for i, _ in missing}, {k for _, k in missing}
+    if len(quarters) == 4 and images == set(range(min(images), n)):
+        return f" Those of the last {len(images)} images are missing: the last batch is smaller than the others."
+    if len(quarters) < 4 and len(images) == n:
+        return f" Missing are those by {' and '.join(str(90 * k) for k in sorted(quarters))} degrees."
+    return ""
 
 
 def _few(values) -> str:
@@ -173,12 +188,15 @@ def _why(results: list[tuple[Tensor, float, Tensor]]) -> str | None:
         (lambda n: 0.25, "right answers of one angle are divided by all 4N rotations: divide by the N of that angle."),
         (lambda n: 4, "right answers of one angle are divided by a quarter of the images: all N come in every angle."),
         (lambda n: n, "correct answers per angle are counted: divide by N."),
+        (lambda n: 4 * n, "correct answers per angle are counted, and more than once: divide by N."),
         (lambda n: 100, "the accuracies per angle are in per cent: they should be in [0, 1]."),
     ):
         if all(close(per_angle, factor(len(says)) * torch.tensor(right)) for says, _, per_angle, _, right in calls):
             return sentence
     if all(close(per_angle, 1 - torch.tensor(right)) for _, _, per_angle, _, right in calls):
         return "the error rates per angle are returned: the accuracy is the share that is right."
+    if all(close(per_angle, torch.tensor(right).floor()) for _, _, per_angle, _, right in calls):
+        return "shares per angle are rounded down to whole numbers, as // does: divide by /."
     if all(close(per_angle.sort().values, torch.tensor(right).sort().values) for _, _, per_angle, _, right in calls):
         return "the angles are in another order: 0, 90, 180, 270 degrees."
     return None

@@ -31,7 +31,9 @@ def RotationNet(student: Student) -> str:
     for width, n in ((6, 5), (9, 1), (17, 3)):
         backbone = _Backbone(width, 0.3 * student.normal(48, width))
         with student.meaning(f"The backbone that the check gave has num_features = {width}."):
+            weights = backbone.weights.detach().clone()
             model = student(backbone)
+            _left_alone(backbone, weights)
         if not isinstance(model, nn.Module):
             raise Wrong(f"It makes a {type(model).__name__}, it should be an nn.Module.")
         if not callable(getattr(model, "features", None)):
@@ -43,6 +45,16 @@ def RotationNet(student: Student) -> str:
             _logits(student, model, backbone, images)
     _trained_together(student, model, backbone, images)
     return "Features are those of the backbone, the four scores a linear map of them; gradients reach both parts."
+
+
+def _left_alone(backbone: _Backbone, weights: Tensor) -> None:
+    """A backbone that was given may have been trained, and goes on being trained."""
+    if not torch.equal(backbone.weights, weights):
+        raise Wrong("It changes the weights of the backbone that was given, which may have been trained: leave them.")
+    if not backbone.weights.requires_grad:
+        raise Wrong("It freezes the backbone: here backbone and head learn together, requires_grad stays as it is.")
+    if not backbone.training:
+        raise Wrong("After __init__ the backbone is in eval mode: the mode is left to who calls the model.")
 
 
 def _features_of(student: Student, model: nn.Module, backbone: _Backbone, images: Tensor) -> None:
@@ -79,18 +91,39 @@ def _logits(student: Student, model: nn.Module, backbone: _Backbone, images: Ten
     if not all(torch.equal(seen, images) for seen, _ in backbone.calls):
         raise Wrong("The backbone is given something else than the images.")
     if not close(student.run(model, images), logits, 1e-6):
-        raise Wrong("forward gives other scores for the same images: make the head in __init__, so that it lasts.")
+        _other_scores(student, model, backbone, images)
     if n > 1 and close(logits, logits[:1].expand_as(logits), 1e-7):
-        raise Wrong("forward gives the same for different images: does the head see the features?")
+        zero = "" if logits.any() else " All scores are 0: nn.Linear draws its first weights, leave them as they are."
+        raise Wrong(f"forward gives the same for different images: does the head see the features?{zero}")
 
     # A linear map keeps sums: f(a) + f(b) = f(a + b) + f(0), and the backbone here is linear too.
     a, b = images, student.uniform(*images.shape) - 0.5
     fa, fb, both, none = (student.run(model, x) for x in (a, b, a + b, torch.zeros_like(a)))
     shares = n > 1 and bool(((logits >= 0) & (logits <= 1)).all())  # as of a sigmoid
+    if close(logits.exp().sum(dim=1), torch.ones(n)) and not close(logits.sum(dim=1), torch.ones(n)):
+        raise Wrong("forward returns log-probabilities: return the scores themselves, cross-entropy does the rest.")
     if shares or close(logits.exp().sum(dim=1), torch.ones(n)) or close(logits.sum(dim=1), torch.ones(n)):
         raise Wrong("forward returns probabilities: return the scores before the softmax, cross-entropy applies it.")
     if not close(fa + fb, both + none, 1e-5):
         raise Wrong("forward is not linear in the features: the head is one nn.Linear(num_features, 4), nothing else.")
+
+
+def _other_scores(student: Student, model: nn.Module, backbone: _Backbone, images: Tensor) -> None:
+    """Wrong: two calls give different scores. A head that is new in every call, or something random beside it."""
+    own = [weights for weights in model.parameters() if weights is not backbone.weights]
+    scores = student.run(model, images).sum()
+    used = own and scores.requires_grad and torch.autograd.grad(scores, own, allow_unused=True)
+    if not used or all(gradient is None for gradient in used):
+        raise Wrong("forward gives other scores for the same images: make the head in __init__, so that it lasts.")
+    training = model.training
+    model.eval()
+    first, second = (student.run(model, images) for _ in range(2))
+    model.train(training)
+    also = "" if close(first, second, 1e-6) else " Here it is random in eval mode, too, as F.dropout alone is."
+    raise Wrong(
+        "forward gives other scores for the same images, as with dropout: the head is one linear layer, nothing else."
+        f"{also}"
+    )
 
 
 def _trained_together(student: Student, model: nn.Module, backbone: _Backbone, images: Tensor) -> None:
@@ -99,7 +132,10 @@ def _trained_together(student: Student, model: nn.Module, backbone: _Backbone, i
     wanted = 4 * backbone.num_features
     if size not in (wanted, wanted + 4):
         found = f"Beside the backbone the model has {size} parameters, for {backbone.num_features} features"
-        raise Wrong(f"{found} it should be {wanted + 4}: one nn.Linear(backbone.num_features, 4), made in __init__.")
+        raise Wrong(
+            f"{found} it should be {wanted + 4}: one nn.Linear(backbone.num_features, 4), made in __init__ and kept on "
+            "self, not in a list."
+        )
     model.train()
     student.run(model, images).square().sum().backward()
     for part, weights in (("backbone", [backbone.weights]), ("head", model.parameters())):

@@ -149,7 +149,7 @@ def rotation_sensitivity(encoder: nn.Module, images: Tensor) -> Tensor:
 
 
 def _cosine(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).sum(dim=-1) / (a.norm(dim=-1) * b.norm(dim=-1))
+    return (a * b).sum(dim=-1) / (a.norm(dim=-1) * b.norm(dim=-1)).clamp(min=1e-8)
 
 
 def _distance(a: Tensor, b: Tensor) -> Tensor:
@@ -192,6 +192,21 @@ def _of(value):
 def _without_mean(over):
     """The mean distance after the mean of the features over some dimensions of (4, N, D) was taken off."""
     return _of(lambda h: _distance((h - h.mean(over, keepdim=True))[:1], (h - h.mean(over, keepdim=True))[1:]).mean())
+
+
+@torch.no_grad()
+def _pixels(encoder: nn.Module, images: Tensor) -> Tensor:
+    turns = torch.stack([images.rot90(k, dims=(2, 3)).flatten(1) for k in range(4)])
+    return _each(turns).mean()
+
+
+def _turned_wrongly(axes: tuple[int, int]):
+    @torch.no_grad()
+    def run(encoder: nn.Module, images: Tensor) -> Tensor:
+        encoder.eval()
+        return _each(torch.stack([encoder(images.rot90(k, dims=axes)) for k in range(4)])).mean()
+
+    return run
 
 
 def _each(h: Tensor) -> Tensor:
@@ -240,6 +255,10 @@ ROTATION_SENSITIVITY_MISTAKES = (
             _wrong(distance=lambda a, b: 1 - _cosine(a, b).clamp(min=0)),
         ),
     ),
+    Mistake(
+        "the cosine is squared: the distance is 1 - cosine.",
+        (_wrong(distance=lambda a, b: 1 - _cosine(a, b).square()),),
+    ),
     Mistake("the sign is wrong: the distance is 1 - cosine.", (_wrong(distance=lambda a, b: _cosine(a, b) - 1),)),
     Mistake("the distance is halved: it is 1 - cosine.", (_wrong(distance=lambda a, b: _distance(a, b) / 2),)),
     Mistake(
@@ -260,6 +279,7 @@ ROTATION_SENSITIVITY_MISTAKES = (
     Mistake(
         "the features of the rotations are averaged first: compare each rotation, then take the mean.",
         (
+            _of(lambda h: _distance(h.mean(dim=0, keepdim=True), h[1:]).mean()),
             _of(lambda h: _distance(h[0], h[1:].mean(dim=0)).mean()),
             _of(lambda h: _distance(h[0], h.mean(dim=0)).mean()),
         ),
@@ -284,12 +304,33 @@ ROTATION_SENSITIVITY_MISTAKES = (
         "a softmax is taken of the features: compare them as they are.", (_of(lambda h: _each(h.softmax(-1)).mean()),)
     ),
     Mistake(
-        "one of the distances is taken, the largest or the middle one: take their mean.",
+        "one of the distances is taken, the largest, the smallest or the middle one: take their mean.",
         (
             _of(lambda h: _each(h).amax(dim=0).mean()),
+            _of(lambda h: _each(h).amin(dim=0).mean()),
             _of(lambda h: _each(h).max()),
             _of(lambda h: _each(h).median()),
         ),
+    ),
+    Mistake(
+        "channels and rows are turned into each other: rows and columns are axes 2 and 3.", (_turned_wrongly((1, 2)),)
+    ),
+    Mistake(
+        "columns and channels are turned into each other: rows and columns are axes 2 and 3.",
+        (_turned_wrongly((1, 3)),),
+    ),
+    Mistake("pixels are compared: compare what the encoder makes of the images.", (_pixels,)),
+    Mistake(
+        "an image is compared with rotations of another one: row by row, with its own.",
+        (
+            _of(lambda h: _distance(h[:1], h[1:].flip(1)).mean()),
+            _of(lambda h: _distance(h[:1], h[1:].roll(1, 1)).mean()),
+            _of(lambda h: _distance(h[:1], h[1:].roll(-1, 1)).mean()),
+        ),
+    ),
+    Mistake(
+        "only one image counts: take the mean over all of them.",
+        (_of(lambda h: _each(h)[:, 0].mean()), _of(lambda h: _each(h)[:, -1].mean())),
     ),
     Mistake(
         "the features are averaged over the images first: compare every image with its own rotations.",
@@ -323,3 +364,20 @@ def by_columns(permutation: list[int]) -> list[int]:
     grid = isqrt(len(permutation))
     swap = [(t % grid) * grid + t // grid for t in range(len(permutation))]
     return [swap[permutation[swap[place]]] for place in range(len(permutation))]
+
+
+def places_by_columns(permutation: list[int]) -> list[int]:
+    """The same with tiles counted row by row, and only places column by column."""
+    grid = isqrt(len(permutation))
+    return [permutation[(place % grid) * grid + place // grid] for place in range(len(permutation))]
+
+
+def tiles_by_columns(permutation: list[int]) -> list[int]:
+    """The same with places counted row by row, and only tiles column by column."""
+    grid = isqrt(len(permutation))
+    return [(tile % grid) * grid + tile // grid for tile in permutation]
+
+
+def tiles(image: Tensor, grid: int) -> list[Tensor]:
+    """The tiles of an image (C, H, W), row by row."""
+    return [tile for row in image.chunk(grid, dim=1) for tile in row.chunk(grid, dim=2)]

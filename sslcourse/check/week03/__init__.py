@@ -46,8 +46,8 @@ def _attended(student: Student, *case) -> tuple[Tensor, Tensor]:
 @exercise("week03")
 def attention(student: Student) -> str:
     """attention(q, k, v, key_padding_mask=None) -> (output (N, heads, L, d), weights (N, heads, L, L))."""
-    q, k, v = (1.3 * student.normal(3, 2, 6, 4) for _ in range(3))
-    padding = torch.arange(6) >= torch.tensor([[6], [4], [2]])  # (3, 6), True = padding
+    q, k, v = (1.3 * student.normal(3, 5, 6, 4) for _ in range(3))
+    padding = torch.arange(6) >= torch.tensor([[5], [6], [2]])  # (3, 6), True = padding
     cases = [(q, k, v), (q, k, v, padding), (2 * k, q, v, padding.flip(1))]
     came = [_attended(student, *case) for case in cases]
     wanted = [attention_oracle.attention(*doubled(case)) for case in cases]
@@ -69,9 +69,20 @@ def attention(student: Student) -> str:
         )
         value, should = weight[n, head, query, key].item(), right_weight[n, head, query, key].item()
         found = f"The weight of key {key} for query {query}, {where}: {gives(value, should)}"
+        if any(not torch.equal(a, b) for a, b in zip(came[0], _attended(student, *cases[0]), strict=True)):
+            raise Wrong(
+                f"{found}\nA second call on the same inputs gives something else: no dropout here, nothing kept."
+            )
         fitting = [mistake for mistake in attention_oracle.WEIGHT_MISTAKES if mistake.fits(cases, weights, 1e-4)]
         if len(fitting) == 1:
             raise Wrong(f"{found}\nIt looks as if {fitting[0].sentence}")
+        if not fitting and not weights[0].triu(1).any():
+            raise Wrong(f"{found}\nIt looks as if {attention_oracle.CAUSAL}")
+        sentence = "" if fitting or len(case) > 3 else attention_oracle.of_weights(weights[0], wanted[0][1])
+        if sentence:
+            raise Wrong(f"{found}\nIt looks as if {sentence}")
+        if close(weights[0], q @ k.transpose(2, 3) / 2) or close(weights[0], q @ k.transpose(2, 3)):
+            raise Wrong(f"{found}\nIt looks as if scores are returned for weights: those after the softmax are meant.")
         raise Wrong(f"{found}\nThe weights are softmax(q k^T / sqrt(d)) over the keys that are no padding.")
 
     for (_, weight), case in zip(came, cases, strict=True):
@@ -79,6 +90,13 @@ def attention(student: Student) -> str:
             raise Wrong("Padded keys get a weight that is tiny, but not 0: fill their scores with -inf or near it.")
     if any(not close(a, b) for a, b in zip(came[0], _attended(student, *cases[0]), strict=True)):
         raise Wrong("A second call on the same inputs gives something else: no dropout here, and nothing kept.")
+    large = 30 * q, k, v
+    if not all(map(close, _attended(student, *large), attention_oracle.attention(*doubled(large)))):
+        raise Wrong(
+            "For queries thirty times as long the weights are wrong or NaN: the exponential of a large score "
+            "overflows. "
+            "torch.softmax takes the largest score off first."
+        )
     _nothing_to_look_at(student, q, k, v)
     return (
         "Equal to the definition with and without padding; padded keys get weight 0, and so does everything where all "
@@ -88,6 +106,12 @@ def attention(student: Student) -> str:
 
 def _why_output(cases: Sequence[tuple], came: Sequence[tuple], wanted: Sequence[tuple]) -> str:
     """What the outputs of all cases are instead, where there is one sentence for it."""
+    hidden = [case[3][:, None, :, None] if len(case) > 3 else torch.tensor(False) for case in cases]
+    if all(
+        close(output, right.masked_fill(rows, 0))
+        for (output, _), (right, _), rows in zip(came, wanted, hidden, strict=True)
+    ):
+        return "\nIt looks as if outputs of padded queries are set to 0: the mask hides keys, and nothing else."
     for sentence, variants in attention_oracle.OUTPUT_MISTAKES.items():
         for wrong in variants if isinstance(variants, tuple) else (variants,):
             if all(
@@ -154,6 +178,13 @@ def mlm_loss(student: Student) -> str:
     )
     agree(student, [few, (logits.flatten(0, 1), labels.flatten())], oracle.mlm_loss, words=_predictions)
     gradients_agree(student, (logits, labels), oracle.mlm_loss, names=("logits",))
+    value, wanted = number(student(30 * logits, labels)), float(oracle.mlm_loss(30 * logits.double(), labels))
+    if not close(value, wanted):
+        raise Wrong(
+            f"For logits thirty times as large {gives(value, wanted)} The exponential overflows, or a probability is "
+            "rounded to 0 before its logarithm is taken, or a small number is added to it: F.cross_entropy and "
+            "log_softmax do none of this."
+        )
 
     # Nothing chosen happens: a short text and 15 % of its words.
     free = logits.clone().requires_grad_()
@@ -173,9 +204,14 @@ def mlm_accuracy(student: Student) -> str:
     """mlm_accuracy(logits (..., V), labels (...)) -> float: the share of chosen positions that are predicted right."""
     labels = torch.randint(0, 4, (5, 8), generator=student.generator)
     logits = student.normal(5, 8, 4) + torch.nn.functional.one_hot(labels, 4)  # right more often than by chance
-    labels = labels.masked_fill(student.uniform(5, 8) < 0.5, IGNORED)
+    hidden = student.uniform(5, 8) < 0.5
+    hidden[:, 2] = False  # rows without a chosen position come below
+    labels = labels.masked_fill(hidden, IGNORED)
     cases = [(logits, labels), (logits.flatten(0, 1), labels.flatten())]
     agree(student, cases, oracle.mlm_accuracy, oracle.MLM_ACCURACY_MISTAKES, words=_predictions)
+    value = number(student(logits, torch.full_like(labels, IGNORED)))
+    if value == value:
+        raise Wrong(f"Where no position is chosen yours gives {value:.3g}: there is no share of nothing, it is NaN.")
     return "The share of chosen positions whose most likely word is the original one."
 
 
@@ -190,7 +226,7 @@ def _states(hidden: Tensor, mask: Tensor) -> str:
 def pool(student: Student) -> str:
     """pool(hidden (N, L, D), attention_mask (N, L)) -> (N, D): the mean over real tokens, mask 1 = real."""
     hidden = student.normal(4, 6, 5)
-    mask = (torch.arange(6) < torch.tensor([[6], [4], [1], [3]])).long()
+    mask = (torch.arange(6) < torch.tensor([[5], [4], [1], [3]])).long()
     cases: Sequence[tuple] = [(hidden, mask), (3 * hidden.flip(0), mask), (hidden + 1, mask.flip(1))]
     came = [tensor(student(*case), (4, 5), "It returns") for case in cases]
     for case, value in zip(cases, came, strict=True):

@@ -56,6 +56,21 @@ def _causal(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, *, zero
     return weights * (keep if zeros == "all" else real)
 
 
+CAUSAL = "every query sees only itself and what stands before: BERT looks in both directions, there is no causal mask."
+
+
+def of_weights(came: Tensor, right: Tensor) -> str:
+    """What the weights without a mask are instead, or ""."""
+    if not came.diagonal(dim1=2, dim2=3).any():
+        return "no query sees itself: every query looks at all keys."
+    if torch.allclose(came.double().exp(), right, atol=1e-4):
+        return "the logarithm of the softmax is taken: weights add up to 1."
+    factor = float((came.double() * right).sum() / right.square().sum())
+    if torch.allclose(came.double(), factor * right, atol=1e-4):
+        return f"the weights are multiplied by {factor:.3g} after the softmax: a row adds up to 1."
+    return ""
+
+
 # What the output may be instead, from the right weights and q, k, v.
 OUTPUT_MISTAKES = {
     "the weights are transposed before they meet the values.": lambda w, q, k, v: w.transpose(2, 3) @ v,
@@ -164,7 +179,7 @@ WEIGHT_MISTAKES = (
         ),
     ),
     Mistake(
-        "every query sees only itself and what stands before: BERT looks in both directions, there is no causal mask.",
+        CAUSAL,
         (_causal, partial(_causal, zeros="padding")),
     ),
     Mistake(
@@ -175,6 +190,25 @@ WEIGHT_MISTAKES = (
         "the mask is applied after the softmax, so the weights of the real keys no longer add up to 1: put -inf (or "
         "the smallest number) into the scores of padded keys before it.",
         (partial(_weights, use="after"),),
+    ),
+    Mistake(
+        "the scores of padded keys get a number that other scores reach: put -inf (or the smallest number) there.",
+        tuple(partial(_weights, fill=fill, zeros=zeros) for fill in (-1, -5, -10, 1) for zeros in (True, False)),
+    ),
+    Mistake(
+        "padded queries get no weights: the mask hides keys, and nothing else.",
+        (lambda q, k, v, mask=None: _weights(q, k, v, mask) * (1 if mask is None else ~mask[:, None, :, None]),),
+    ),
+    Mistake(
+        "the mask of one text serves for all: each has its own.",
+        tuple(
+            lambda q, k, v, mask=None, n=n: _weights(q, k, v, None if mask is None else mask[n].expand_as(mask))
+            for n in (0, -1)
+        ),
+    ),
+    Mistake(
+        "the scores are divided by a fixed number: divide by the root of d, the last dimension.",
+        tuple(partial(_weights, scale=lambda d, fixed=fixed: fixed) for fixed in (8.0, sqrt(128), 64.0)),
     ),
     Mistake("the mask is not used: padded keys still get weight.", (partial(_weights, use="never"),)),
     Mistake(

@@ -43,8 +43,19 @@ def _masked(student: Student, ids: Tensor, special: Tensor, p: float, generator=
 def _places(ids: Tensor, special: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
     """The chosen places (bool); Wrong where a label or an input cannot be."""
     chosen = labels != IGNORED
+    if (inputs == IGNORED).any():
+        raise Wrong("The inputs hold -100, which is for labels: is it `return inputs, labels`, in this order?")
     if chosen[~special].all() and (inputs == ids)[special].all():
         raise Wrong("It sets labels at positions that were not chosen: these get -100, which the loss leaves out.")
+    if chosen.any() and not (chosen & ~special).any():
+        raise Wrong("Chosen are the special tokens and nothing else: where special_tokens_mask is True, never choose.")
+    if (chosen & special).any() and not (inputs != ids)[special].any() and not (chosen & (inputs != ids)).any():
+        raise Wrong("Labels stand where nothing was chosen, and -100 where words were: it is the other way round.")
+    if (inputs != ids)[special].any() and not (chosen & special).any():
+        raise Wrong(
+            "Words are changed at positions that were not chosen, special tokens among them: only chosen ones, whose "
+            "label is the original word, become [MASK] or another word."
+        )
     if (chosen & special).any() or (inputs != ids)[special].any():
         raise Wrong("Special tokens are masked: where special_tokens_mask is True, nothing is ever chosen.")
     if (inputs == labels)[chosen & (labels == _MASK_ID)].any() or (labels != ids)[chosen].any():
@@ -66,6 +77,9 @@ def _independence(chosen: Tensor, words: Tensor, p: float) -> None:
     """Rows differ in what is chosen, and in how much."""
     if not chosen.any():
         return
+    of_row = (chosen & words).sum(1)
+    if ((of_row == 0) | (of_row == words.sum(1))).all():
+        raise Wrong("It looks as if one draw decides for a whole row: each position is chosen by its own.")
     both = words[0] & words[1]
     if torch.equal(chosen[0, both], chosen[1, both]) and torch.equal(chosen[0, :40], chosen[2, :40]):
         raise Wrong("It looks as if one draw is shared by all rows: the same positions are chosen in every text.")
@@ -81,11 +95,25 @@ def _choice(chosen: Tensor, special: Tensor, p: float) -> None:
     """Every position with probability p, independently."""
     words = ~special
     _independence(chosen, words, p)
+    everywhere = ((chosen | special).all(0) & words.any(0)).nonzero()
+    if len(everywhere) and not chosen[words].all():
+        raise Wrong(
+            f"Position {int(everywhere[0])} is chosen in every text that has a word there: each is chosen with "
+            "probability p, independently."
+        )
     share = chosen[words].double().mean().item()
     if not _near(share, p, int(words.sum())):
         found = f"With p = {p} it chooses {share:.1%} of the words."
         if p != 0.15 and _near(share, 0.15, int(words.sum())):
             raise Wrong(f"{found}\nIt looks as if the argument p is not used.")
+        if abs(p - 0.5) > 0.05 and _near(share, 1 - p, int(words.sum())):
+            raise Wrong(
+                f"{found}\nIt looks as if 1 - p is taken for p: a uniform number is below p with probability p."
+            )
+        if _near(share, p * words.numel() / int(words.sum()), int(words.sum())):
+            raise Wrong(
+                f"{found}\nIt looks as if p is raised to make up for special tokens: p is the probability of each word."
+            )
         if not chosen.any():
             raise Wrong(f"{found}\nNo label differs from -100: nothing would be learnt.")
         if _near(share, 0.8 * p, int(words.sum())) or _near(share, 0.9 * p, int(words.sum())):
@@ -114,12 +142,27 @@ _SHARES = {
     "no chosen word is replaced.": ((0.0, 0.0, 1.0),),
     "words are kept among those that should become [MASK]: nine tenths of the chosen are replaced, a tenth is not.": (
         (0.64, 0.16, 0.2),
-        (0.7, 0.2, 0.1),
     ),
 }
 
 
-def _shares(ids: Tensor, inputs: Tensor, chosen: Tensor) -> None:
+def _one_for_all(student: Student, ids: Tensor, special: Tensor, found: str) -> None:
+    """Where all chosen words meet one fate: whether that is so in every call, and where nearly all are chosen."""
+    fates = []
+    for _ in range(16):
+        inputs, labels = _masked(student, ids[:10], special[:10], 0.95)
+        chosen = labels != IGNORED
+        fates.append(((inputs == _MASK_ID) & chosen).sum().item() / max(int(chosen.sum()), 1))
+    if min(fates) < 0.02 and max(fates) > 0.98 and all(min(fate, 1 - fate) < 0.02 for fate in fates):
+        raise Wrong(f"{found}\nIt looks as if one draw decides for all words: every chosen position has its own.")
+    if all(0.75 < fate < 0.93 for fate in fates):
+        raise Wrong(
+            f"{found}\nIt looks as if one draw decides both whether a word is chosen and what becomes of it: draw anew "
+            "for the second, or divide the range below p itself."
+        )
+
+
+def _shares(student: Student, ids: Tensor, special: Tensor, inputs: Tensor, chosen: Tensor) -> None:
     """80 % [MASK], 10 % random, 10 % kept, decided for every chosen position by itself."""
     n = int(chosen.sum())
     is_mask, is_kept = (inputs == _MASK_ID) & chosen, (inputs == ids) & chosen
@@ -128,12 +171,22 @@ def _shares(ids: Tensor, inputs: Tensor, chosen: Tensor) -> None:
     found = f"Of the chosen words {mask:.0%} become [MASK], {random:.0%} another word, {kept:.0%} are kept."
     wanted = "It should be 80 %, 10 % and 10 %."
     uniform = (is_mask.sum(1) == chosen.sum(1)) | (is_mask.sum(1) == 0)
+    if 1 in (mask, kept) or random > 0.97:
+        _one_for_all(student, ids, special, found)
     if mask == 1:
         raise Wrong(f"{found}\nIt looks as if all chosen words become [MASK]: {wanted}")
     if uniform.double().mean() > 0.5 and 0.5 < mask < 0.95:
         raise Wrong(f"{found}\nIt looks as if one draw decides for a whole row: every chosen position has its own.")
     if _near(mask, 0.8, n) and _near(random, 0.1, n) and _near(kept, 0.1, n):
         return
+    if (
+        not mask
+        and (words := inputs[chosen & ~is_kept]).numel()
+        and (words == words.mode().values).double().mean() > 0.7
+    ):
+        raise Wrong(
+            f"{found}\nMost chosen words become {int(words.mode().values)}: mask_id, which is {_MASK_ID}, is meant."
+        )
     for sentence, shares in _SHARES.items():
         if any(all(map(_near, (mask, random, kept), share, (n, n, n))) for share in shares):
             raise Wrong(f"{found} {wanted}\nIt looks as if {sentence}")
@@ -166,6 +219,20 @@ def _replacements(words: Tensor) -> None:
         raise Wrong(few)
 
 
+def _few_words(student: Student) -> None:
+    """A vocabulary of seven, of which the last is never in the texts: it shows whether 0 and the last id count."""
+    ids = torch.tensor([0, 1, 2, 4, 5])[torch.randint(0, 5, (60, 40), generator=student.generator)]
+    none = torch.zeros(60, 40, dtype=torch.bool)
+    inputs, labels = student(ids, none, _MASK_ID, 7, 0.4)
+    if not (labels[ids == 0] != IGNORED).any():
+        raise Wrong("Words of id 0 are never chosen: only where special_tokens_mask is True nothing is.")
+    if not (inputs == 6).any():
+        raise Wrong(
+            "With vocab_size = 7 the word 6 is never drawn: torch.randint leaves out its upper end already, so that it "
+            "is vocab_size, and texts may hold fewer words than there are."
+        )
+
+
 @exercise("week03")
 def mask_tokens(student: Student) -> str:
     """mask_tokens(input_ids, special_tokens_mask, mask_id, vocab_size, p=0.15, generator=None) -> (inputs, labels)."""
@@ -175,9 +242,10 @@ def mask_tokens(student: Student) -> str:
         inputs, labels = _masked(student, ids, special, p)
         chosen = _places(ids, special, inputs, labels)
         _choice(chosen, special, p)
-        _shares(ids, inputs, chosen)
+        _shares(student, ids, special, inputs, chosen)
         replaced.append(inputs[chosen & (inputs != ids) & (inputs != _MASK_ID)])
     _replacements(torch.cat(replaced))
+    _few_words(student)
 
     # Random numbers: from the generator where one is given, and new ones every time; some texts are enough for that.
     texts, ends = ids[:60], special[:60]

@@ -46,6 +46,15 @@ def _unchosen_as_word(logits: Tensor, labels: Tensor) -> Tensor:
     return -picked.mean()
 
 
+def _smoothed(logits: Tensor, labels: Tensor, *, share: float) -> Tensor:
+    words = [share * (row.logsumexp(0) - row.mean()) for row, _ in _chosen(logits, labels)]
+    return (1 - share) * mlm_loss(logits, labels) + sum(words) / len(words)
+
+
+def _axes_mixed(logits: Tensor, labels: Tensor) -> Tensor:
+    return mlm_loss(logits.transpose(-1, -2).reshape(-1, logits.shape[-1]), labels.reshape(-1))
+
+
 def _probability(logits: Tensor, labels: Tensor) -> Tensor:
     chosen = _chosen(logits, labels)
     return -sum(row.softmax(0)[label] for row, label in chosen) / len(chosen)
@@ -71,11 +80,37 @@ MLM_LOSS_MISTAKES = (
     ),
     Mistake(
         "positions that were not chosen are in the mean, as if word 0 were right there: leave out labels of -100.",
-        (_unchosen_as_word,),
+        (
+            _unchosen_as_word,
+            lambda logits, labels: _unchosen_as_word(logits, labels) * labels.numel() / (labels != -100).sum(),
+        ),
     ),
     Mistake("each position is asked for the next word: label l belongs to logits l.", (_next_word,)),
+    Mistake(
+        "each position is asked for the word before: label l belongs to logits l.",
+        (
+            lambda logits, labels: (
+                mlm_loss(logits, labels.roll(1, -1)) if labels.dim() > 1 else mlm_loss(logits, labels)
+            ),
+        ),
+    ),
     Mistake("the sign is wrong: the loss is minus the logarithm.", (partial(_mlm_loss, sign=1),)),
     Mistake("the logarithm is missing: minus the log of the probability.", (_probability,)),
+    Mistake(
+        "labels are smoothed: the whole probability belongs to the original word.",
+        tuple(partial(_smoothed, share=share) for share in (0.1, 0.2)),
+    ),
+    Mistake(
+        "axes are mixed: positions and words change places before logits are flattened: flatten(0, -2) keeps words.",
+        (_axes_mixed,),
+    ),
+    Mistake(
+        "it is divided twice, by a mean and by the number of chosen positions: once is enough.",
+        (
+            lambda logits, labels: mlm_loss(logits, labels) / (labels != -100).sum(),
+            lambda logits, labels: mlm_loss(logits, labels) / labels.numel(),
+        ),
+    ),
     Mistake("the softmax is taken twice: F.cross_entropy wants logits.", (_softmax_twice,)),
     Mistake(
         "word 0 is left out, as if it were a label to ignore: only -100 means not chosen, 0 is a word like any other.",
@@ -126,6 +161,17 @@ def mlm_accuracy(logits: Tensor, labels: Tensor) -> float:
     return sum(hits) / len(hits) if hits else nan
 
 
+def _per_row_accuracy(logits: Tensor, labels: Tensor) -> float:
+    if labels.dim() == 1:
+        return mlm_accuracy(logits, labels)
+    return sum(mlm_accuracy(a, b) for a, b in zip(logits, labels, strict=True)) / len(labels)
+
+
+def _among_the_first(logits: Tensor, labels: Tensor, *, k: int) -> float:
+    hits = [float(label in row.topk(k).indices.tolist()) for row, label in _chosen(logits, labels)]
+    return sum(hits) / len(hits)
+
+
 MLM_ACCURACY_MISTAKES = (
     Mistake(
         "it divides by all positions: only the chosen ones count.",
@@ -138,6 +184,19 @@ MLM_ACCURACY_MISTAKES = (
         "word 0 is left out, as if it were a label to ignore.",
         (lambda a, b: mlm_accuracy(a, b.masked_fill(b == 0, -100)),),
     ),
+    Mistake(
+        "it is a mean over rows of shares within a row: every chosen position counts alike.",
+        (_per_row_accuracy,),
+    ),
+    Mistake(
+        "it is the probability of the original word: count where that word is the most likely one.",
+        (lambda a, b: -float(_probability(a, b)),),
+    ),
+    Mistake(
+        "one of the likeliest words suffices: only the most likely one counts.",
+        tuple(partial(_among_the_first, k=k) for k in (2, 3)),
+    ),
+    Mistake("the share is rounded to a whole number: return it as it is.", (lambda a, b: round(mlm_accuracy(a, b)),)),
     Mistake("the least likely word is taken: argmax, not argmin.", (lambda a, b: mlm_accuracy(-a, b),)),
 )
 
@@ -163,6 +222,10 @@ def _length(kept: Tensor) -> Tensor:
     return torch.full((len(kept),), float(kept.shape[1]), dtype=kept.dtype)
 
 
+def _less_one(mask: Tensor) -> Tensor:
+    return (mask.sum(1, keepdim=True) - 1) / mask.sum(1, keepdim=True)
+
+
 def _largest(hidden: Tensor, mask: Tensor) -> Tensor:
     return hidden.masked_fill(mask[..., None] == 0, -torch.inf).amax(1)
 
@@ -186,10 +249,36 @@ POOL_MISTAKES = (
         (
             partial(_pool, divisor=lambda m: m.sum().expand(len(m))),
             partial(_pool, divisor=lambda m: m.sum(1).mean()[None]),
+            partial(_pool, divisor=lambda m: m.sum(1).max()[None]),
         ),
     ),
     Mistake("it is the first token, [CLS]: here the mean over real tokens is asked for.", (lambda h, m: h[:, 0],)),
-    Mistake("it is the maximum: take the mean.", (_largest, lambda h, m: h.amax(1))),
+    Mistake(
+        "it is the maximum: take the mean.",
+        (_largest, lambda h, m: h.amax(1), lambda h, m: h.masked_fill(m[..., None] == 0, 0.0).amax(1)),
+    ),
+    Mistake("it is the minimum: take the mean.", (lambda h, m: -_largest(-h, m), lambda h, m: h.amin(1))),
+    Mistake(
+        "the last real token, [SEP], is left out: all real tokens count.",
+        (
+            lambda h, m: _pool(h, m * (m.cumsum(1) < m.sum(1, keepdim=True))),
+            lambda h, m: _pool(h, m * (m.cumsum(1) < m.sum(1, keepdim=True))) * _less_one(m),
+        ),
+    ),
+    Mistake(
+        "the sum is divided by the square of the number of real tokens: divide once.",
+        (partial(_pool, divisor=lambda m: m.sum(1).clamp(min=1) ** 2),),
+    ),
+    Mistake(
+        "squares are summed: the mean of the states themselves is asked for.",
+        (
+            lambda h, m: (
+                _pool(h.square(), m, divisor=lambda kept: torch.ones(len(kept))).sqrt() / m.sum(1, keepdim=True)
+            ),
+            lambda h, m: _pool(h.square(), m).sqrt(),
+            lambda h, m: _pool(h.square(), m),
+        ),
+    ),
     Mistake("it is the last token: here the mean over real tokens is asked for.", (lambda h, m: h[:, -1],)),
     Mistake(
         "it is the token at place n - 1, with n the number of real tokens: the mean over all of them is asked for.",
@@ -206,6 +295,22 @@ POOL_MISTAKES = (
             lambda h, m: _pool(h[:, 1:], m[:, 1:]),
             lambda h, m: _pool(h[:, 1:], m[:, 1:], divisor=lambda kept: m.sum(1).clamp(min=1)),
         ),
+    ),
+    Mistake(
+        "the first and the last place are left out, as if they held [CLS] and [SEP]: all real tokens count.",
+        (lambda h, m: _pool(h[:, 1:-1], m[:, 1:-1]),),
+    ),
+    Mistake(
+        "a single real token is divided by 2: take at least 1, clamp(min=1).",
+        (partial(_pool, divisor=lambda m: m.sum(1).clamp(min=2)),),
+    ),
+    Mistake(
+        "a softmax makes weights of the mask, so that padding still counts: weights are 0 or 1 / n.",
+        (lambda h, m: (h * m.to(h.dtype).softmax(1)[..., None]).sum(1),),
+    ),
+    Mistake(
+        "it is the median of the real tokens: take the mean.",
+        (lambda h, m: h.masked_fill(m[..., None] == 0, nan).nanmedian(1).values,),
     ),
     Mistake(
         "the sum is divided by the root of the number of real tokens: divide by the number itself.",

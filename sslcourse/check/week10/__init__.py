@@ -1,11 +1,10 @@
 """Checks of week 10, intrinsic dimension. Definitions and named mistakes are in the oracles beside it.
 
-Two spaces are compared in overlaps.py.
+Two spaces are compared in overlaps.py, larger scales looked at in gride.py and scaling.py.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
-from math import inf
+from math import inf, isfinite
 
 import torch
 from torch import Tensor, nn
@@ -25,11 +24,13 @@ from sslcourse.check.compare import (
 from sslcourse.check.machinery import Student, Wrong, exercise
 from sslcourse.check.report import report
 from sslcourse.check.sweep import sweep
-from sslcourse.check.week10 import gride_oracle, oracle
+from sslcourse.check.week10 import oracle
 from sslcourse.check.week10 import overlap_oracle as overlap
 from sslcourse.check.week10 import spectrum_oracle as spectrum
+from sslcourse.check.week10.gride import gride
 from sslcourse.check.week10.overlaps import information_imbalance, label_overlap, neighbourhood_overlap
-from sslcourse.check.words import shorten
+from sslcourse.check.week10.points import points_of, without_dimension
+from sslcourse.check.week10.scaling import id_scaling
 
 __all__ = ["gride", "id_scaling", "information_imbalance", "label_overlap", "layer_profile", "neighbourhood_overlap"]
 __all__ += ["participation_ratio", "report", "sweep", "two_nearest", "two_nn", "two_nn_mle"]
@@ -66,72 +67,37 @@ def two_nearest(student: Student) -> str:
     return "The two distances of every point, itself left out by its number; also 1000 away from the origin."
 
 
-# --- two_nn, two_nn_mle, gride
-
-
-def _points(x: Tensor, *_) -> str:
-    return f"{len(x)} points in {x.shape[1]} dimensions"
+# --- two_nn, two_nn_mle
 
 
 def _itself_left_out(student: Student, cases: list[tuple], definition: Callable, mistakes: Sequence[Mistake]) -> None:
     """A distance of 0 (or of rounding) as r1 makes every ratio huge: the dimension comes out as nothing."""
-    values = [number(student(*case)) for case in cases]
+    with student.meaning("These points are ordinary ones: each mu = r2 / r1 is above 1, and its logarithm above 0."):
+        values = [number(student(*case)) for case in cases]
     wanted = [definition(*doubled(case)) for case in cases]
     nothing = all(
         not abs(value) >= 0.1 * should or abs(value) == inf for value, should in zip(values, wanted, strict=True)
     )
     if nothing and not any(mistake.fits(cases, values, TOLERANCE) for mistake in mistakes):
-        raise Wrong(f"On {_points(*cases[0])} {gives(values[0], wanted[0])} So little comes out where {oracle.ITSELF}")
+        raise Wrong(
+            f"On {points_of(*cases[0])} {gives(values[0], wanted[0])} So little comes out where {oracle.ITSELF}"
+        )
 
 
-def _duplicates_dropped(student: Student, x: Tensor, definition: Callable) -> None:
-    """Two points twice: those four have r1 = 0."""
+def _duplicates_dropped(student: Student, x: Tensor, definition: Callable) -> str:
+    """Two points twice: those four have r1 = 0. What there is to say where no warning comes, which costs nothing."""
     twice = torch.cat([x, x[3:5]])
-    value, wanted = number(student(twice)), definition(twice)
+    with student.listening() as warned:
+        value = number(student(twice))
+    wanted = definition(twice)
     if close(value, wanted):
-        return
+        return "" if warned else " (The text asks for a warning where points are dropped; yours gives none.)"
     if not abs(value) >= 0.1 * wanted or abs(value) == inf:
         raise Wrong(f"Where some points occur twice {gives(value, wanted)} Drop points with r1 = 0 first.")
     raise Wrong(
         f"Where some points occur twice {gives(value, wanted)} Points with r1 = 0 are dropped, and N is the number of "
         "those that stay."
     )
-
-
-def _lattice() -> Tensor:
-    """Every point of a grid has its two nearest equally far away."""
-    return torch.cartesian_prod(torch.arange(4.0), torch.arange(4.0))
-
-
-def _without_dimension(student: Student, lattice: bool = True) -> str:
-    """What comes out for points that have no dimension: shown, and not graded."""
-    broken = student.normal(9, 3)
-    broken[4, 1] = torch.nan
-    cases = {"equal points": torch.ones(9, 3), "a NaN": broken} | ({"a lattice": _lattice()} if lattice else {})
-    came = {name: student.run(_outcome, student.submission, x) for name, x in cases.items()}
-    if all(isinstance(value, ValueError) and str(value) for value in came.values()):
-        return "Points that have no dimension are refused with a ValueError."
-    told = [f"{name}: {_short(value)}" for name, value in came.items()]
-    return (
-        "Not graded, points that have no dimension, for which the text asks for a ValueError with a sentence; yours "
-        f"gives for {'; '.join(told)}."
-    )
-
-
-def _short(value: object) -> str:
-    if isinstance(value, Exception):
-        return f"{type(value).__name__} ({shorten(str(value), 60)})"
-    return f"{value:.4g}" if isinstance(value, float) else f"{value}"
-
-
-def _outcome(function: Callable, x: Tensor) -> object:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            value = function(x)
-            return value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
-        except Exception as error:
-            return error
 
 
 @exercise("week10")
@@ -142,23 +108,28 @@ def two_nn(student: Student) -> str:
     # 0.8 of 47 points are 37.6; 260 points are more than a chunk of 256.
     cases = [(x, 0.9), (y, 0.6), (x[:30], 0.9), (y, 1.0), (y, 0.8), (student.normal(260, 4), 0.9)]
     _itself_left_out(student, cases[:3], oracle.two_nn, oracle.TWO_NN_MISTAKES)
+    if not isfinite(value := number(student(y, 1.0))):
+        raise Wrong(
+            f"On {points_of(y)} with fraction = 1 yours gives {value}. At i = N the level is -log(0), infinite: that "
+            "one is never fitted."
+        )
     agree(
         student,
         cases,
         oracle.two_nn,
         oracle.TWO_NN_MISTAKES,
-        words=_points,
+        words=points_of,
         small=(few, 0.9),
         hint="five points on a line give five ratios, and the four smallest are fitted.",
     )
-    agree(student, [(few, 0.9), (x[:3], 1.0), (x + 4, 0.5), (100 * y, 0.9)], oracle.two_nn, words=_points)
+    agree(student, [(few, 0.9), (x[:3], 1.0), (x + 4, 0.5), (100 * y, 0.9)], oracle.two_nn, words=points_of)
     left_out, wanted = number(student(x)), oracle.two_nn(x)
     if not close(left_out, wanted):
         raise Wrong(f"Without a fraction {gives(left_out, wanted)} The default is 0.9.")
-    _duplicates_dropped(student, x, oracle.two_nn)
+    warned = _duplicates_dropped(student, x, oracle.two_nn)
     return (
-        "Equal to the definition at five fractions, also for 3 points; points that occur twice are dropped. "
-        f"{_without_dimension(student)}"
+        "Equal to the definition at five fractions, also for 3 points; points that occur twice are dropped."
+        f"{warned} {without_dimension(student)}"
     )
 
 
@@ -173,88 +144,12 @@ def two_nn_mle(student: Student) -> str:
         cases,
         oracle.two_nn_mle,
         oracle.TWO_NN_MLE_MISTAKES,
-        words=_points,
+        words=points_of,
         hint="All ratios count, without any cut: (N - 1) divided by the sum of their logarithms.",
     )
-    agree(student, [(x[:3],), (100 * x,)], oracle.two_nn_mle, words=_points)
+    agree(student, [(x[:3],), (100 * x,)], oracle.two_nn_mle, words=points_of)
     _duplicates_dropped(student, x, oracle.two_nn_mle)
-    return f"Equal to the definition; points that occur twice are dropped. {_without_dimension(student)}"
-
-
-@exercise("week10")
-def gride(student: Student) -> str:
-    """gride(x, n1) -> the dimension of largest likelihood of r_2n / r_n (Denti et al. 2022), with N or with N - 1."""
-    x, y = student.normal(60, 3), student.uniform(47, 5)
-    agree(
-        student,
-        [(x, 1), (x, 2), (y, 4), (x, 8)],
-        gride_oracle.GRIDE_READINGS,
-        gride_oracle.GRIDE_MISTAKES,
-        words=lambda x, n1: f"{_points(x)} and n1 = {n1}",
-        hint="mu is r_{2 n1} / r_{n1}, itself left out; for n1 = 1 the result is N / sum log(mu), or (N - 1) / sum.",
-        tolerance=1e-3,
-    )
-    return f"The largest likelihood at n1 = 1, 2, 4 and 8. {_without_dimension(student)}"
-
-
-# --- id_scaling
-
-
-@exercise("week10")
-def id_scaling(student: Student) -> str:
-    """id_scaling(x, fractions, n_repeats, generator) -> (sizes, ids), one of each for every fraction."""
-    # The first half lies on a line: who takes the first rows, and not random ones, finds dimension 1.
-    line = torch.cat([student.uniform(100, 1), torch.zeros(100, 2)], dim=1)
-    x = torch.cat([line, student.uniform(100, 3) + 5])
-    fractions = (1.0, 0.5, 0.25)
-
-    def run(seed: int, repeats: int) -> tuple[list[float], list[float]]:
-        made = student(x, fractions, repeats, torch.Generator().manual_seed(seed))
-        return tuple([number(v) for v in part] for part in two_parts(made, "sizes, ids"))
-
-    state = torch.get_rng_state()
-    sizes, ids = run(0, 8)
-    if not (len(sizes) == len(ids) == 3):
-        raise Wrong(f"For 3 fractions it returns {len(sizes)} sizes and {len(ids)} dimensions, it should be 3 of each.")
-    if sizes != [200, 100, 50]:
-        raise Wrong(f"For 200 points and the fractions {fractions} the sizes are {sizes}, they should be 200, 100, 50.")
-    whole = oracle.two_nn(x)
-    if not close(ids[0], whole, 1e-3):
-        raise Wrong(
-            f"At fraction 1, which takes every point once, {gives(ids[0], whole)} Are the points drawn with "
-            "replacement? Take the first places of torch.randperm."
-        )
-    if close(ids[1], 1.0, 0.12):
-        raise Wrong("It looks as if the first rows are taken: draw the points at random.")
-    again, other = run(0, 1)[1], run(1, 1)[1]
-    if run(0, 1)[1] != again:
-        raise Wrong("The same generator gives other results: every random number should come from it.")
-    if close(again[1], other[1], 1e-9):
-        raise Wrong("Another generator gives the same result: every random number should come from it.")
-    if (torch.get_rng_state() != state).any():
-        raise Wrong(
-            "It changes torch's global random numbers (by torch.manual_seed, or by drawing from them): every random "
-            "number should come from the generator."
-        )
-    # Three draws one after another, and three in one call, from generators in the same state.
-    generator = torch.Generator().manual_seed(3)
-    singles = [number(student(x, (0.5,), 1, generator)[1][0]) for _ in range(3)]
-    if close(singles[0], singles[1], 1e-9):
-        raise Wrong("Two calls with one generator draw the same points: it is set back in every call. Seed nothing.")
-    three = number(student(x, (0.5,), 3, torch.Generator().manual_seed(3))[1][0])
-    if close(three, singles[0], 1e-9) or close(three, singles[2], 1e-9):
-        raise Wrong("Only one of the repeats counts: take the mean over all of them.")
-    if close(three, sum(singles), 1e-6):
-        raise Wrong("The repeats are summed: take their mean.")
-    # The mean over 8 draws lies near the mean over 30 others; single draws scatter by more than that.
-    many = run(2, 30)[1]
-    for fraction, value, mean in zip(fractions[1:], ids[1:], many[1:], strict=True):
-        if not close(value, mean, 0.2):
-            raise Wrong(
-                f"At fraction {fraction} the mean of 8 draws is {value:.3g} and of 30 draws {mean:.3g}: take the mean "
-                "over the repeats."
-            )
-    return "Sizes as asked; points drawn without replacement, from the generator; the mean over the repeats."
+    return f"Equal to the definition; points that occur twice are dropped. {without_dimension(student)}"
 
 
 # --- participation_ratio
@@ -275,18 +170,18 @@ def participation_ratio(student: Student) -> str:
         [(x,), (student.uniform(30, 8) * torch.arange(1.0, 9.0),), (x[:, :2] + 1,), (many,)],
         spectrum.participation_ratio,
         spectrum.PARTICIPATION_MISTAKES,
-        words=_points,
+        words=points_of,
         small=(few,),
         hint="three points in a plane give a 2 x 2 covariance, its trace squared is divided by the sum of its squares.",
     )
     wide = student.normal(7, 20)  # never a single feature, of which numpy.cov and torch.cov make a number
-    agree(student, [(wide,), (x * 1e-3,), (few,)], spectrum.participation_ratio, words=_points)
+    agree(student, [(wide,), (x * 1e-3,), (few,)], spectrum.participation_ratio, words=points_of)
     ends = torch.cat([torch.eye(4), -torch.eye(4)])
     if not close(number(student(ends)), 4):
         raise Wrong(f"For points along 4 axes, all equally far out, {gives(number(student(ends)), 4.0)}")
     return (
         "Equal to the definition, also with more features than samples; equal directions are counted. "
-        f"{_without_dimension(student, lattice=False)}"
+        f"{without_dimension(student, lattice=False)}"
     )
 
 

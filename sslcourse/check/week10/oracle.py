@@ -78,10 +78,18 @@ def _ratios(
     metric: str = "euclidean",
     parts=None,
     ordered: bool = True,
+    apart: int = 1,
+    spread: bool = False,
 ) -> Tensor:
-    """log mu, rising, with something wrong; right with the defaults."""
+    """log mu, rising, with something wrong; right with the defaults.
+
+    apart: ranks between the two distances; spread: every feature is divided by its spread before.
+    """
+    x = x.double() / x.double().std(dim=0) if spread else x
     rows = distances(x, metric=metric, parts=parts)
-    pairs = torch.tensor([row[first : first + 2] for row in rows if row[0] > 0], dtype=torch.float64)
+    pairs = torch.tensor(
+        [[row[first], row[min(first + apart, len(row) - 1)]] for row in rows if row[0] > 0], dtype=torch.float64
+    )
     logs = power * (pairs[:, 1] / pairs[:, 0]).log()
     logs = -logs if inverted else logs
     return logs.sort().values if ordered else logs
@@ -97,7 +105,7 @@ def _two_nn(
     intercept: bool = False,
     fixed: float | None = None,
     count=int,
-    largest: bool = False,
+    largest: str = "",
     swapped: bool = False,
     of_kept: bool = False,
     factor: float = 1,
@@ -114,7 +122,9 @@ def _two_nn(
     total = keep + 1 if of_kept else n + more
     level = -(1 - (torch.arange(1, keep + 1).double() - shift) / total).log()
     mu = logs[:keep]
-    if largest:
+    if largest == "ratios":
+        mu = logs[-keep:]
+    elif largest:
         mu, level = logs[n - 1 - keep : n - 1], -(1 - torch.arange(n - keep, n).double() / n).log()
     mu = mu.exp() if plain_mu else mu
     if intercept:
@@ -131,9 +141,22 @@ def _slopes(x: Tensor, fraction: float = 0.9, *, mean: str) -> float:
     logs = _ratios(x)
     keep = min(int(fraction * len(logs)), len(logs) - 1)
     mu, level = logs[:keep], -(1 - torch.arange(1, keep + 1).double() / len(logs)).log()
+    if mean == "of none":
+        return float(level[-1] / mu[-1])
+    if mean == "minus log F":
+        return float(mu @ -(torch.arange(1, keep + 1).double() / len(logs)).log() / (mu @ mu))
     return float((level / mu).mean() if mean == "of slopes" else level.sum() / mu.sum())
 
 
+def _likelihood(x: Tensor, fraction: float = 0.9, *, less: int) -> float:
+    """Maximum likelihood from the kept ratios."""
+    logs = _ratios(x)
+    keep = min(int(fraction * len(logs)), len(logs) - 1)
+    return (keep - less) / float(logs[:keep].sum())
+
+
+NOT_NEXT = "r2 is the distance to the third nearest other point: that to the second is meant."
+SPREAD = "every feature is divided by its spread first: distances are those of the points as they are."
 SQUARED = "distances are squared: mu is a ratio of distances, so take the square root first."
 INVERTED = "the ratio is inverted: mu = r2 / r1, at least 1, so that its logarithm is positive."
 FURTHER = "one neighbour is left out too many: r1 is the distance to the nearest other point, r2 to the next."
@@ -174,7 +197,8 @@ TWO_NN_MISTAKES = (
         ),
     ),
     Mistake(
-        "the largest ratios are fitted and the smallest left out: it is the other way round.", (_slope(largest=True),)
+        "the largest ratios are fitted and the smallest left out: it is the other way round.",
+        (_slope(largest="both"), _slope(largest="ratios")),
     ),
     Mistake(
         "F counts the kept ratios only: F_i = i / N with all N of them, the largest are merely not fitted.",
@@ -192,8 +216,20 @@ TWO_NN_MISTAKES = (
     ),
     Mistake(
         "this is the estimate by maximum likelihood: fit the line of the theory.",
-        (lambda x, fraction=0.9: two_nn_mle(x), lambda x, fraction=0.9: len(_ratios(x)) / float(_ratios(x).sum())),
+        (
+            lambda x, fraction=0.9: two_nn_mle(x),
+            lambda x, fraction=0.9: len(_ratios(x)) / float(_ratios(x).sum()),
+            partial(_likelihood, less=0),
+            partial(_likelihood, less=1),
+        ),
     ),
+    Mistake(
+        "one point decides, the last that is kept: fit the line to all of them, sum(x y) / sum(x x).",
+        (partial(_slopes, mean="of none"),),
+    ),
+    Mistake("it is -log(F): -log(1 - F) is fitted, which rises with mu.", (partial(_slopes, mean="minus log F"),)),
+    Mistake(NOT_NEXT, (_slope(apart=2),)),
+    Mistake(SPREAD, (_slope(spread=True),)),
     Mistake(
         "slopes are averaged point by point: the fitted one is sum(x y) / sum(x x).",
         (partial(_slopes, mean="of slopes"),),
@@ -232,6 +268,8 @@ TWO_NN_MLE_MISTAKES = (
         (partial(_mle, inverted=True), partial(_mle, inverted=True, minus=0)),
     ),
     Mistake(FURTHER, (partial(_mle, first=1),)),
+    Mistake(NOT_NEXT, (partial(_mle, apart=2), partial(_mle, apart=2, minus=0))),
+    Mistake(SPREAD, (partial(_mle, spread=True), partial(_mle, spread=True, minus=0))),
     Mistake(L1, (partial(_mle, metric="L1"),)),
     Mistake(COSINE, (partial(_mle, metric="cosine"),)),
     Mistake(PARTS, tuple(partial(_mle, parts=size) for size in SIZES)),
@@ -261,7 +299,7 @@ TWO_NN_MLE_MISTAKES = (
     Mistake("it is divided by the mean of the logarithms: by their sum.", (lambda x: two_nn_mle(x) * len(_ratios(x)),)),
     Mistake(
         "it is log 2 over a median: all ratios count, by their sum.",
-        (lambda x: log(2) / float(_ratios(x).quantile(0.5)),),
+        (lambda x: log(2) / float(_ratios(x).quantile(0.5)), lambda x: log(2) / float(_ratios(x).median())),
     ),
     Mistake("this is the fitted line of two_nn: it is (N - 1) / sum log(mu).", (two_nn, partial(two_nn, fraction=1.0))),
     Mistake("the fraction is upside down: (N - 1) / sum log(mu).", (partial(_mle, times=True),)),

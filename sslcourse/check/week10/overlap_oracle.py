@@ -61,8 +61,33 @@ def _overlap(a: Tensor, b: Tensor, k: int, *, kind: str = "", share: str = "k") 
         "N": lambda: common / len(a),
         "any": lambda: (common > 0).double(),
         "distance": lambda: 1 - common / k,
+        "squared": lambda: common / k**2,
+        "median": lambda: (common / k).median(),
+        "chance": lambda: (common / k - k / (len(a) - 1)) / (1 - k / (len(a) - 1)) if k < len(a) - 1 else common / k,
     }
     return float(of[share]().mean())
+
+
+def _fixed(a: Tensor, b: Tensor, k: int, *, always: int) -> float:
+    return _overlap(a, b, min(always, len(a) - 1))
+
+
+def _pooled(a: Tensor, b: Tensor, k: int, *, of: str) -> float:
+    here, there = (set(_near(x, k).flatten().tolist()) for x in (a, b))
+    return len(here & there) / (len(a) if of == "samples" else len(here | there))
+
+
+def _one_space(a: Tensor, b: Tensor, k: int) -> float:
+    return 1.0
+
+
+def _mutual(a: Tensor, b: Tensor, k: int) -> float:
+    """Neighbours only where each is one of the other's."""
+    both = []
+    for x in (a, b):
+        near = torch.zeros(len(x), len(x), dtype=torch.bool).scatter_(1, _near(x, k), True)
+        both.append(near & near.T)
+    return float((both[0] & both[1]).sum()) / (len(a) * k)
 
 
 _ITSELF_IN = "a point counts as its own neighbour, which it is in both: leave it out."
@@ -71,6 +96,7 @@ _FARTHEST = "the farthest points are taken: topk needs largest=False for distanc
 _DOT = "neighbours are those of the largest product: the nearest are meant by Euclidean distance."
 _COUNTED = "one neighbour too many or too few is taken: it is the k nearest others."
 _NOT_FIRST = "the nearest neighbour is left out too: the point itself was left out already."
+_FIXED = "the argument k is not used: it says how many neighbours are taken."
 _NOT_DIVIDED = "the number of common neighbours is not divided by k."
 OVERLAP_MISTAKES = (
     Mistake(
@@ -110,6 +136,20 @@ OVERLAP_MISTAKES = (
         (partial(_overlap, share="order"),),
     ),
     Mistake("only complete agreement counts: take the mean share in common.", (partial(_overlap, share="all"),)),
+    Mistake(
+        "the number in common is divided by k twice, as by a mean over all k x k pairs: divide by k once.",
+        (partial(_overlap, share="squared"),),
+    ),
+    Mistake("the number in common is divided by k + 1: divide by k.", (partial(_overlap, share="k + 1"),)),
+    Mistake("it is the median over the samples: take the mean.", (partial(_overlap, share="median"),)),
+    Mistake("what chance gives is taken off: leave the mean share as it is.", (partial(_overlap, share="chance"),)),
+    Mistake(
+        "the neighbours of all samples are thrown together: compare the two lists of one sample, then take the mean.",
+        (partial(_pooled, of="samples"), partial(_pooled, of="union")),
+    ),
+    Mistake("only neighbours count that are each other's: those of the sample itself are meant.", (_mutual,)),
+    Mistake("both lists come from one space: one is that of a, the other that of b.", (_one_space,)),
+    Mistake(_FIXED, tuple(partial(_fixed, always=k) for k in (1, 5, 10))),
 )
 
 
@@ -125,9 +165,24 @@ def _labels(x: Tensor, labels: Tensor, k: int, *, kind: str = "", share: str = "
         "vote": lambda: (labels[_near(x, k, kind)].mode(dim=1).values == labels).double(),
         "any": lambda: (count > 0).double(),
         "distance": lambda: 1 - count / k,
+        "all": lambda: (count == k).double(),
+        "places": lambda: (_near(x, k, kind) == labels[:, None]).double().mean(dim=1),
+        "median": lambda: (count / k).median(),
         "classes": lambda: torch.stack([(count / k)[labels == y].mean() for y in labels.unique()]),
     }
     return float(of[share]().mean())
+
+
+def _always(x: Tensor, labels: Tensor, k: int, *, always: int) -> float:
+    return _labels(x, labels, min(always, len(x) - 1))
+
+
+def _weighted(x: Tensor, labels: Tensor, k: int, *, power: int, whole: bool) -> float:
+    """Weights of 1 / distance, for all samples together or for each by itself."""
+    near = _near(x, k)
+    weights = (x.double()[near] - x.double()[:, None]).norm(dim=2) ** -power
+    same = (labels[near] == labels[:, None]) * weights
+    return float(same.sum() / weights.sum() if whole else (same.sum(dim=1) / weights.sum(dim=1)).mean())
 
 
 LABEL_MISTAKES = (
@@ -162,6 +217,18 @@ LABEL_MISTAKES = (
     Mistake("the number of equal labels is not divided by k.", (partial(_labels, share="count"),)),
     Mistake(
         "the neighbours vote, as in a classifier: the overlap is the mean share of equal labels.",
-        (partial(_labels, share="majority"), partial(_labels, share="vote"), partial(_labels, share="any")),
+        (partial(_labels, share="majority"), partial(_labels, share="vote")),
+    ),
+    Mistake("one neighbour with the same label is enough: take the mean share.", (partial(_labels, share="any"),)),
+    Mistake("only samples count whose neighbours all agree: take the mean share.", (partial(_labels, share="all"),)),
+    Mistake("it is the median over the samples: take the mean.", (partial(_labels, share="median"),)),
+    Mistake(
+        "the numbers of the neighbours are compared with labels: look up their labels first, labels[places].",
+        (partial(_labels, share="places"),),
+    ),
+    Mistake(_FIXED, tuple(partial(_always, always=k) for k in (1, 5, 10))),
+    Mistake(
+        "near neighbours count more than far ones: each of the k counts alike.",
+        tuple(partial(_weighted, power=power, whole=whole) for power in (1, 2) for whole in (True, False)),
     ),
 )

@@ -23,7 +23,7 @@ def neighbourhood_overlap(student: Student) -> str:
     few = torch.tensor([[0.0], [1.0], [4.0], [9.0], [11.0]]), torch.tensor([[4.0], [0.0], [11.0], [1.0], [9.0]]), 2
     agree(
         student,
-        [(a, b, 5), (b, a, 3), (a, b, 11), (a[:12], b[:12], 4), many],
+        [(a, b, 5), (b, a, 3), (a, b, 11), (a[:12], b[:12], 4), many, (a, 2 * a + 1, 3)],
         overlap.neighbourhood_overlap,
         overlap.OVERLAP_MISTAKES,
         words=_pairs,
