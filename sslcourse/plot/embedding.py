@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from sslcourse import arguments
-from sslcourse.plot.style import check_size, look, new_figure, styled
+from sslcourse.plot.style import check_size, fitting, legend, look, named, new_figure, styled
 
 _MOST = 1500  # points: more take longer than they show
 
@@ -48,7 +48,7 @@ def clouds(panels, labels, class_names: Sequence[str], title: str | None = None)
     panels: {name: points (N, 2)}, such as `plane` gives; labels: (N,) numbers into class_names.
     """
     arguments.text("title", title, optional=True)
-    arguments.mapping("panels", panels, '{"this run": points}')
+    panels = named("panels", panels, '{"this run": points}')
     if not panels:
         raise ValueError('There is nothing to draw: give at least one cloud, such as {"this run": points}.')
     places = {name: _points(repr(name), points) for name, points in panels.items()}
@@ -83,7 +83,7 @@ def _points(name: str, features) -> np.ndarray:
 
 def _classes(labels, class_names: Sequence[str], n: int) -> tuple[np.ndarray, list]:
     y = arguments.tensor("labels", labels, "whole numbers (N,)").detach().cpu()
-    class_names = arguments.several("class_names", class_names)
+    class_names = fitting("class_names", class_names)
     if y.dim() != 1 or n != len(y):
         raise ValueError(f"There are {n} features for {y.numel()} labels; they must be equally many.")
     if y.is_complex() or y.dtype == torch.bool or not (y.isfinite() & (y == y.round())).all():
@@ -111,7 +111,8 @@ def _cloud(ax, points: np.ndarray, y: np.ndarray, class_names: Sequence[str], ti
     for n, name in enumerate(class_names):
         here = points[y == n]
         colour, marker = look(n)
-        ax.scatter(here[:, 0], here[:, 1], s=22, marker=marker, color=colour, alpha=0.8, linewidths=0, label=name)
+        style = {"s": 22, "marker": marker, "color": colour, "alpha": 0.8, "linewidths": 0}
+        ax.scatter(here[:, 0], here[:, 1], label=legend(name), **style)
     ax.set(xticks=[], yticks=[], aspect="equal")
     ax.spines[:].set_visible(False)
     ax.set_title(title)

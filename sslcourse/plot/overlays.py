@@ -6,7 +6,7 @@ import torch
 
 from sslcourse import arguments
 from sslcourse.plot.images import _INCHES, _draw, _pixels
-from sslcourse.plot.style import check_size, new_figure, styled
+from sslcourse.plot.style import check_size, named, new_figure, styled
 
 
 @styled
@@ -19,7 +19,7 @@ def overlays(images, maps: dict[str, torch.Tensor], title: str | None = None):
     """
     pixels = _pixels(images)
     arguments.text("title", title, optional=True)
-    arguments.mapping("maps", maps, '{"importance": maps}')
+    maps = named("maps", maps, '{"importance": maps}')
     values = {label: arguments.real_tensor(repr(label), one, "(N, H, W)").cpu().double() for label, one in maps.items()}
     wanted = (len(pixels), *pixels.shape[1:3])
     if wrong := [label for label, one in values.items() if tuple(one.shape) != wanted]:

@@ -1,7 +1,7 @@
 """Points in the plane as they are: latent spaces of two dimensions, or two directions of larger ones."""
 
 from sslcourse import arguments
-from sslcourse.plot.style import COLOUR_MAP, check_size, check_words, new_figure, styled
+from sslcourse.plot.style import COLOUR_MAP, check_size, check_words, named, new_figure, styled
 
 
 @styled
@@ -16,7 +16,7 @@ def scatter(
     check_words(label=label, title=title)
     cyclic = arguments.flag("cyclic", cyclic)
     columns = None if columns is None else arguments.whole("columns", columns, 1)
-    arguments.mapping("panels", panels, '{"seed 0": points}')
+    panels = named("panels", panels, '{"seed 0": points}')
     clouds = {
         name: arguments.tensor(repr(name), points, "points (N, 2)").detach().cpu() for name, points in panels.items()
     }
