@@ -32,7 +32,8 @@ def grouped_bars(
     A judge need not have every encoder. At most ten encoders, since there are ten colours.
     """
     example = '{"linear probe": {"random": 0.2, "SimCLR": 0.8}}'
-    groups = {judge: _group(judge, group, '{"random": 0.2}') for judge, group in named("groups", groups, example).items()}
+    groups = named("groups", groups, example)
+    groups = {judge: _group(judge, group, '{"random": 0.2}') for judge, group in groups.items()}
     check_words(ylabel=ylabel, title=title)
     values = {
         judge: {name: height(f"The value of {name!r}", value) for name, value in group.items()}

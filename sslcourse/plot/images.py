@@ -1,6 +1,6 @@
 """Pictures of pictures: grids, labelled rows, nearest neighbours."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
@@ -53,7 +53,7 @@ def panels(rows: dict[str, torch.Tensor], title: str | None = None):
     if len(set(counts.values())) != 1:
         raise ValueError(f"Every row needs the same number of images, and at least one row; got {counts}.")
     columns = next(iter(counts.values()))
-    figure = new_figure(columns * _INCHES + 1.6, len(pixels) * _INCHES + 0.35 * (title is not None))
+    figure = new_figure(columns * _INCHES + beside(pixels), len(pixels) * _INCHES + 0.35 * (title is not None))
     axes = figure.subplots(len(pixels), columns, squeeze=False)
     for line, (name, images) in zip(axes, pixels.items(), strict=True):
         for column, (ax, image) in enumerate(zip(line, images, strict=True)):
@@ -76,7 +76,7 @@ def neighbours(queries, neighbours, correct=None, title: str | None = None):
     if not isinstance(neighbours, torch.Tensor):
         kind = arguments.shown(neighbours)
         raise TypeError(f"neighbours is {kind}; it should be a tensor (N, k, C, H, W): images[indices].")
-    arguments.shaped("neighbours", found := neighbours)
+    found = arguments.tensor("neighbours", neighbours, "a tensor (N, k, C, H, W)")
     if found.ndim != 5 or len(found) != len(queries):
         raise ValueError(
             f"neighbours should be (N, k, C, H, W) with N = {len(queries)} queries, and is {tuple(found.shape)}; "
@@ -105,6 +105,11 @@ def neighbours(queries, neighbours, correct=None, title: str | None = None):
     if title:
         figure.suptitle(title)
     return figure
+
+
+def beside(names: Collection[str]) -> float:
+    """Inches that names at the left of rows need."""
+    return max(1.6, 0.11 * max(map(len, names)) - 0.8)
 
 
 def _judge(ax, right: bool) -> None:

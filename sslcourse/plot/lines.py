@@ -70,7 +70,8 @@ def curves(
         if name in known:
             ax.plot(across, values, color=GREY, linestyle="--", linewidth=1.3, zorder=LEVELS, label=legend(name))
         else:
-            marker, line = marker if len(values) <= 30 else None, "-" if n < len(COLOURS) else ":"
+            dots = len(values) <= 30 or np.isnan(values).any()  # a value between two gaps has no line
+            marker, line = marker if dots else None, "-" if n < len(COLOURS) else ":"
             ax.plot(across, values, color=colour, marker=marker, linestyle=line, label=legend(name))
         if bands and name in bands:
             half = _numbers(name, bands[name])
@@ -160,7 +161,7 @@ def _read(one) -> SimpleNamespace:
         found = arguments.shown(one)
         raise TypeError(f"recorded is {found}; it should be what check.sweep returns, or a dict of such.")
     own = arguments.mapping("own of a sweep", one.own, "{0.5: 0.31}")
-    points, beside = (arguments.several(f"{what} of a sweep", x) for what, x in (("points", one.points), ("own", own)))
+    points, beside = arguments.several("points of a sweep", one.points), list(own)
     if not points:
         raise ValueError("There is a sweep without points; there is nothing to draw.")
     for names in (points, beside):

@@ -23,8 +23,8 @@ def scatter(
     values = arguments.tensor("colours", colours, "a number for each point (N,)").detach().cpu()
     if any(part.is_complex() or not part.isfinite().all() for part in (*clouds.values(), values)):
         raise ValueError("Some points or colours are no finite numbers, and would be missing from the figure.")
-    check_size("The points or colours", *clouds.values(), values)
     clouds, values = {name: points.double() for name, points in clouds.items()}, values.double()
+    check_size("The points or colours", *clouds.values(), values)
     if not clouds:
         raise ValueError('There is nothing to draw: give at least one cloud, such as {"seed 0": points}.')
     for name, points in clouds.items():

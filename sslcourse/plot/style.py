@@ -42,7 +42,7 @@ _STYLE = {
     "image.interpolation": "nearest",  # 32 pixels are 32 pixels: smoothing would invent detail
 }
 LARGEST = 1e300  # that is drawn: an axis is wider than its numbers, and a number for that should be left
-LETTERS = 60  # of a name, in one line: a longer one leaves no room for what it names
+LETTERS = 40  # of a name, in one line: a longer one leaves no room for what it names
 SIDE = 200  # inches
 
 
@@ -95,9 +95,9 @@ def check_levels(levels: dict[str, float] | None) -> dict[str, float]:
 
 
 def named(what: str, given: Mapping, example: str) -> dict[str, object]:
-    """A dict whose keys can be written into a figure, as texts; what: its name, for messages."""
+    """A dict whose keys, of whatever kind, can be written into a figure, as texts; what: its name, for messages."""
     given = arguments.mapping(what, given, example)
-    return dict(zip(fitting(what, list(given)), given.values(), strict=True))
+    return dict(zip(fitting(what, [str(name) for name in given]), given.values(), strict=True))
 
 
 def fitting(what: str, names: Collection, apart: bool = True, letters: bool = False) -> list[str]:

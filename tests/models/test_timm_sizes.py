@@ -1,4 +1,4 @@
-"""Which images a network of timm takes, in one sentence: when it is made where that is known, else when it gets them."""
+"""Which images a network of timm takes, in one sentence: when it is made, or when it gets others."""
 
 import pytest
 import torch
