@@ -82,6 +82,8 @@ def _takes(name: str, in_channels: int, image_size: int, height: int, width: int
 
 
 def _refusal(name: str, in_channels: int, height: int, width: int) -> str:
+    if in_channels != 3 and _takes(name, 3, max(height, width), height, width):
+        return f"{name} takes images of 3 channels, not of {in_channels}; repeat or choose channels."
     larger = [side for side in SIDES if side > max(height, width)]
     fits = next((side for side in larger if _takes(name, in_channels, side, side, side)), None)
     offer = f"take image_size={fits} and images of {fits} x {fits}" if fits else "take another network or other images"

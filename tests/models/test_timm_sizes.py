@@ -31,6 +31,12 @@ def test_the_size_that_is_needed_is_said(name, built, given, said):
     assert str(error.value).startswith(f"{name} {said}")
 
 
+def test_a_network_of_three_channels_alone():
+    network = models.backbone("csatv2", in_channels=1)
+    with pytest.raises(ValueError, match="^csatv2 takes images of 3 channels, not of 1; repeat or choose channels.$"):
+        network(torch.rand(2, 1, 64, 64))
+
+
 def test_no_side_of_those_that_are_offered_will_do(monkeypatch):
     monkeypatch.setattr(of_timm, "SIDES", (32, 48))
     network = models.backbone("inception_v3")
