@@ -701,7 +701,7 @@ BAD |= {
     "two numbers": [*TWO, torch.ones(2).to(torch.complex64), (torch.ones(()).to("meta"),) * 2],
     "two spreads": [*TWO, [-0.1, 0.1]],
     "number or a gap": [one for one in BAD["number"] if not (isinstance(one, float) and math.isnan(one))],
-    "second point": [None, Odd(), {}, 1j, (1, 2), [2.0], 1.0, "", " ", "1.0", "x" * 41, NAN, INF, 1e308, 10**400],
+    "second point": [None, Odd(), {}, 1j, (1, 2), [2.0], 1.0, "", " ", "1.0", "x" * 61, NAN, INF, 1e308, 10**400],
     "matrix": [*TENSOR, FEW[0], FEW[None], FEW[:0], FEW[:, :0], FEW / 0, FEW.to("meta"), [[True, 0.5]], [[1e308, 1.0]]],
     "maps": [*TENSOR, FEW, torch.rand(3, 8, 7), torch.rand(3, 8, 8) / 0, torch.rand(3, 8, 8).to("meta")],
     "four points": [*TENSOR, FEW, FEW[:4], FEW[:3, :2], FEW[:4, :2] / 0, FEW[:4, :2].to("meta"), [[True, 0.5]] * 4],

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from sslcourse.plot.matrix import around, as_cells
-from sslcourse.plot.style import check_words, fitting, named, new_figure, styled
+from sslcourse.plot.style import FEWER, check_words, fitting, named, new_figure, styled
 
 
 @styled
@@ -33,7 +33,7 @@ def heat_maps(
         raise ValueError(f"Heat maps take matrices (rows, columns), one or more, all of one shape; got {shapes}.")
     height, width = shape
     rows, columns = (
-        None if names is None else fitting(what, names, apart=False, letters=True)
+        None if names is None else fitting(what, names, apart=False, letters=True, most=FEWER)
         for what, names in (("rows", rows), ("columns", columns))
     )
     for names, size, what in ((rows, height, "rows"), (columns, width, "columns")):

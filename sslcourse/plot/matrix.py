@@ -8,6 +8,7 @@ import torch
 from sslcourse import arguments
 from sslcourse.plot.style import (
     DIVERGING,
+    FEWER,
     LARGEST,
     check_size,
     check_words,
@@ -43,7 +44,7 @@ def heat_map(
     if values.ndim != 2 or 0 in values.shape:
         raise ValueError(f"A heat map draws a matrix of shape (rows, columns); this has shape {values.shape}.")
     rows, columns = (
-        None if names is None else fitting(what, names, apart=False, letters=True)
+        None if names is None else fitting(what, names, apart=False, letters=True, most=FEWER)
         for what, names in (("rows", rows), ("columns", columns))
     )
     for names, size, what in ((rows, values.shape[0], "rows"), (columns, values.shape[1], "columns")):

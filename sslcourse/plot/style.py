@@ -42,7 +42,7 @@ _STYLE = {
     "image.interpolation": "nearest",  # 32 pixels are 32 pixels: smoothing would invent detail
 }
 LARGEST = 1e300  # that is drawn: an axis is wider than its numbers, and a number for that should be left
-LETTERS = 40  # of a name, in one line: a longer one leaves no room for what it names
+LETTERS, FEWER = 60, 40  # of a name, or of one beside a matrix, in one line: longer ones leave no room for the rest
 SIDE = 200  # inches
 
 
@@ -100,14 +100,15 @@ def named(what: str, given: Mapping, example: str) -> dict[str, object]:
     return dict(zip(fitting(what, [str(name) for name in given]), given.values(), strict=True))
 
 
-def fitting(what: str, names: Collection, apart: bool = True, letters: bool = False) -> list[str]:
+def fitting(what: str, names: Collection, apart: bool = True, letters: bool = False, most: int = LETTERS) -> list[str]:
     """Names of parts of a figure as texts, each of which leaves room for its part; apart: and tells it from others.
 
     letters: one text stands for its letters.
     """
     names = [str(name) for name in arguments.several(what, names, letters)]
-    if long := [name for name in names if max(map(len, name.split("\n"))) > LETTERS]:
-        raise ValueError(f"{arguments.shown(long[0])} in {what} has {len(long[0])} letters; a figure fits {LETTERS}.")
+    if long := [name for name in names if max(map(len, name.split("\n"))) > most]:
+        found = f"{arguments.shown(long[0])} in {what} has {len(long[0])} letters"
+        raise ValueError(f"{found}; {most} have room in a line.")
     if apart and not all(name.strip() for name in names):
         raise ValueError(f"A name in {what} is empty; nobody could tell what is drawn.")
     if apart and (twice := [name for name, count in Counter(names).items() if count > 1]):

@@ -56,11 +56,24 @@ def test_any_name_that_fits_is_drawn(draw, name):
 @pytest.mark.parametrize("draw", KEYED)
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("x" * 41, "41 letters"), ("", "empty"), (" \n", "empty"), ("\ud800", "half of a character")],
+    [("x" * 61, "61 letters"), ("", "empty"), (" \n", "empty"), ("\ud800", "half of a character")],
 )
 def test_a_name_that_does_not_fit_gets_a_sentence(draw, name, said):
     with pytest.raises(ValueError, match=said):
         KEYED[draw](name)
+
+
+@pytest.mark.parametrize("draw", [draw for draw in KEYED if draw != "heat_maps"])
+def test_a_name_as_long_as_it_may_be(draw):
+    rendered(KEYED[draw]("fine-tuned from scratch with four views and a long schedule."))
+
+
+def test_names_beside_a_matrix_are_shorter():
+    for draw in (plot.heat_map, lambda matrix, **names: plot.heat_maps({"a": matrix}, **names)):
+        for names in ({"rows": ["x" * 41, "b"]}, {"columns": ["x" * 41, "b"]}):
+            with pytest.raises(ValueError, match="41 letters; 40 have room"):
+                draw(torch.rand(2, 2), **names)
+    rendered(plot.heat_map(torch.rand(4, 4), rows=["from scratch, with four views of images.", *"bcd"]))
 
 
 def test_two_names_that_read_alike():
