@@ -207,13 +207,14 @@ def tensor(name: str, value: object, expected: str = "a tensor of numbers") -> T
     wrong = TypeError(f"{name} is {shown(value)}; it should be {expected}.")
     if isinstance(value, np.ma.MaskedArray | Mapping | BYTES):
         raise wrong
+    several = isinstance(value, list | tuple)
     try:
-        if isinstance(value, list | tuple) and any(isinstance(one, Tensor) for one in value):
-            return torch.stack([torch.as_tensor(one) for one in value])
+        if several and any(isinstance(one, Tensor) for one in value):
+            return tensor(name, _stacked(value), expected)
         array = np.asarray(value)
     except Exception:  # whatever somebody's own type may raise: rows of several lengths, above all
         raise wrong from None
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind not in "biuf" or (several and array.dtype.kind != "b" and _holds_truth(value)):
         raise wrong
     if array.dtype.kind == "u" and array.dtype.itemsize > 1:
         if array.size and array.max() > LARGEST:
@@ -223,6 +224,22 @@ def tensor(name: str, value: object, expected: str = "a tensor of numbers") -> T
         array = array.astype(np.float64)
     array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")).reshape(array.shape)
     return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
+def _stacked(parts: Collection) -> Tensor:
+    """One tensor of several, and of numbers between them; whole numbers beside others keep their digits."""
+    parts = [part if isinstance(part, Tensor) else torch.as_tensor(np.asarray(part)) for part in parts]
+    floating = {part.is_floating_point() or part.is_complex() for part in parts}
+    if len({part.dtype == torch.bool for part in parts}) > 1:
+        raise TypeError  # True is no 1
+    return torch.stack([part.double() if len(floating) > 1 and not part.is_complex() else part for part in parts])
+
+
+def _holds_truth(value: Collection) -> bool:
+    """Whether True or False is among the numbers of a list, in whatever depth."""
+    if isinstance(next(iter(value), None), list | tuple):
+        return any(_holds_truth(row) for row in value)
+    return any(isinstance(one, bool | np.bool_) for one in value)
 
 
 def shaped(name: str, value: Tensor) -> None:

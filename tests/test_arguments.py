@@ -4,6 +4,7 @@ A call is answered well by one sentence of the library's own (ValueError, TypeEr
 raised in the library and not below it; or, where a value stands for the good one (a NumPy integer), by the same result.
 """
 
+import dataclasses
 import functools
 import math
 import os
@@ -493,6 +494,8 @@ CALLS = {
         | {"levels": ("mapping?", {"chance": 0.1}), "title": ("text?", "t")},
     ),
     "bars, value": (lambda value: plot.bars({"a": value}), {"value": ("number", 0.5)}),
+    "bars, interval": (lambda ends: plot.bars({"a": 0.5}, {"a": ends}), {"ends": ("interval", (0.4, 0.6))}),
+    "bars, level": (lambda value: plot.bars({"a": 0.5}, levels={"a": value}), {"value": ("number", 0.5)}),
     "sweep": (
         plot.sweep,
         {
@@ -502,6 +505,18 @@ CALLS = {
             "levels": ("mapping?", {"c": 0.1}),
         }
         | {"log_x": ("flag", False), "title": ("text?", "t")},
+    ),
+    "sweep, seeds": (
+        lambda **a: plot.sweep(dataclasses.replace(SWEEP, **a)),
+        {"mean": ("two numbers", (0.5, 0.6)), "std": ("two spreads", (0.1, 0.1)), "label": ("text", "recorded")},
+    ),
+    "sweep, own": (
+        lambda value: plot.sweep(dataclasses.replace(SWEEP, own={1.0: value})),
+        {"value": ("number or a gap", 0.4)},
+    ),
+    "sweep, point": (
+        lambda point: plot.sweep(dataclasses.replace(SWEEP, points=(1.0, point))),
+        {"point": ("second point", 2.0)},
     ),
     "embedding": (
         plot.embedding,
@@ -532,6 +547,10 @@ CALLS = {
         | {"levels": ("mapping?", {"chance": 0.1}), "ylabel": ("text", "y"), "title": ("text?", "t")},
     ),
     "grouped_bars, group": (lambda group: plot.grouped_bars({"probe": group}), {"group": ("mapping", {"a": 0.5})}),
+    "grouped_bars, interval": (
+        lambda ends: plot.grouped_bars({"probe": {"a": 0.5}}, {"probe": {"a": ends}}),
+        {"ends": ("interval", (0.4, 0.6))},
+    ),
     "grouped_bars, value": (lambda value: plot.grouped_bars({"probe": {"a": value}}), {"value": ("number", 0.5)}),
     "heat_map": (
         plot.heat_map,
@@ -547,6 +566,13 @@ CALLS = {
         }
         | {"label": ("text", "l"), "xlabel": ("text", "x"), "ylabel": ("text", "y"), "title": ("text?", "t")}
         | {"centre": ("number?", 0.5)},
+    ),
+    "heat_map, cell": (lambda cell: plot.heat_map([[0.5, cell]]), {"cell": ("number or a gap", 0.5)}),
+    "heat_maps, matrix": (lambda matrix: plot.heat_maps({"a": matrix}), {"matrix": ("matrix", torch.rand(2, 2))}),
+    "overlays, map": (lambda maps: plot.overlays(PICTURES, {"a": maps}), {"maps": ("maps", torch.rand(3, 8, 8))}),
+    "scatter, points": (
+        lambda points: plot.scatter({"a": points}, torch.rand(4)),
+        {"points": ("four points", torch.rand(4, 2))},
     ),
     "overlays": (
         plot.overlays,
@@ -666,6 +692,19 @@ BAD |= {
     "names": [*NOTHING, "abc", 3, 2.5, True, [], ["a"], torch.tensor(3)],
     "point": [*NOTHING, *MANY, 7.0, "x", NAN, [1.0]],
     "number of a report": [*NOTHING, "text", [0.5], FEW],
+}
+
+
+TWO = [*TENSOR, [0.5], [0.5] * 3, [0.5, None], [True, 0.5], [INF, 0.5], [1e308, 0.5], [10**400, 1], torch.ones(2, 1)]
+BAD |= {
+    "interval": [*BAD["pair"], *(torch.ones(2).to("meta"), torch.ones(2).to_sparse(), [0.6, 0.4], (0.4, 1e308), "0.4")],
+    "two numbers": [*TWO, torch.ones(2).to(torch.complex64), (torch.ones(()).to("meta"),) * 2],
+    "two spreads": [*TWO, [-0.1, 0.1]],
+    "number or a gap": [one for one in BAD["number"] if not (isinstance(one, float) and math.isnan(one))],
+    "second point": [None, Odd(), {}, 1j, (1, 2), [2.0], 1.0, "", " ", "1.0", "x" * 61, NAN, INF, 1e308, 10**400],
+    "matrix": [*TENSOR, FEW[0], FEW[None], FEW[:0], FEW[:, :0], FEW / 0, FEW.to("meta"), [[True, 0.5]], [[1e308, 1.0]]],
+    "maps": [*TENSOR, FEW, torch.rand(3, 8, 7), torch.rand(3, 8, 8) / 0, torch.rand(3, 8, 8).to("meta")],
+    "four points": [*TENSOR, FEW, FEW[:4], FEW[:3, :2], FEW[:4, :2] / 0, FEW[:4, :2].to("meta"), [[True, 0.5]] * 4],
 }
 
 

@@ -7,8 +7,7 @@ latent spaces by cosine, Jaccard and mean reciprocal rank.
 import torch
 
 from sslcourse import arguments
-from sslcourse.evaluate import inputs
-from sslcourse.evaluate.neighbours import nearest_neighbours
+from sslcourse.evaluate import inputs, places
 
 CLOSE = 1e-14  # cosines that differ by no more than their rounding may: these are compared once more
 EQUAL = 1e-15  # of the directions themselves: what rounding leaves of two equal ones
@@ -19,8 +18,8 @@ def retrieval(a: torch.Tensor, b: torch.Tensor, k: int = 10, chunk: int = 1024) 
 
     Returns mrr (mean of 1 / rank of the true row, ranks from 1, not cut off), top1 (share of rank 1), cosine (mean of
     the true pairs, which says little alone: any pairing may have a high one), jaccard (mean over samples of
-    intersection over union of their k cosine neighbours within a and within b, themselves left out; of equally near
-    ones the first, in both). Of equally similar rows the true one ranks in the middle, so that a collapsed
+    intersection over union of their k cosine neighbours within a and within b, themselves left out; equally near ones
+    share the places that are left). Of equally similar rows the true one ranks in the middle, so that a collapsed
     representation gains nothing. Memory: chunk * N.
     Raises ValueError where a and b do not fit together, for k from N on, for a zero vector, which has no cosine, and
     where all rows of one point one way, so that none has neighbours.
@@ -49,12 +48,12 @@ def retrieval(a: torch.Tensor, b: torch.Tensor, k: int = 10, chunk: int = 1024) 
         cosines.append(true[:, 0])
     ranks, cosines = torch.cat(ranks).double(), torch.cat(cosines)
 
-    within_a, within_b = (nearest_neighbours(z, k=k, chunk=chunk)[1] for z in (a, b))  # (N, k)
+    lacks = places.apart(*(places.cosine(z, k, chunk) for z in (a, b.to(a.device))))  # (N,)
     return {
         "mrr": ranks.reciprocal().mean().item(),
         "top1": (ranks == 1).double().mean().item(),
         "cosine": cosines.mean().item(),
-        "jaccard": _jaccard(within_a, within_b),
+        "jaccard": ((k - lacks) / (k + lacks)).mean().item(),
     }
 
 
@@ -72,11 +71,3 @@ def _compared(a: torch.Tensor, b: torch.Tensor, rows: torch.Tensor, close: torch
         nearer.index_add_(0, i, (margin > noise).long())
         equal.index_add_(0, i, (margin.abs() <= noise).long())
     return nearer, equal
-
-
-def _jaccard(one: torch.Tensor, other: torch.Tensor) -> float:
-    """Mean over rows of the intersection over union of two sets of places (N, k)."""
-    k = one.shape[1]
-    rows = zip(one.split(1024), other.split(1024), strict=True)
-    common = torch.cat([(p[:, :, None] == q[:, None, :]).flatten(1).sum(dim=1) for p, q in rows]).double()  # (N,)
-    return (common / (2 * k - common)).mean().item()

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from sslcourse import arguments
-from sslcourse.models.normalise import standard
+from sslcourse.models.normalise import Normalised, standard
+from sslcourse.models.of_timm import of_timm
 from sslcourse.models.stem import ConvStem
 from sslcourse.models.vit import ViT
 
@@ -46,7 +47,7 @@ def backbone(name: str, in_channels: int = 3, image_size: int = 32) -> nn.Module
         return vit
     if name == "resnet18":
         return _resnet18(in_channels)
-    return _timm(name, in_channels, image_size)
+    return of_timm(name, in_channels, image_size)
 
 
 class Conv4(nn.Module):
@@ -86,19 +87,6 @@ def _groups(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(8, channels)
 
 
-class Normalised(nn.Module):
-    """A network of another library behind our normalisation; the network itself is `.net`."""
-
-    def __init__(self, net: nn.Module, in_channels: int, num_features: int):
-        super().__init__()
-        self.normalise = standard(in_channels)
-        self.net = net
-        self.num_features = num_features
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.net(self.normalise(images))  # (N, D)
-
-
 def _resnet18(in_channels: int) -> nn.Module:
     """ResNet-18 with the stem of He et al. 2016 for CIFAR: stride 2 and a max-pool would leave 1 x 1 of 32 x 32."""
     from torchvision.models import resnet18
@@ -109,24 +97,3 @@ def _resnet18(in_channels: int) -> nn.Module:
     net.maxpool = nn.Identity()
     net.fc = nn.Identity()
     return Normalised(net, in_channels, 512)
-
-
-def _timm(name: str, in_channels: int, image_size: int) -> nn.Module:
-    import timm
-
-    if not timm.is_model(name):
-        own = ("conv4", "conv4_wide", "conv4_gn", "vit8", "vit8_conv", "resnet18")
-        near = arguments.near(name, [*own, *timm.list_models()])
-        hint = f"did you mean {' or '.join(near)}?" if near else "take conv4, resnet18 or one of timm.list_models()."
-        raise ValueError(f"There is no backbone {arguments.shown(name)}; {hint}")
-    try:
-        net = timm.create_model(name, num_classes=0, in_chans=in_channels, img_size=image_size)
-    except TypeError:  # convolutional networks take any size and have no such argument
-        net = timm.create_model(name, num_classes=0, in_chans=in_channels)
-    embed = getattr(net, "patch_embed", None)
-    patch, stride = getattr(embed, "patch_size", 1), getattr(getattr(embed, "proj", None), "stride", None)
-    patch, stride = (side if isinstance(side, int) else max(side) for side in (patch, stride or patch))
-    if stride == patch and image_size % patch:  # patches that overlap fill any image
-        raise ValueError(f"{name} cuts patches of {patch} pixels; image_size = {image_size} should be a multiple.")
-    # timm's num_features is the width of the last maps; a hidden layer of a head stays when the classes go.
-    return Normalised(net, in_channels, getattr(net, "head_hidden_size", None) or net.num_features)

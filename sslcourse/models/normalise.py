@@ -56,3 +56,16 @@ def _several(value):
 def standard(in_channels: int) -> Normalise:
     """The first layer of every model here: the same MEAN and STD for each of `in_channels` channels."""
     return Normalise([MEAN] * in_channels, [STD] * in_channels)
+
+
+class Normalised(nn.Module):
+    """A network of another library behind our normalisation; the network itself is `.net`."""
+
+    def __init__(self, net: nn.Module, in_channels: int, num_features: int):
+        super().__init__()
+        self.normalise = standard(in_channels)
+        self.net = net
+        self.num_features = num_features
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.net(self.normalise(images))  # (N, D)

@@ -11,8 +11,7 @@ from torch import nn
 
 from sslcourse.data.fetch import Download, fetch
 from sslcourse.data.root import DataCorrupted, DataMissing, data_root, offline
-from sslcourse.models.backbones import Normalised
-from sslcourse.models.normalise import Normalise
+from sslcourse.models.normalise import Normalise, Normalised
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and standard deviation that the weights were made with
 _MOCO = "https://dl.fbaipublicfiles.com/moco/moco_checkpoints/moco_v2_800ep/moco_v2_800ep_pretrain.pth.tar"

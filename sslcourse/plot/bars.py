@@ -8,6 +8,7 @@ from sslcourse.plot.style import (
     check_words,
     draw_levels,
     height,
+    named,
     new_figure,
     styled,
     two_lines,
@@ -28,11 +29,11 @@ def bars(
     intervals: (low, high) for some or all of the names, e.g. evaluate.wilson_interval, drawn as whiskers.
     levels: known values as dashed lines, such as {"chance": 0.1}.
     """
-    arguments.mapping("values", values, '{"raw pixels": 0.22}')
+    values = named("values", values, '{"raw pixels": 0.22}')
     check_words(ylabel=ylabel, title=title)
     values = {name: height(f"The value of {name!r}", value) for name, value in values.items()}
     if intervals is not None:
-        intervals = arguments.mapping("intervals", intervals, '{"raw pixels": (0.2, 0.24)}')
+        intervals = named("intervals", intervals, '{"raw pixels": (0.2, 0.24)}')
     levels = check_levels(levels)
     if not values:
         raise ValueError('There is nothing to draw: give at least one value, such as {"raw pixels": 0.22}.')
@@ -61,7 +62,8 @@ def bars(
 def ends_of(name: str, ends, value: float) -> tuple[float, float]:
     """(low, high) as numbers, of anything with two entries, such as evaluate.wilson_interval returns; ValueError where
     the value is not between them."""
-    ends = ends.tolist() if hasattr(ends, "tolist") else ends
+    if hasattr(ends, "tolist"):
+        ends = arguments.tensor(f"The interval of {name!r}", ends, "a pair, such as (0.2, 0.24)").tolist()
     ends = arguments.pair(f"The interval of {name!r}", ends, "(0.2, 0.24)")
     low, high = (height(f"An end of the interval of {name!r}", end) for end in ends)
     if not low <= value <= high:

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from sslcourse import arguments
-from sslcourse.plot.style import check_size, look, new_figure, styled
+from sslcourse.plot.style import COLOURS, MARKERS, check_size, fitting, legend, look, named, new_figure, styled
 
 _MOST = 1500  # points: more take longer than they show
+_COLUMN = 16  # names of classes that fit below each other
 
 
 def plane(features, seed: int = 0) -> torch.Tensor:
@@ -35,9 +36,9 @@ def embedding(features, labels, class_names: Sequence[str], title: str | None = 
     x = _points("features", features)
     y, class_names = _classes(labels, class_names, len(x))
     chosen = np.random.default_rng(seed).permutation(len(x))[:_MOST]
-    figure = new_figure(8.2, 5.6)
+    figure = new_figure(8.2 + _further(class_names), 5.6)
     _cloud(figure.subplots(), _tsne(x[chosen], seed), y[chosen], class_names, title or "t-SNE of the features")
-    figure.axes[0].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=1.6)
+    _name(figure.axes[0], class_names)
     return figure
 
 
@@ -48,7 +49,7 @@ def clouds(panels, labels, class_names: Sequence[str], title: str | None = None)
     panels: {name: points (N, 2)}, such as `plane` gives; labels: (N,) numbers into class_names.
     """
     arguments.text("title", title, optional=True)
-    arguments.mapping("panels", panels, '{"this run": points}')
+    panels = named("panels", panels, '{"this run": points}')
     if not panels:
         raise ValueError('There is nothing to draw: give at least one cloud, such as {"this run": points}.')
     places = {name: _points(repr(name), points) for name, points in panels.items()}
@@ -56,11 +57,11 @@ def clouds(panels, labels, class_names: Sequence[str], title: str | None = None)
         if points.shape[1] != 2:
             raise ValueError(f"{name!r} has shape {points.shape}; points in a plane are (N, 2).")
         y, class_names = _classes(labels, class_names, len(points))
-    figure = new_figure(4.6 * len(places) + 1.6, 4.9)
+    figure = new_figure(4.6 * len(places) + 1.6 + _further(class_names), 4.9)
     axes = figure.subplots(1, len(places), squeeze=False)[0]
     for ax, (name, points) in zip(axes, places.items(), strict=True):
         _cloud(ax, points, y, class_names, name)
-    axes[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=1.6)
+    _name(axes[-1], class_names)
     if title:
         figure.suptitle(title)
     return figure
@@ -83,7 +84,9 @@ def _points(name: str, features) -> np.ndarray:
 
 def _classes(labels, class_names: Sequence[str], n: int) -> tuple[np.ndarray, list]:
     y = arguments.tensor("labels", labels, "whole numbers (N,)").detach().cpu()
-    class_names = arguments.several("class_names", class_names)
+    class_names = fitting("class_names", class_names)
+    if len(class_names) > len(COLOURS) * len(MARKERS):
+        raise ValueError(f"There are {len(class_names)} classes; {len(COLOURS) * len(MARKERS)} can be told apart.")
     if y.dim() != 1 or n != len(y):
         raise ValueError(f"There are {n} features for {y.numel()} labels; they must be equally many.")
     if y.is_complex() or y.dtype == torch.bool or not (y.isfinite() & (y == y.round())).all():
@@ -107,11 +110,23 @@ def _tsne(x: np.ndarray, seed: int) -> np.ndarray:
     return TSNE(init=start, perplexity=perplexity, random_state=seed).fit_transform(x)
 
 
+def _further(class_names: Sequence[str]) -> float:
+    """Inches that further columns of the legend need."""
+    longest = max(map(len, class_names), default=0)
+    return (-(-len(class_names) // _COLUMN) - 1) * (0.6 + 0.1 * longest)
+
+
+def _name(ax, class_names: Sequence[str]) -> None:
+    columns = -(-len(class_names) // _COLUMN)
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=1.6, ncols=columns)
+
+
 def _cloud(ax, points: np.ndarray, y: np.ndarray, class_names: Sequence[str], title: str) -> None:
     for n, name in enumerate(class_names):
         here = points[y == n]
         colour, marker = look(n)
-        ax.scatter(here[:, 0], here[:, 1], s=22, marker=marker, color=colour, alpha=0.8, linewidths=0, label=name)
+        style = {"s": 22, "marker": marker, "color": colour, "alpha": 0.8, "linewidths": 0}
+        ax.scatter(here[:, 0], here[:, 1], label=legend(name), **style)
     ax.set(xticks=[], yticks=[], aspect="equal")
     ax.spines[:].set_visible(False)
     ax.set_title(title)

@@ -1,6 +1,5 @@
 """Several encoders before several judges: bars grouped by the judge, coloured by the encoder."""
 
-from sslcourse import arguments
 from sslcourse.plot.bars import ends_of
 from sslcourse.plot.style import (
     COLOURS,
@@ -8,6 +7,8 @@ from sslcourse.plot.style import (
     check_words,
     draw_levels,
     height,
+    legend,
+    named,
     new_figure,
     styled,
     two_lines,
@@ -31,13 +32,12 @@ def grouped_bars(
     A judge need not have every encoder. At most ten encoders, since there are ten colours.
     """
     example = '{"linear probe": {"random": 0.2, "SimCLR": 0.8}}'
-    arguments.mapping("groups", groups, example)
+    groups = named("groups", groups, example)
+    groups = {judge: _group(judge, group, '{"random": 0.2}') for judge, group in groups.items()}
     check_words(ylabel=ylabel, title=title)
     values = {
         judge: {name: height(f"The value of {name!r}", value) for name, value in group.items()}
-        for judge, group in (
-            (j, arguments.mapping(f"The group {j!r}", g, '{"random": 0.2}')) for j, g in groups.items()
-        )
+        for judge, group in groups.items()
     }
     if not any(values.values()):
         raise ValueError(f"There is nothing to draw: give at least one group, such as {example}.")
@@ -54,7 +54,7 @@ def grouped_bars(
     for judge, group in values.items():
         for name, value in group.items():
             low, high = whiskers.get((judge, name), (value, value))
-            label = name if name not in ax.get_legend_handles_labels()[1] else None
+            label = legend(name) if legend(name) not in ax.get_legend_handles_labels()[1] else None
             ax.bar(place, value, width=_WIDE, color=COLOURS[encoders.index(name)], label=label)
             if (judge, name) in whiskers:
                 ax.errorbar(place, value, yerr=[[value - low], [high - value]], color="black", capsize=5, linewidth=1.5)
@@ -76,13 +76,17 @@ def grouped_bars(
     return figure
 
 
+def _group(judge: str, group, example: str) -> dict:
+    return named(f"the group {judge!r}", group, example)
+
+
 def _intervals(intervals, values: dict) -> dict[tuple[str, str], tuple[float, float]]:
     """{(judge, encoder): (low, high)}; ValueError for one without a bar, or that does not hold its value."""
     if intervals is None:
         return {}
     found = {}
-    for judge, group in arguments.mapping("intervals", intervals, '{"probe": {"random": (0.15, 0.25)}}').items():
-        for name, ends in arguments.mapping(f"The group {judge!r}", group, '{"random": (0.15, 0.25)}').items():
+    for judge, group in named("intervals", intervals, '{"probe": {"random": (0.15, 0.25)}}').items():
+        for name, ends in _group(judge, group, '{"random": (0.15, 0.25)}').items():
             if name not in values.get(judge, {}):
                 raise ValueError(f"There is an interval for {name!r} in {judge!r}, which has no such bar.")
             found[judge, name] = ends_of(name, ends, values[judge][name])

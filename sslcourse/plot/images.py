@@ -1,13 +1,13 @@
 """Pictures of pictures: grids, labelled rows, nearest neighbours."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
 
 from sslcourse import arguments
 from sslcourse.data import as_float
-from sslcourse.plot.style import RIGHT, WRONG, new_figure, styled
+from sslcourse.plot.style import RIGHT, WRONG, fitting, named, new_figure, styled
 
 _INCHES = 1.05  # the side of one small image: 12 in a row still fit on a page
 
@@ -21,21 +21,21 @@ def image_grid(images, titles: Sequence[str] | None = None, columns: int = 8, ti
     pixels, columns = _pixels(images), arguments.whole("columns", columns)
     arguments.text("title", title, optional=True)
     if titles is not None:
-        titles = arguments.several("titles", titles)
+        titles = fitting("titles", titles, apart=False)
     if titles is not None and len(titles) != len(pixels):
         raise ValueError(f"There are {len(titles)} titles for {len(pixels)} images; give one each.")
     if columns < 1:
         raise ValueError(f"A grid needs at least one column, not {columns}.")
     columns = min(columns, len(pixels))
     rows = -(-len(pixels) // columns)
-    line = 0.0 if titles is None else 0.22 * max(str(text).count("\n") + 1 for text in titles)
+    line = 0.0 if titles is None else 0.22 * max(text.count("\n") + 1 for text in titles)
     figure = new_figure(columns * _INCHES, rows * (_INCHES + line) + 0.35 * (title is not None))
     axes = figure.subplots(rows, columns, squeeze=False)
     for n, ax in enumerate(axes.flat):
         if n < len(pixels):
             _draw(ax, pixels[n], bare=True)
             if titles is not None:
-                ax.set_title(str(titles[n]), fontsize=10, pad=2)
+                ax.set_title(titles[n], fontsize=10, pad=2)
         else:
             ax.set_axis_off()
     if title:
@@ -46,14 +46,14 @@ def image_grid(images, titles: Sequence[str] | None = None, columns: int = 8, ti
 @styled
 def panels(rows: dict[str, torch.Tensor], title: str | None = None):
     """Labelled rows of images, equally many in each: {"original": images, "reconstruction": images, ...}."""
-    arguments.mapping("rows", rows, '{"original": images}')
+    rows = named("rows", rows, '{"original": images}')
     arguments.text("title", title, optional=True)
     pixels = {name: _pixels(images) for name, images in rows.items()}
     counts = {name: len(images) for name, images in pixels.items()}
     if len(set(counts.values())) != 1:
         raise ValueError(f"Every row needs the same number of images, and at least one row; got {counts}.")
     columns = next(iter(counts.values()))
-    figure = new_figure(columns * _INCHES + 1.6, len(pixels) * _INCHES + 0.35 * (title is not None))
+    figure = new_figure(columns * _INCHES + beside(pixels), len(pixels) * _INCHES + 0.35 * (title is not None))
     axes = figure.subplots(len(pixels), columns, squeeze=False)
     for line, (name, images) in zip(axes, pixels.items(), strict=True):
         for column, (ax, image) in enumerate(zip(line, images, strict=True)):
@@ -76,7 +76,7 @@ def neighbours(queries, neighbours, correct=None, title: str | None = None):
     if not isinstance(neighbours, torch.Tensor):
         kind = arguments.shown(neighbours)
         raise TypeError(f"neighbours is {kind}; it should be a tensor (N, k, C, H, W): images[indices].")
-    arguments.shaped("neighbours", found := neighbours)
+    found = arguments.tensor("neighbours", neighbours, "a tensor (N, k, C, H, W)")
     if found.ndim != 5 or len(found) != len(queries):
         raise ValueError(
             f"neighbours should be (N, k, C, H, W) with N = {len(queries)} queries, and is {tuple(found.shape)}; "
@@ -105,6 +105,11 @@ def neighbours(queries, neighbours, correct=None, title: str | None = None):
     if title:
         figure.suptitle(title)
     return figure
+
+
+def beside(names: Collection[str]) -> float:
+    """Inches that names at the left of rows need."""
+    return max(1.6, 0.11 * max(map(len, names)) - 0.8)
 
 
 def _judge(ax, right: bool) -> None:

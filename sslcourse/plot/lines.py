@@ -1,6 +1,7 @@
 """Numbers against numbers: training curves, and recorded sweeps with the student's own point drawn in."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -14,7 +15,11 @@ from sslcourse.plot.style import (
     check_size,
     check_words,
     draw_levels,
+    fitting,
+    height,
+    legend,
     look,
+    named,
     new_figure,
     styled,
     two_lines,
@@ -41,9 +46,9 @@ def curves(
     bands: half-widths around the lines of these names, such as one standard deviation. known: names of series that are
     no result but known beforehand, such as the diagonal of guessing: dashed and grey, as levels are.
     """
-    arguments.mapping("series", series, '{"loss": [2.3, 1.9]}')
+    series = named("series", series, '{"loss": [2.3, 1.9]}')
     if bands is not None:
-        arguments.mapping("bands", bands, '{"loss": [0.1, 0.1]}')
+        bands = named("bands", bands, '{"loss": [0.1, 0.1]}')
     log_x = arguments.flag("log_x", log_x)
     figure = new_figure(8, 4.2)
     ax = figure.subplots()
@@ -51,7 +56,7 @@ def curves(
         raise ValueError('There is nothing to draw: give at least one series, such as {"loss": [2.3, 1.9]}.')
     if unknown := set(bands or {}) - set(series):
         raise ValueError(f"There are bands for {sorted(unknown)}, which are no series; the series are {list(series)}.")
-    known = arguments.several("known", known, letters=True)
+    known = fitting("known", known, apart=False, letters=True)
     if unknown := [name for name in known if name not in series]:
         raise ValueError(f"known has {unknown[0]!r}, which is no series; the series are {list(series)}.")
     for n, (name, values) in enumerate(series.items()):
@@ -63,10 +68,11 @@ def curves(
             raise ValueError(f"{name!r} has {len(values)} values for {len(across)} positions in x; give one for each.")
         colour, marker = look(n)
         if name in known:
-            ax.plot(across, values, color=GREY, linestyle="--", linewidth=1.3, zorder=LEVELS, label=name)
+            ax.plot(across, values, color=GREY, linestyle="--", linewidth=1.3, zorder=LEVELS, label=legend(name))
         else:
-            marker, line = marker if len(values) <= 30 else None, "-" if n < len(COLOURS) else ":"
-            ax.plot(across, values, color=colour, marker=marker, linestyle=line, label=name)
+            dots = len(values) <= 30 or np.isnan(values).any()  # a value between two gaps has no line
+            marker, line = marker if dots else None, "-" if n < len(COLOURS) else ":"
+            ax.plot(across, values, color=colour, marker=marker, linestyle=line, label=legend(name))
         if bands and name in bands:
             half = _numbers(name, bands[name])
             if len(half) != len(values) or not (half >= 0).all():
@@ -77,7 +83,8 @@ def curves(
     elif all(float(place).is_integer() for place in across):  # epochs, layers: no ticks between them
         ax.xaxis.get_major_locator().set_params(integer=True)
         if len(across) == 1:  # a training that was cut in its first epoch
-            ax.set_xlim(across[0] - 1, across[0] + 1)
+            beside = max(1, 0.05 * abs(across[0]))
+            ax.set_xlim(across[0] - beside, across[0] + beside)
     return _finish(figure, ax, levels, xlabel, ylabel, title, legend=len(series) > 1)
 
 
@@ -98,21 +105,18 @@ def sweep(
     from matplotlib.transforms import ScaledTranslation
 
     log_x = arguments.flag("log_x", log_x)
-    several = recorded if isinstance(recorded, dict) else {getattr(recorded, "name", ""): recorded}
-    for one in several.values():
-        if not all(hasattr(one, part) for part in ("points", "mean", "std", "own", "label")):
-            found = arguments.shown(one)
-            raise TypeError(f"recorded is {found}; it should be what check.sweep returns, or a dict of such.")
+    several = named("recorded", recorded, '{"name": sweep}') if isinstance(recorded, Mapping) else {"it": recorded}
+    several = {name: _read(one) for name, one in several.items()}
     if not several:
         raise ValueError("There is no sweep to draw.")
     first = next(iter(several.values()))
-    if other := [name for name, one in several.items() if list(one.points) != list(first.points)]:
+    if other := [name for name, one in several.items() if one.points != first.points]:
         raise ValueError(f"The sweep {other[0]!r} has other points than the first; give sweeps over equal points.")
 
     # Own points may lie beside the recorded ones.
     points = list(dict.fromkeys([*first.points, *(point for one in several.values() for point in one.own)]))
-    named = any(isinstance(point, str) for point in points)
-    positions = {point: n if named else point for n, point in enumerate(points)}
+    words = any(isinstance(point, str) for point in points)
+    positions = {point: n if words else point for n, point in enumerate(points)}
     figure = new_figure(8, 4.4)
     ax = figure.subplots()
     stars = {"marker": "*", "markersize": 18, "markeredgecolor": "black", "linestyle": "none", "zorder": 5}
@@ -120,8 +124,8 @@ def sweep(
     for n, (name, one) in enumerate(several.items()):
         (colour, marker), known = look(n), np.isfinite(one.mean).any()
         if known:  # a sweep that was never recorded comes with NaN
-            style = {"linestyle": "none" if named else "-", "marker": marker, "capsize": 4}
-            label = None if len(several) == 1 else name
+            style = {"linestyle": "none" if words else "-", "marker": marker, "capsize": 4}
+            label = None if len(several) == 1 else legend(name)
             ax.errorbar([positions[p] for p in one.points], one.mean, yerr=one.std, color=colour, label=label, **style)
         if one.own:
             # Among several, the colour tells whose star it is; where no curve carries the colour, the star is named.
@@ -134,7 +138,7 @@ def sweep(
     if len(several) > 1 and any(one.own and np.isfinite(one.mean).any() for one in several.values()):
         ax.plot([], [], color="white", label="yours", **stars)
 
-    if named:
+    if words:
         ax.set_xticks(list(positions.values()), [two_lines(str(point)) for point in positions])
         ax.set_xlim(-0.5, len(positions) - 0.5)
     elif log_x and points:
@@ -149,6 +153,35 @@ def sweep(
     check_words(title=title)
     title = f"{title}\n{first.label}" if title else first.label
     return _finish(figure, ax, levels, xlabel, ylabel, title, legend=bool(ax.get_legend_handles_labels()[0]))
+
+
+def _read(one) -> SimpleNamespace:
+    """What check.sweep returned as lists of numbers and {point: number}; TypeError or ValueError for anything else."""
+    if not all(hasattr(one, part) for part in ("points", "mean", "std", "own", "label")):
+        found = arguments.shown(one)
+        raise TypeError(f"recorded is {found}; it should be what check.sweep returns, or a dict of such.")
+    own = arguments.mapping("own of a sweep", one.own, "{0.5: 0.31}")
+    points, beside = arguments.several("points of a sweep", one.points), list(own)
+    if not points:
+        raise ValueError("There is a sweep without points; there is nothing to draw.")
+    for names in (points, beside):
+        fitting("the points of a sweep", names)
+        for point in (name for name in names if not isinstance(name, str)):
+            height("A point of a sweep", point)
+    values = {}
+    for what in ("mean", "std"):
+        found = arguments.tensor(f"{what} of a sweep", getattr(one, what), "a number for each point")
+        if found.shape != (len(points),) or found.is_complex() or found.dtype == torch.bool or found.isinf().any():
+            raise ValueError(f"{what} of a sweep should hold a number for each of its {len(points)} points.")
+        values[what] = found.detach().cpu().double().numpy()
+        check_size(f"{what} of a sweep", values[what])
+    if (values["std"] < 0).any():
+        raise ValueError("A deviation of a sweep is below 0; no spread is.")
+    own = {point: arguments.real(f"The value of {point!r}", value) for point, value in own.items()}
+    if any(np.isinf(value) for value in own.values()):
+        raise ValueError("A value of this run's own is infinite, which has no place.")
+    check_size("own of a sweep", *own.values())
+    return SimpleNamespace(points=points, own=own, label=arguments.text("label of a sweep", one.label), **values)
 
 
 def _finish(figure, ax, levels, xlabel, ylabel, title, legend):
@@ -190,6 +223,8 @@ def _powers(ax, positions: np.ndarray) -> None:
     """A logarithmic axis that names the values which were tried, not the powers of ten between them."""
     if (positions <= 0).any():
         raise ValueError("A logarithmic axis takes positive positions only; leave log_x out.")
+    if max(abs(np.log10(positions))) > 250:
+        raise ValueError("A logarithmic axis ends at 1e-250 and 1e250; give positions in another unit.")
     ax.set_xscale("log")
     ax.set_xticks(positions, [f"{position:g}" for position in positions])
     ax.minorticks_off()

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import torch
 
-from sslcourse import arguments
 from sslcourse.plot.matrix import around, as_cells
-from sslcourse.plot.style import check_words, new_figure, styled
+from sslcourse.plot.style import FEWER, check_words, fitting, named, new_figure, styled
 
 
 @styled
@@ -27,14 +26,14 @@ def heat_maps(
     both sides. Raises ValueError for matrices that do not fit, infinite values and nothing but NaN.
     """
     check_words(label=label, xlabel=xlabel, ylabel=ylabel, title=title)
-    arguments.mapping("matrices", matrices, '{"before": matrix}')
+    matrices = named("matrices", matrices, '{"before": matrix}')
     values = {name: as_cells(repr(name), matrix) for name, matrix in matrices.items()}
     shapes = {name: tuple(matrix.shape) for name, matrix in values.items()}
-    if not shapes or len(set(shapes.values())) != 1 or len(next(iter(shapes.values()))) != 2:
+    if len(set(shapes.values())) != 1 or len(shape := next(iter(shapes.values()))) != 2 or 0 in shape:
         raise ValueError(f"Heat maps take matrices (rows, columns), one or more, all of one shape; got {shapes}.")
-    height, width = next(iter(shapes.values()))
+    height, width = shape
     rows, columns = (
-        None if names is None else arguments.several(what, names, letters=True)
+        None if names is None else fitting(what, names, apart=False, letters=True, most=FEWER)
         for what, names in (("rows", rows), ("columns", columns))
     )
     for names, size, what in ((rows, height, "rows"), (columns, width, "columns")):

@@ -6,7 +6,18 @@ import numpy as np
 import torch
 
 from sslcourse import arguments
-from sslcourse.plot.style import DIVERGING, check_size, check_words, height, new_figure, styled, written
+from sslcourse.plot.style import (
+    DIVERGING,
+    FEWER,
+    LARGEST,
+    check_size,
+    check_words,
+    fitting,
+    height,
+    new_figure,
+    styled,
+    written,
+)
 
 _WRITTEN = 12  # up to this many rows and columns the numbers stand in the cells
 
@@ -33,7 +44,7 @@ def heat_map(
     if values.ndim != 2 or 0 in values.shape:
         raise ValueError(f"A heat map draws a matrix of shape (rows, columns); this has shape {values.shape}.")
     rows, columns = (
-        None if names is None else arguments.several(what, names, letters=True)
+        None if names is None else fitting(what, names, apart=False, letters=True, most=FEWER)
         for what, names in (("rows", rows), ("columns", columns))
     )
     for names, size, what in ((rows, values.shape[0], "rows"), (columns, values.shape[1], "columns")):
@@ -79,7 +90,7 @@ def around(values: np.ndarray, centre: float | None, reach: float | None) -> dic
         return {}
     centre = height("centre", centre)
     farthest = float(np.nanmax(np.abs(values - centre)))
-    reach = (farthest or 1.0) if reach is None else arguments.number("reach", reach, above=0)
+    reach = (farthest or 1.0) if reach is None else arguments.number("reach", reach, above=0, most=LARGEST)
     if farthest > reach * (1 + 1e-9):
         raise ValueError(f"A cell lies {farthest:.3g} from {centre:g}, farther than the reach of {reach:g}.")
     return {"cmap": DIVERGING, "vmin": centre - reach, "vmax": centre + reach}

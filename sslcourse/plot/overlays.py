@@ -5,8 +5,8 @@ import math
 import torch
 
 from sslcourse import arguments
-from sslcourse.plot.images import _INCHES, _draw, _pixels
-from sslcourse.plot.style import check_size, new_figure, styled
+from sslcourse.plot.images import _INCHES, _draw, _pixels, beside
+from sslcourse.plot.style import check_size, named, new_figure, styled
 
 
 @styled
@@ -19,7 +19,7 @@ def overlays(images, maps: dict[str, torch.Tensor], title: str | None = None):
     """
     pixels = _pixels(images)
     arguments.text("title", title, optional=True)
-    arguments.mapping("maps", maps, '{"importance": maps}')
+    maps = named("maps", maps, '{"importance": maps}')
     values = {label: arguments.real_tensor(repr(label), one, "(N, H, W)").cpu().double() for label, one in maps.items()}
     wanted = (len(pixels), *pixels.shape[1:3])
     if wrong := [label for label, one in values.items() if tuple(one.shape) != wanted]:
@@ -31,7 +31,7 @@ def overlays(images, maps: dict[str, torch.Tensor], title: str | None = None):
         raise ValueError(f"The maps {endless[0]!r} hold infinite values, which no colour shows.")
     check_size("A map", *values.values())
     n, rows = len(pixels), len(values) + 1
-    figure = new_figure(n * _INCHES * 1.15 + 1.6, rows * _INCHES * 1.3 + 0.35 * (title is not None))
+    figure = new_figure(n * _INCHES * 1.15 + beside(values), rows * _INCHES * 1.3 + 0.35 * (title is not None))
     axes = figure.subplots(rows, n, squeeze=False)
     for ax, image in zip(axes[0], pixels, strict=True):
         _draw(ax, image)

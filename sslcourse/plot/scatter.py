@@ -1,7 +1,7 @@
 """Points in the plane as they are: latent spaces of two dimensions, or two directions of larger ones."""
 
 from sslcourse import arguments
-from sslcourse.plot.style import COLOUR_MAP, check_size, check_words, new_figure, styled
+from sslcourse.plot.style import COLOUR_MAP, check_size, check_words, named, new_figure, styled
 
 
 @styled
@@ -16,15 +16,15 @@ def scatter(
     check_words(label=label, title=title)
     cyclic = arguments.flag("cyclic", cyclic)
     columns = None if columns is None else arguments.whole("columns", columns, 1)
-    arguments.mapping("panels", panels, '{"seed 0": points}')
+    panels = named("panels", panels, '{"seed 0": points}')
     clouds = {
         name: arguments.tensor(repr(name), points, "points (N, 2)").detach().cpu() for name, points in panels.items()
     }
     values = arguments.tensor("colours", colours, "a number for each point (N,)").detach().cpu()
     if any(part.is_complex() or not part.isfinite().all() for part in (*clouds.values(), values)):
         raise ValueError("Some points or colours are no finite numbers, and would be missing from the figure.")
-    check_size("The points or colours", *clouds.values(), values)
     clouds, values = {name: points.double() for name, points in clouds.items()}, values.double()
+    check_size("The points or colours", *clouds.values(), values)
     if not clouds:
         raise ValueError('There is nothing to draw: give at least one cloud, such as {"seed 0": points}.')
     for name, points in clouds.items():

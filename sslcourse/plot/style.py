@@ -5,7 +5,8 @@ colourblind people" (the first eight colours); Tol 2021, "Colour schemes" (the l
 """
 
 import functools
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 
 from sslcourse import arguments
 
@@ -26,6 +27,7 @@ _STYLE = {
     "savefig.dpi": DPI,
     "figure.constrained_layout.use": True,
     "font.size": 12,
+    "text.parse_math": False,  # "$5 and $6" is no formula
     "axes.titlesize": 13,
     "figure.titlesize": 14,
     "axes.spines.top": False,
@@ -40,6 +42,8 @@ _STYLE = {
     "image.interpolation": "nearest",  # 32 pixels are 32 pixels: smoothing would invent detail
 }
 LARGEST = 1e300  # that is drawn: an axis is wider than its numbers, and a number for that should be left
+LETTERS, FEWER = 60, 40  # of a name, or of one beside a matrix, in one line: longer ones leave no room for the rest
+SIDE = 200  # inches
 
 
 def styled(draw: Callable) -> Callable:
@@ -59,6 +63,10 @@ def new_figure(width: float, height: float):
     """An empty Figure, in inches. Made without pyplot: nothing is left open, no window appears, any backend will do."""
     from matplotlib.figure import Figure
 
+    if max(width, height) > SIDE:
+        raise ValueError(
+            f"A figure of {width:,.0f} x {height:,.0f} inches has no page; draw fewer at a time, up to {SIDE} inches."
+        )
     return Figure(figsize=(width, height))
 
 
@@ -80,8 +88,37 @@ def check_levels(levels: dict[str, float] | None) -> dict[str, float]:
     """Levels as finite numbers, {} for none."""
     if levels is None:
         return {}
-    arguments.mapping("levels", levels, '{"chance": 0.1}')
+    levels = named("levels", levels, '{"chance": 0.1}')
+    if len(levels) > 10:
+        raise ValueError(f"There are {len(levels)} levels; at most 10 have room for their names.")
     return {name: height(f"The level {name!r}", value) for name, value in levels.items()}
+
+
+def named(what: str, given: Mapping, example: str) -> dict[str, object]:
+    """A dict whose keys, of whatever kind, can be written into a figure, as texts; what: its name, for messages."""
+    given = arguments.mapping(what, given, example)
+    return dict(zip(fitting(what, [str(name) for name in given]), given.values(), strict=True))
+
+
+def fitting(what: str, names: Collection, apart: bool = True, letters: bool = False, most: int = LETTERS) -> list[str]:
+    """Names of parts of a figure as texts, each of which leaves room for its part; apart: and tells it from others.
+
+    letters: one text stands for its letters.
+    """
+    names = [str(name) for name in arguments.several(what, names, letters)]
+    if long := [name for name in names if max(map(len, name.split("\n"))) > most]:
+        found = f"{arguments.shown(long[0])} in {what} has {len(long[0])} letters"
+        raise ValueError(f"{found}; {most} have room in a line.")
+    if apart and not all(name.strip() for name in names):
+        raise ValueError(f"A name in {what} is empty; nobody could tell what is drawn.")
+    if apart and (twice := [name for name, count in Counter(names).items() if count > 1]):
+        raise ValueError(f"Two names in {what} read {twice[0]!r}; give each its own.")
+    return names
+
+
+def legend(name: str) -> str:
+    """A name for a legend, which leaves out those that begin with a low line: behind a mark of no width it is none."""
+    return f"\N{WORD JOINER}{name}" if name.startswith("_") else name
 
 
 def check_words(**words: str | None) -> None:

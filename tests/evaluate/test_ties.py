@@ -94,9 +94,29 @@ def test_equal_spaces_overlap_wholly_with_ties_too(kind, k):
     for other in (x, x.flip(1), 0.1 * x.double(), 2**-40 * x, 7 - x.double(), torch.cat([x, x[:, :1] * 0], dim=1)):
         assert neighbourhood_overlap(x, other, k) == neighbourhood_overlap(other, x, k) == 1
     other = drawn(len(x), 3, seed=5)
-    near = exact.nearest(exact.rows(other), k, exact.distance)
-    common = sum(len(set(a) & set(b)) for a, b in zip(first(kind, k), near, strict=True))
-    assert neighbourhood_overlap(x, other, k) == common / (k * len(x))
+    wanted = exact.neighbourhood_overlap(exact.rows(x), exact.rows(other), k)
+    assert neighbourhood_overlap(x, other, k) == pytest.approx(wanted, abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", TIES)
+@pytest.mark.parametrize("k", [1, 5])
+def test_the_order_and_the_scale_of_the_rows_have_no_say(kind, k):
+    x = TIES[kind] + (kind in ("grid", "of float64"))  # no row of zeros
+    x, other = x.double(), drawn(len(x), x.shape[1], seed=5)
+    overlap, found = neighbourhood_overlap(x, other, k), retrieval(x, other, k)
+    wanted = exact.retrieval(exact.rows(x), exact.rows(other), k)
+    assert found == pytest.approx(wanted, abs=1e-9)
+    for seed in range(3):
+        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
+        assert neighbourhood_overlap(x[order], other[order], k) == pytest.approx(overlap, abs=1e-12)
+        assert retrieval(x[order], other[order], k) == pytest.approx(found, abs=1e-12)
+        for z in (x, other):
+            assert neighbourhood_overlap(z[order], z[order], k) == retrieval(z[order], z[order], k)["jaccard"] == 1
+    for size in (2.0**-100, 2.0**100, 1e-30, 1e30):
+        assert neighbourhood_overlap(size * x, other, k) == neighbourhood_overlap(other, size * x, k) == overlap
+        assert retrieval(size * x, other, k) == pytest.approx(found, abs=1e-12)
+    mixed = x * torch.tensor([1e200, 1e-200], dtype=torch.float64).repeat(len(x))[: len(x), None]
+    assert neighbourhood_overlap(mixed, mixed, k) == 1
 
 
 @pytest.mark.parametrize("kind", TIES)

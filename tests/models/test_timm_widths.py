@@ -6,7 +6,7 @@ import timm.layers.weight_init
 import torch
 
 from sslcourse import models
-from sslcourse.models import backbones
+from sslcourse.models import normalise
 
 SIZES = "test_ atto femto pico zepto nano xxs tiny 050 035 x_small xs small _s b0 18 11 x0_25 _t _0 _m".split()
 SIDES = (32, 64)  # pixels
@@ -35,7 +35,7 @@ def width(name, sides):
 
 @pytest.mark.slow
 def test_one_network_of_every_family_has_the_width_that_it_says(monkeypatch):
-    monkeypatch.setattr(backbones, "standard", lambda channels: torch.nn.Identity())  # it looks at values
+    monkeypatch.setattr(normalise, "standard", lambda channels: torch.nn.Identity())  # it looks at values
     # There is nothing to draw, and without values each step of it is a function of Python.
     monkeypatch.setattr(torch.nn.init, "trunc_normal_", lambda tensor, **how: tensor)
     monkeypatch.setattr(timm.layers.weight_init, "_trunc_normal_", lambda tensor, *how: tensor)

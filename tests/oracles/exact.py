@@ -46,6 +46,22 @@ def nearest(x, k, far, bank=None):
     return found
 
 
+def places(x, k, far):
+    """{who: share of a place} among the k nearest of every row: equally near ones share what the nearer ones leave."""
+    found = []
+    for i, a in enumerate(x):
+        away = {j: far(a, b) for j, b in enumerate(x) if j != i}
+        last = sorted(away.values())[k - 1]
+        level = [j for j in away if abs(away[j] - last) <= mpf("4e-15") * abs(last)]
+        nearer = [j for j in away if away[j] < last and j not in level]
+        found.append(dict.fromkeys(nearer, mpf(1)) | dict.fromkeys(level, mpf(k - len(nearer)) / len(level)))
+    return found
+
+
+def common(p, q):
+    return sum(min(share, q.get(j, 0)) for j, share in p.items())
+
+
 def alignment(x, y):
     return float(sum(2 - 2 * cosine(a, b) for a, b in zip(x, y, strict=True)) / len(x))
 
@@ -90,8 +106,7 @@ def two_nn(x, fraction=0.9):
 
 
 def neighbourhood_overlap(x, y, k):
-    both = zip(nearest(x, k, distance), nearest(y, k, distance), strict=True)
-    return sum(len(set(p) & set(q)) for p, q in both) / (k * len(x))
+    return float(sum(map(common, places(x, k, distance), places(y, k, distance))) / (k * len(x)))
 
 
 def retrieval(x, y, k):
@@ -100,8 +115,8 @@ def retrieval(x, y, k):
         similar = [cosine(a, b) for b in y]
         ranks.append(1 + sum(s > similar[i] for s in similar) + mpf(sum(s == similar[i] for s in similar) - 1) / 2)
         cosines.append(similar[i])
-    near = lambda z: nearest(z, k, lambda a, b: -cosine(a, b))  # noqa: E731
-    shares = [mpf(len(set(p) & set(q))) / len(set(p) | set(q)) for p, q in zip(near(x), near(y), strict=True)]
+    near = lambda z: places(z, k, lambda a, b: mpmath.sqrt(abs(2 - 2 * cosine(a, b))))  # noqa: E731
+    shares = [c / (2 * k - c) for c in map(common, near(x), near(y))]
     mean = lambda values: float(sum(values) / len(x))  # noqa: E731
     return {
         "mrr": mean([1 / rank for rank in ranks]),
