@@ -215,6 +215,14 @@ RELATIVE_MISTAKES = {
     "it also divides by a standard deviation: with center the anchors' mean is taken off, and that is all.": (
         _standardised,
     ),
+    "the anchors are added up, or their sum is divided by another number than theirs: it is their mean.": (
+        _off(lambda a: a.sum(dim=0)),
+        _off(lambda a: a.sum(dim=0) / (len(a) - 1)),
+    ),
+    "the mean is that of the anchors at length 1: it is theirs as they are.": (_off(lambda a: _unit(a).mean(dim=0)),),
+    "it is divided by a temperature: leave the cosines as they are.": tuple(
+        _wrong(then=lambda s, t=t: s / t) for t in (0.05, 0.07, 0.1, 0.2, 0.5)
+    ),
     "the median of the anchors is taken off: it is their mean.": (_off(lambda a: a.median(dim=0).values),),
     "one anchor is taken off: it is the mean of all of them.": (_off(lambda a: a[0]), _off(lambda a: a[-1])),
     "the mean is added to the samples: it is taken off samples and anchors.": (
