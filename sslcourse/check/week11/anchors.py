@@ -46,13 +46,6 @@ def _uniform(student: Student, x: Tensor) -> None:
     many = [_draw(student, x, 6, "uniform", seed) for seed in range(200)]
     if not torch.equal(many[0], _draw(student, x, 6, "uniform", 0)):
         raise Wrong("With 'uniform' the same generator gives other indices: draw with generator=generator.")
-    generator = torch.Generator().manual_seed(0)
-    first, second = (tensor(student(x, 6, "uniform", generator), (6,), "With 'uniform' it returns") for _ in range(2))
-    if torch.equal(first, second):
-        raise Wrong(
-            "With 'uniform' two calls in a row with one generator give the same anchors: it is set back or replaced in "
-            "every call. Draw from it as it is."
-        )
     counts = torch.cat(many).bincount(minlength=30)
     if counts.min() == 0:  # 200 times 6 of 30: it has a probability of 1e-18
         raise Wrong(
@@ -64,6 +57,13 @@ def _uniform(student: Student, x: Tensor) -> None:
         raise Wrong(
             f"With 'uniform', 200 draws of 6 from 30 points take one point {int(counts.max())} times and another "
             f"{int(counts.min())} times; 40 are expected of each."
+        )
+    generator = torch.Generator().manual_seed(0)
+    first, second = (tensor(student(x, 6, "uniform", generator), (6,), "With 'uniform' it returns") for _ in range(2))
+    if torch.equal(first, second):
+        raise Wrong(
+            "With 'uniform' two calls in a row with one generator give the same anchors: it is set back or replaced in "
+            "every call. Draw from it as it is."
         )
     _draw(student, x, 30, "uniform", 1)
 
