@@ -142,14 +142,6 @@ MARGINAL_MISTAKES = (
         ),
     ),
     Mistake(
-        "the scores are cut off or rounded: every score is the difference as it is.",
-        (
-            lambda *case: masked_marginal(*case).clamp(max=0),
-            lambda *case: masked_marginal(*case).clamp(min=0),
-            lambda *case: masked_marginal(*case).round(),
-        ),
-    ),
-    Mistake(
         "what was read for one letter serves wherever it occurs: every mutation asks at its own position.",
         (_of_letters,),
     ),
