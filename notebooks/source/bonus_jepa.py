@@ -329,6 +329,9 @@ lejepa_step = check.lejepa_step(lejepa_step)
 # - the context: a block of 85 to 100 %, as high as wide, **without the patches of any target**. If nothing is left,
 #   draw all again.
 #
+# A coarse grid leaves little of these shares: at `grid` = 4, that of this notebook at `tiny`, rounding gives targets of
+# 1 x 2, 2 x 1 or 2 x 2 patches, an eighth or a quarter of all, and the context's block is always the whole grid.
+#
 # <details><summary>Hint 1</summary>Write a small function inside that draws one block as a mask (grid, grid).</details>
 # <details><summary>Hint 2</summary>How many places are there for a block of that height? <code>grid - height + 1</code>.</details>
 # <details><summary>Hint 3</summary><code>context &amp; ~targets.any(dim=0)</code>, in a <code>while</code> loop.</details>

@@ -68,7 +68,10 @@ def test_right_blocks(seeds):
     assert_right(check.context_target_blocks, blocks())
 
 
-@pytest.mark.parametrize("right", [like_the_authors, blocks("round(", "int(")])
+ADDED_A_HALF = blocks("round(math.sqrt(area * aspect))", "int(math.sqrt(area * aspect) + 0.5)")
+
+
+@pytest.mark.parametrize("right", [like_the_authors, ADDED_A_HALF])
 def test_right_blocks_in_other_styles(right):
     assert_right(check.context_target_blocks, right)
 
@@ -169,8 +172,8 @@ CALL = "train.update_ema(encoder, target, momentum)"
         (("predictor(h, context, block)", "predictor(h)"), "positions are not given to the predictor"),
         (("predictor(h, context, block)", "predictor(h, context)"), "positions are not given to the predictor"),
         (("predictor(h, context, block)", "predictor(h, block=block)"), "positions are not given to the predictor"),
-        (("predictor(h, context, block)", "predictor(h, block, context)"), "the context itself is predicted"),
-        (("predictor(h, context, block)", "predictor(h, block, block)"), "context and block are swapped"),
+        (("predictor(h, context, block)", "predictor(h, block, context)"), "context and block are swapped"),
+        (("predictor(h, context, block)", "predictor(h, block, block)"), "is not told where its features lie"),
         (("encoder(images, context)", "encoder(images)"), "the encoder is given all patches"),
         (("encoder(images, context)", "encoder(images, ~targets.any(0))"), "other patches than the context"),
         (("encoder(images, context)", "encoder(images)[:, context]"), "the encoder is given all patches"),

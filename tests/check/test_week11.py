@@ -296,7 +296,7 @@ def from_the_last(x, n, generator):
     [
         (changed("uniform", lambda x, n, g: torch.randint(len(x), (n,), generator=g)), "chosen twice"),
         (changed("uniform", lambda x, n, g: torch.arange(n)), "40 are expected of each"),
-        (changed("uniform", lambda x, n, g: torch.randperm(len(x))[:n]), "same generator gives other indices"),
+        (changed("uniform", lambda x, n, g: torch.randperm(len(x))[:n]), "torch's global random numbers"),
         (changed("uniform", lambda x, n, g: x[torch.randperm(len(x), generator=g)[:n]]), "it should be (6,)"),
         (changed("uniform", lambda x, n, g: torch.randperm(len(x), generator=g)[:n].float()), "whole numbers"),
         (changed("uniform", lambda x, n, g: torch.randperm(len(x), generator=g)[:n] + 1), "of 30 points"),

@@ -1,10 +1,11 @@
 """The check of context_target_blocks: rectangles of the right sizes everywhere, and a context that shows none."""
 
-from math import ceil, floor, log, sqrt
+from math import log, sqrt
 
 import torch
 from torch import Tensor
 
+from sslcourse.check.bonus_jepa import sizes
 from sslcourse.check.compare import tensor, two_parts
 from sslcourse.check.machinery import Student, Wrong
 from sslcourse.check.week08 import generators
@@ -16,29 +17,36 @@ DRAWS = 100
 def examine_blocks(student: Student) -> str:
     generators.examine(student, lambda g: torch.cat(_draw(student, 14, 4, g)), "draw")
     generator = torch.Generator().manual_seed(student.seed % 1000)
+    single = torch.cat([_draw(student, sizes.GRID, 1, generator)[1] for _ in range(sizes.DRAWS)])
+    sizes.known(single)
     shapes = []
     # On a fine grid a side is hardly rounded, so that shares and shapes can be told.
     for grid, n_targets, draws in ((14, 4, DRAWS), (8, 4, DRAWS), (40, 4, 20), (8, 1, 20)):
         drawn = [_draw(student, grid, n_targets, generator) for _ in range(draws)]
-        sizes = [_target(grid, target) for _, targets in drawn for target in targets]
+        boxes = [_target(grid, target) for _, targets in drawn for target in targets]
         contexts = [_context(grid, context, targets, everything=grid == 40) for context, targets in drawn]
         if draws == DRAWS:
-            _varied(grid, drawn, sizes)
+            _varied(grid, drawn, boxes)
             _apart(grid, drawn)
             _everywhere(grid, drawn)
         if grid == 40:
-            _spread(grid, sizes, contexts)
-        shapes += sizes
+            _spread(grid, boxes, contexts)
+        shapes += boxes
     _upright(shapes)
     with student.meaning("The check draws 4 targets on a grid of 2 x 2 patches, where they may cover everything."):
-        for _ in range(40):
-            _draw(student, 2, 4, generator)
+        small = [_draw(student, 2, 4, generator) for _ in range(40)]
+    for _, targets in small:
+        for target in targets:
+            _target(2, target)
+    sizes.right(single)
     return "Rectangles of 15 to 20 % anywhere on the grid, and a context that is never empty and shows no target."
 
 
 def _draw(student: Student, grid: int, n_targets: int, generator) -> tuple[Tensor, Tensor]:
     """Context (1, L) and targets (n_targets, L), as bool."""
-    context, targets = two_parts(student(grid, n_targets, generator), "context, targets")
+    with sizes.Patience(grid, n_targets):
+        came = student(grid, n_targets, generator)
+    context, targets = two_parts(came, "context, targets")
     if isinstance(targets, list | tuple) and all(isinstance(target, Tensor) for target in targets) and len(targets):
         targets = torch.stack(list(targets))
     context = tensor(context, (grid**2,), "context is")
@@ -57,11 +65,14 @@ def _draw(student: Student, grid: int, n_targets: int, generator) -> tuple[Tenso
 
 
 def _sides(grid: int, share: tuple[float, float], shape: tuple[float, float]) -> tuple[range, range]:
-    """Heights and widths that a block may have, however sides are rounded."""
-    low, high = (sqrt(grid**2 * s * a) for s, a in zip(share, shape, strict=True))
-    heights = range(max(1, floor(low)), min(grid, ceil(high)) + 1)
-    low, high = (sqrt(grid**2 * s / a) for s, a in zip(share, shape[::-1], strict=True))
-    return heights, range(max(1, floor(low)), min(grid, ceil(high)) + 1)
+    """Heights and widths that a block may have, rounded to the nearest number."""
+
+    def between(low: float, high: float) -> range:
+        return range(max(1, round(sqrt(low))), min(grid, max(1, round(sqrt(high)))) + 1)
+
+    (few, many), (small, large) = share, shape
+    n = grid**2
+    return between(n * few * small, n * many * large), between(n * few / large, n * many / small)
 
 
 def _box(mask: Tensor) -> tuple[int, int, int, int]:
@@ -100,20 +111,10 @@ def _target(grid: int, target: Tensor) -> tuple[int, int]:
                     "sqrt(patches * share * shape)."
                 )
             raise Wrong(found)
-        if height in widths and width in heights:
-            raise Wrong(
-                f"On a grid of {grid} x {grid} a target is {height} high and {width} wide. It looks as if height and "
-                "width are swapped: height / width is 0.75 to 1.5, so height = sqrt(patches * share * shape)."
-            )
         found = (
             f"On a grid of {grid} x {grid} a target is {height} high and {width} wide: it has 15 to 20 % of the "
             "patches, and height / width lies between 0.75 and 1.5."
         )
-        if grid > 8 and low * 0.9 < share < high * 1.1 and SHAPE[0] ** 2 * 0.85 < height / width < SHAPE[1] ** 2 * 1.15:
-            raise Wrong(
-                f"{found}\nIt looks as if the shape stands outside of the root, which squares it: height = "
-                "sqrt(patches * share * shape)."
-            )
         raise Wrong(found)
     return height, width
 

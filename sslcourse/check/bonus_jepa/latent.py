@@ -120,11 +120,12 @@ def examine_latent(student: Student) -> str:
 
 
 def _blocks(student: Student, side: int, n_targets: int) -> tuple[Tensor, Tensor]:
-    """Targets of 2 patches side by side, one a row, and a context of what is left but the last patch."""
+    """Targets of 2 or 3 patches side by side, one a row, and a context of what is left but the last patch."""
     targets = torch.zeros(n_targets, side, side, dtype=torch.bool)
     for n in range(n_targets):
-        left = int(torch.randint(side - 1, (), generator=student.generator))
-        targets[n, n, left : left + 2] = True
+        long = 2 + (side > 4 and n % 2)  # of one size first, so that a block can be taken for another
+        left = int(torch.randint(side - long + 1, (), generator=student.generator))
+        targets[n, n, left : left + long] = True
     targets = targets.flatten(1)
     context = ~targets.any(dim=0)
     context[-1] = False  # no part of anything
@@ -181,6 +182,8 @@ def _calls(step: str, log: spies.Log, images: Tensor, context: Tensor, targets: 
                 f"{step} positions are not given to the predictor: it is predictor(features, context, block), else it "
                 "cannot know what it is asked for, and answers the mean of everything."
             )
+        if _is(event.block, context) and any(_is(event.context, block) for block in targets):
+            raise Wrong(f"{step} context and block are swapped: predictor(features, context, block).")
         if _is(event.block, context):
             raise Wrong(
                 f"{step} the context itself is predicted, which the encoder has seen: the predictor is asked for the "
@@ -188,8 +191,6 @@ def _calls(step: str, log: spies.Log, images: Tensor, context: Tensor, targets: 
             )
         if len(targets) > 1 and (_is(event.block, hidden) or getattr(event.block, "ndim", 1) > 1):
             raise Wrong(f"{step} the predictor is asked for all targets at once: each block is predicted by itself.")
-        if _is(event.context, hidden) or any(_is(event.context, block) for block in targets):
-            raise Wrong(f"{step} context and block are swapped: predictor(features, context, block).")
         if not _is(event.context, context):
             raise Wrong(f"{step} the predictor is not told where its features lie: give it context.")
         if not any(_is(event.block, block) for block in targets):
@@ -302,6 +303,15 @@ def _explain(step, value, right, guesses, truth, whole, targets, context) -> Non
         *((lambda beta=beta: sum(F.huber_loss(g, t, delta=beta) for g, t in zip(guesses, truth, strict=True))
            / len(guesses), "a Huber loss is taken: here it is the mean square, as in the paper.")
           for beta in (0.5, 1.5, 2.0)),
+        (lambda: sum((g - t).square().sum() for g, t in zip(guesses, truth, strict=True))
+         / sum(t.numel() for t in truth),
+         "the patches of all blocks are averaged at once, so that a large block counts more: take the mean within a "
+         "block, then over the blocks."),
+        (lambda: _mean_square(guesses, [F.layer_norm(features, features.shape[1:]) for features in bare]),
+         "the targets are normalised over all patches of a block: F.layer_norm over the dimensions of each patch."),
+        *((lambda where=where: _mean_square(guesses, [_normed(whole)[:, where(len(t[0]))] for t in truth]),
+           "predictions are compared with features of patches elsewhere than in the block: truth[:, block].")
+          for where in (lambda n: torch.arange(n), lambda n: context.nonzero()[:n, 0])),
         (lambda: _mean_square([_normed(guess) for guess in guesses], truth), "the predictions are normalised too."),
         (lambda: _mean_square(guesses, [F.layer_norm(whole, whole.shape[1:])[:, block] for block in targets]),
          "the targets are normalised over all patches together: F.layer_norm over the dimensions of each patch."),
@@ -315,7 +325,8 @@ def _explain(step, value, right, guesses, truth, whole, targets, context) -> Non
         (lambda: len(guesses) * right, "the losses of the blocks are summed: take their mean."),
         (lambda: right * whole.shape[-1], "the squares are summed over the dimensions: take the mean."),
         *((lambda other=other: _mean_square(guesses, other), "each prediction is compared with another block.")
-          for other in (truth[1:] + truth[:1], truth[-1:] + truth[:-1], truth[::-1])),
+          for other in (truth[1:] + truth[:1], truth[-1:] + truth[:-1], truth[::-1])
+          if all(a.shape == b.shape for a, b in zip(other, truth, strict=True))),
         (lambda: _mean_square(guesses[:1], truth[:1]), "only the first block counts: take the mean over all."),
         (lambda: _mean_square(guesses[-1:], truth[-1:]), "only the last block counts: take the mean over all."),
         (lambda: sum(F.smooth_l1_loss(g, t) for g, t in zip(guesses, truth, strict=True)) / len(guesses),

@@ -22,8 +22,8 @@ def examine_loss(student: Student) -> str:
         return student.normal(1, n, d) + spread * student.normal(v, n, d) + 0.3 * torch.arange(v)[:, None, None]
 
     cases = [(views(2, 6, 1), lam, 3, seeded(0)) for lam in (0.05, 0.5, 0.2)]
-    cases += [(views(3, 5, 1), 0.1, 2, seeded(1)), (views(3, 7, 1), 1.0, 2, seeded(3))]
-    flat = [(views(4, 6, 3), 0.0, 2, seeded(2)), (views(2, 5, 2), 0.0, 3, seeded(2))]
+    cases += [(views(3, 5, 1), 0.1, 6, seeded(1)), (views(3, 7, 1), 1.0, 6, seeded(3))]
+    flat = [(views(4, 6, 3), 0.0, 8, seeded(2)), (views(2, 5, 2), 0.0, 3, seeded(2))]
     hint = (
         "It is (1 - lam) times the mean squared distance of each view to the views' mean, over all numbers, plus lam "
         "times the mean over views of sigreg."
@@ -39,10 +39,7 @@ def examine_loss(student: Student) -> str:
     if abs(value - wanted) > 6 * single / MANY**0.5 + 1e-4 * max(1.0, wanted):
         raise Wrong(f"On {_words(flat, 0.4)} and {MANY} slices {gives(value, wanted)} SIGReg is that of exercise 2.")
     generators.examine(student, lambda generator: torch.tensor(number(student(flat, 0.4, 3, generator))), "value")
-    few = torch.tensor([number(student(flat, 1.0, 2, seeded(seed))) for seed in range(8)])
-    lots = torch.tensor([number(student(flat, 1.0, 512, seeded(seed))) for seed in range(8)])
-    if float(few.std()) < 2 * float(lots.std()):
-        raise Wrong("With 2 slices the value varies as little as with 512: n_slices is not handed on to sigreg.")
+    _slices(student)
 
     same = torch.zeros(2, 40, 1)
     constant = number(student(same, 0.0, 2, seeded(0)))
@@ -52,3 +49,35 @@ def examine_loss(student: Student) -> str:
         case = views(2, 6, 1), lam, 2, seeded(5)
         gradients_agree(student, case, oracle.lejepa_line, names=("views",))
     return "Equal to the definition at seven weights, for one view up to four; a gradient reaches every view."
+
+
+def _slices(student: Student) -> None:
+    """How much the value varies from call to call tells how many directions every view has.
+
+    Two views that are wide in directions 45 degrees apart: what the one has along a direction says nothing of the
+    other's, so that it makes no difference whether views share their directions.
+    """
+    n_slices, calls = 8, 400
+    first = torch.randn(24, 2, generator=seeded(7)) * torch.tensor([2.5, 0.5])
+    turn = torch.tensor([[1.0, 1.0], [-1.0, 1.0]]) / 2**0.5
+    views = torch.stack([first, first @ turn])
+    each = [oracle.of_two(view[None].double(), 1.0)[1] for view in views]
+    wanted = float(sum(std.square() for std in each)) / 4
+    generator = seeded(student.seed % 1000)
+    came = torch.tensor([number(student(views, 1.0, n_slices, generator)) for _ in range(calls)])
+    if not bool(came.isfinite().all()):
+        raise Wrong(f"On {_words(views, 1.0)} and {n_slices} slices it gives {float(came[~came.isfinite()][0])}.")
+    taken = wanted / max(float(came.double().var()), 1e-12)
+    if n_slices / 1.4 < taken < n_slices * 1.4:  # a variance of 400 values is known to 7 %
+        return
+    found = (
+        f"With n_slices = {n_slices} and 2 views the value varies over calls as with about {taken:.0f} slices a view."
+    )
+    known = {
+        n_slices / 2: "It looks as if n_slices is divided among the views: every view has n_slices directions.",
+        n_slices * 2: "It looks as if n_slices is multiplied by the number of views: a view has n_slices directions.",
+    }
+    for number_of, words in known.items():
+        if number_of / 1.35 < taken < number_of * 1.35:
+            raise Wrong(f"{found}\n{words}")
+    raise Wrong(f"{found}\nIt looks as if n_slices is not handed on to sigreg as it is.")

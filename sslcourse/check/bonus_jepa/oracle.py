@@ -240,9 +240,44 @@ LEJEPA_LOSS_MISTAKES = (
                 lambda lam: (1 + lam, lam),
                 lambda lam: (1 - lam, lam**2),
                 lambda lam: (1 - lam, 1 / max(lam, 1e-12)),
-                lambda lam: ((1 - lam) / 2, lam / 2),
             )
         ),
+    ),
+    Mistake(
+        "the whole is multiplied or divided by something: the two weighted terms are added, and that is the loss.",
+        (
+            *(lambda views, lam, *rest, by=by: by * lejepa_line(views, lam) for by in (0.5, 2.0)),
+            *(lambda views, lam, *rest, p=p: lejepa_line(views, lam) * len(views) ** p for p in (-1, 1)),
+            *(lambda views, lam, *rest, p=p: lejepa_line(views, lam) * views.shape[1] ** p for p in (-1, 1)),
+        ),
+    ),
+    Mistake(
+        "a term is divided by the number of images once more: the distance is a mean already, SIGReg carries its N.",
+        (
+            _bad(near=lambda views: agreement(views) / views.shape[1]),
+            _bad(normal=lambda views: sum(sigreg_line(view) / view.shape[0] for view in views) / len(views)),
+        ),
+    ),
+    Mistake(
+        "only two of the views count: the mean runs over all of them, and SIGReg is averaged over all of them.",
+        (
+            _bad(near=lambda views: agreement(views[:2])),
+            _bad(near=lambda views: (views[0] - views[min(1, len(views) - 1)]).square().mean()),
+            _bad(normal=lambda views: sum(sigreg_line(view) for view in views[:2]) / 2),
+            _bad(normal=lambda views: sum(sigreg_line(view) for view in views[:2]) / len(views)),
+        ),
+    ),
+    Mistake(
+        "the median of the views is their centre: take their mean.",
+        (_bad(near=lambda views: (views - views.median(dim=0).values).square().mean()),),
+    ),
+    Mistake(
+        "SIGReg is taken across the views of an image: a sample is one view of all images, views[v].",
+        (_bad(normal=lambda views: sum(sigreg_line(views[:, n]) for n in range(views.shape[1])) / views.shape[1]),),
+    ),
+    Mistake(
+        "the root is taken of SIGReg: it enters the loss as it is.",
+        (_bad(normal=lambda views: (sum(sigreg_line(view) for view in views) / len(views)).sqrt()),),
     ),
     Mistake(
         "the sum over the views is divided by V - 1, as an unbiased variance is: take the mean over all numbers.",

@@ -38,14 +38,26 @@ def examine_projections(student: Student) -> str:
                 parameter.mul_(1.5)
         both = nn.ModuleList([encoder, head])
         update = spies.Update(log, both, nn.Module())
+        modes: list[tuple[str, bool]] = []
+        for who, module in (("encoder", encoder), ("head", head)):
+            module.register_forward_hook(lambda module, *_, who=who, modes=modes: modes.append((who, module.training)))
         for step in ("In the first step", "In the second step"):
             log.clear()
             before = spies.weights(both)
             images = [student.normal(n, 3, 4, 4) * (1 + i) for i in range(v)]
-            result = student(encoder, head, update, list(images), lam, 3, seeded(1))
+            modes.clear()
+            generator = seeded(1)
+            states = generator.get_state(), torch.get_rng_state()
+            result = student(encoder, head, update, list(images), lam, 3, generator)
             if result is None:
                 raise Wrong("It returns None: return the loss.")
+            for who, training in [*modes, ("encoder", encoder.training), ("head", head.training)]:
+                if not training:
+                    raise Wrong(f"{step} the {who} is in eval mode: a step trains it, so leave its mode as it came.")
             _judge(step, log, images, before, both, lam)
+            _drawn(step, states, generator)
+            if not spies.same(spies.weights(both), spies.the_update(log, step).weights):
+                raise Wrong(f"{step} something other than update(loss) changes the encoder or the head.")
             spies.judge_return(result, spies.the_update(log, step).loss, step)
     return "Both terms on the projections of all views; one update, in two steps."
 
@@ -66,12 +78,34 @@ def _judge(step: str, log: spies.Log, images: list[Tensor], before: list[Tensor]
     spies.gradients_right(updated, torch.autograd.grad(wanted, list(twins.parameters())), step, "encoder and head")
 
 
+def _drawn(step: str, before: tuple[Tensor, Tensor], generator: torch.Generator) -> None:
+    """In one dimension directions are 1 or -1, so that no value tells where they come from."""
+    if not torch.equal(torch.get_rng_state(), before[1]):
+        raise Wrong(
+            f"{step} torch's global random numbers are used or seeded, though there is a generator: hand it on, "
+            "lejepa_loss(..., generator)."
+        )
+    if torch.equal(generator.get_state(), before[0]):
+        raise Wrong(
+            f"{step} nothing is drawn from the generator: hand it on to lejepa_loss as it is. One that is made anew in "
+            "every step gives the same directions in all of them."
+        )
+
+
 def _twins(both: nn.ModuleList, weights: list[Tensor]) -> nn.ModuleList:
     twins = copy.deepcopy(both).double()
     with torch.no_grad():
         for parameter, value in zip(twins.parameters(), weights, strict=True):
             parameter.copy_(value)
     return twins
+
+
+def _mixed(z: Tensor) -> list[Tensor]:
+    """Projections (V, N, 1) cut into views the wrong way."""
+    v, n, _ = z.shape
+    flat = z.flatten(0, 1)
+    wrong = [flat.unflatten(0, (n, v)), flat.unflatten(0, (n, v)).transpose(0, 1), z.transpose(0, 1)]
+    return wrong + [flat.unflatten(0, (2, -1))] * (v > 2 and v * n % 2 == 0)
 
 
 def _explain(step: str, value: Tensor, h: Tensor, z: Tensor, lam: float, wanted: Tensor) -> None:
@@ -89,6 +123,13 @@ def _explain(step: str, value: Tensor, h: Tensor, z: Tensor, lam: float, wanted:
         (lambda: oracle.lejepa_line(h, lam), "the loss is taken of the features: it is taken of head(features)."),
         *((lambda wrong=wrong: wrong(z, lam), mistake.sentence) for mistake in oracle.LEJEPA_LOSS_MISTAKES
           for wrong in mistake.variants),
+        *((lambda mixed=mixed: oracle.lejepa_line(mixed, lam),
+           "views and images are mixed up: torch.cat puts all images of one view together, so that "
+           "unflatten(0, (V, -1)) gives (V, N, D).") for mixed in _mixed(z)),
+        (lambda: oracle.lejepa_line(torch.stack([z[0]] * len(z)), lam),
+         "the first view stands for all of them: each view goes through the networks."),
+        (lambda: oracle.lejepa_line(z[:2], lam), "only the first two views count: all of them do."),
+        (lambda: 0 * wanted, "the loss that is given to update is multiplied by 0."),
         (lambda: oracle.lejepa_line(z, 1.0), "the distance between views is missing."),
         (lambda: oracle.lejepa_line(z, 0.0), "SIGReg is missing."),
         *((lambda fixed=fixed: oracle.lejepa_line(z, fixed), "the argument lam is not used.")

@@ -29,6 +29,9 @@ def examine_slices(student: Student) -> str:
     _all_directions(student, along, "two columns that agree")
     _all_directions(student, along * torch.tensor([1.0, -1.0]), "two columns that are opposite")
     _all_directions(student, torch.cat([3 * student.normal(10, 1), 0.2 * student.normal(10, 1)], dim=1), "an oblong")
+    # Numbers evenly spread over a cube prefer its corners: a cross tells corners from axes, in many directions.
+    cross = 2.5 * torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]).repeat(3, 1)
+    _all_directions(student, cross, "a cross", 2 * MANY, errors=4.5, signs=False)
 
     line = student.normal(8, 1) + 0.6
     gradients_agree(student, (line, 5, seeded(2)), lambda z, *_: oracle.sigreg_line(z), names=("z",))
@@ -94,13 +97,16 @@ def _new_directions(student: Student, z: Tensor) -> None:
         )
 
 
-def _all_directions(student: Student, z: Tensor, what: str) -> None:
+def _all_directions(
+    student: Student, z: Tensor, what: str, many: int = MANY, errors: float = 6, signs: bool = True
+) -> None:
+    """signs: whether directions of one sign would give another mean."""
     by_angle = oracle.around(z.double())
-    wanted, error = float(by_angle.mean()), float(by_angle.std()) / MANY**0.5
-    value = number(student(z, MANY, seeded(7)))
-    if abs(value - wanted) <= 6 * error + 1e-4 * max(1.0, wanted):
+    wanted, error = float(by_angle.mean()), float(by_angle.std()) / many**0.5
+    value = number(student(z, many, seeded(7)))
+    if abs(value - wanted) <= errors * error + 1e-4 * max(1.0, wanted):
         return
-    found = f"On {what}, with {MANY:,} slices, {gives(value, wanted)}"
+    found = f"On {what}, with {many:,} slices, {gives(value, wanted)}"
     for which, one in (("largest", by_angle.max()), ("smallest", by_angle.min())):
         if close(value, float(one), 1e-2):
             raise Wrong(f"{found}\nThat is the {which} value that any direction has: take the mean over the slices.")
@@ -108,7 +114,7 @@ def _all_directions(student: Student, z: Tensor, what: str) -> None:
         raise Wrong(f"{found}\nIt looks as if the median over the slices is taken: take their mean.")
     directions = torch.rand(2, 8 * MANY, generator=seeded(0), dtype=torch.float64)
     one_sign = oracle.epps_pulley(z.double() @ (directions / directions.norm(dim=0)))
-    if abs(value - float(one_sign.mean())) <= 6 * float(one_sign.std()) / MANY**0.5:
+    if signs and abs(value - float(one_sign.mean())) <= 6 * float(one_sign.std()) / MANY**0.5:
         raise Wrong(
             f"{found}\nIt looks as if the numbers of a direction all have one sign: draw them with torch.randn, whose "
             "directions are spread evenly, and not with torch.rand."

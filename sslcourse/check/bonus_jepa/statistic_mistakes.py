@@ -55,6 +55,34 @@ EPPS_PULLEY_MISTAKES = (
         (lambda x, knots=17, t_max=3.0: _statistic(x, knots, t_max, ends=1.0) * (knots - 1) / knots,),
     ),
     Mistake(
+        "there is one knot more or less than asked for: `knots` of them from 0 to t_max, both included.",
+        tuple(lambda x, knots=17, t_max=3.0, one=one: _statistic(x, knots + one, t_max) for one in (1, -1)),
+    ),
+    Mistake(
+        "the sine part alone is compared: the cosine part has the target exp(-t^2/2), and counts too.",
+        (_wrong(gap=lambda c, s, normal: s**2),),
+    ),
+    Mistake(
+        "the sine part is subtracted: the squared length of a complex number is the sum of both squares.",
+        (_wrong(gap=lambda c, s, normal: (c - normal) ** 2 - s**2),),
+    ),
+    Mistake(
+        "cosines and sines are summed over the values: take their means.",
+        (
+            lambda x, knots=17, t_max=3.0: _statistic(
+                x, knots, t_max, gap=lambda c, s, normal: (len(x) * c - normal) ** 2 + (len(x) * s) ** 2
+            ),
+        ),
+    ),
+    Mistake(
+        "it is multiplied by the number of columns: N is the number of values in a column.",
+        (lambda x, knots=17, t_max=3.0: _statistic(x, knots, t_max, factor=lambda n: x.shape[1]),),
+    ),
+    Mistake(
+        "the knots run from -t_max to t_max, and the integral is doubled all the same: from 0, or not doubled.",
+        (lambda x, knots=17, t_max=3.0: 2 * _two_sided(x, knots, t_max),),
+    ),
+    Mistake(
         "the frequencies have a factor of 2 pi or pi before them: it is t x as it is, for t from 0 to t_max.",
         (_wrong(prepare=lambda x: 2 * pi * x), _wrong(prepare=lambda x: pi * x)),
     ),

@@ -1,7 +1,7 @@
 """Checks of week 11: relative representations and retrieval. Definitions: oracle.py and its like.
 
-The measures of alignment (linear_cka, rsa, procrustes) are examined in alignment.py, mutual_knn in mutual.py, stitch in
-stitching.py.
+The measures of alignment (linear_cka, rsa, procrustes) are examined in alignment.py, select_anchors in anchors.py,
+mutual_knn in mutual.py, stitch in stitching.py.
 """
 
 import math
@@ -16,6 +16,7 @@ from sslcourse.check.sweep import sweep
 from sslcourse.check.week11 import oracle
 from sslcourse.check.week11 import retrieval_oracle as found
 from sslcourse.check.week11.alignment import examine_cka, examine_procrustes, examine_rsa
+from sslcourse.check.week11.anchors import examine_anchors
 from sslcourse.check.week11.mutual import examine_mutual_knn
 from sslcourse.check.week11.stitching import examine_stitch
 
@@ -89,87 +90,7 @@ def relative(student: Student) -> str:
 @exercise("week11")
 def select_anchors(student: Student) -> str:
     """select_anchors(x, n, method="uniform", generator=None) -> (n,) distinct indices: uniform, farthest, kmeans."""
-    x = student.normal(30, 3)
-
-    def draw(method: str, seed: int, n: int, points: Tensor = x) -> Tensor:
-        chosen = tensor(
-            student(points, n, method, torch.Generator().manual_seed(seed)), (n,), f"With {method!r} it returns"
-        )
-        if chosen.is_floating_point() or chosen.dtype == torch.bool:
-            raise Wrong(f"With {method!r} it returns a tensor of {chosen.dtype}: indices are whole numbers.")
-        chosen = chosen.long()
-        if chosen.min() < 0 or chosen.max() >= len(points):
-            raise Wrong(f"With {method!r} it returns the index {int(chosen.max())} of {len(points)} points.")
-        if len(chosen.unique()) < n:
-            raise Wrong(f"With {method!r} some point is chosen twice: {n} anchors are {n} different points.")
-        return chosen
-
-    many = [draw("uniform", seed, 6) for seed in range(200)]
-    if not torch.equal(many[0], draw("uniform", 0, 6)):
-        raise Wrong("With 'uniform' the same generator gives other indices: draw with generator=generator.")
-    counts = torch.cat(many).bincount(minlength=30)
-    # 40 expected of each, variance 32: chi-squared of 29 degrees of freedom, 80 has a probability of 1e-6.
-    if float((counts - 40).square().sum()) / 32 > 80:
-        raise Wrong(
-            f"With 'uniform', 200 draws of 6 from 30 points take one point {int(counts.max())} times and another "
-            f"{int(counts.min())} times; 40 are expected of each."
-        )
-    draw("uniform", 1, 30)
-
-    starts = set()
-    for seed in range(12):
-        chosen = draw("farthest", seed, 8)
-        starts.add(int(chosen[0]))
-        _farthest_first(x, chosen)
-    if len(starts) == 1:
-        raise Wrong("With 'farthest' it always starts at the same point: draw the first one with the generator.")
-    draw("farthest", 0, 30)
-
-    # Balls far from each other: whatever the start of k-means that is worth its name, there is one centroid a ball.
-    centres = 40 * torch.eye(6, 8)
-    balls = (centres[:, None] + student.normal(6, 9, 8)).flatten(0, 1)[torch.randperm(54, generator=student.generator)]
-    chosen = draw("kmeans", 0, 6, balls)
-    home = torch.cdist(balls, centres).argmin(dim=1)
-    if len(home[chosen].unique()) < 6:
-        raise Wrong("With 'kmeans', of six balls that lie far apart some got no anchor: take one for every centroid.")
-    for index in chosen.tolist():
-        ball = (home == home[index]).nonzero()[:, 0]
-        distances = (balls[ball] - balls[ball].mean(dim=0)).norm(dim=1)
-        if not close(distances[ball == index], distances.min(), 1e-3):
-            raise Wrong("With 'kmeans' an anchor is not the sample that is nearest to its cluster's centroid.")
-    draw("kmeans", 0, 20)
-    left_out = tensor(student(x, 3), (3,), "Without method and generator it returns")
-    if len(left_out.unique()) < 3:
-        raise Wrong("Without a generator it returns the same point twice.")
-    return "Distinct, with each method: uniform draws, the farthest point each time, the samples nearest to centroids."
-
-
-def _farthest_first(x: Tensor, chosen: Tensor) -> None:
-    """Every point is the one whose distance to the nearest of those before it is largest."""
-    distances = torch.cdist(x.double(), x.double())
-    for n in range(1, len(chosen)):
-        nearest = distances[:, chosen[:n]].amin(dim=1)
-        if close(nearest[chosen[n]], nearest.max()):
-            continue
-        total = distances[:, chosen[:n]].sum(dim=1)
-        total[chosen[:n]] = -1
-        last = distances[:, chosen[n - 1]].clone()
-        last[chosen[: n - 1]] = -1
-        if close(total[chosen[n]], total.max()):
-            raise Wrong("With 'farthest' the sum of distances is maximised: it is the distance to the nearest anchor.")
-        if close(last[chosen[n]], last.max()):
-            raise Wrong(
-                "With 'farthest' it is far from the last anchor only: look at the nearest of all chosen so far."
-            )
-        unit = x / x.norm(dim=1, keepdim=True)
-        around = torch.cdist(unit, unit)[:, chosen[:n]].amin(dim=1)
-        also = (
-            " It looks as if points were brought to length 1 first." if close(around[chosen[n]], around.max()) else ""
-        )
-        raise Wrong(
-            f"With 'farthest', anchor number {n + 1} lies {float(nearest[chosen[n]]):.3f} from the nearest one before "
-            f"it; another point lies {float(nearest.max()):.3f} away.{also}"
-        )
+    return examine_anchors(student)
 
 
 # --- retrieval

@@ -7,6 +7,7 @@ of the orthogonal Procrustes problem".
 from functools import partial
 
 import torch
+from scipy import stats
 from torch import Tensor
 
 from sslcourse.check.compare import Mistake
@@ -59,9 +60,24 @@ def _rsa(
     take = {
         "upper": lambda t: t[upper[0], upper[1]],
         "all": lambda t: t.flatten(),
+        "neighbours": lambda t: t.diagonal(1),
+        "further": lambda t: t[tuple(torch.triu_indices(n, n, offset=2))],
         "upper with diagonal": lambda t: t[tuple(torch.triu_indices(n, n))],
     }[part]
     return last(*map(take, tables))
+
+
+def _by_rows(x: Tensor, y: Tensor, *, own: bool) -> Tensor:
+    """own: with the sample itself in its row."""
+    tables, found = [_correlations(z) for z in (x, y)], []
+    for i in range(len(x)):
+        others = [j for j in range(len(x)) if own or j != i]
+        found.append(pearson(*(_ranks(table[i, others]) for table in tables)))
+    return torch.stack(found).mean()
+
+
+def _p_value(x: Tensor, y: Tensor) -> Tensor:
+    return _rsa(x, y, last=lambda u, v: torch.tensor(stats.spearmanr(u, v).pvalue))
 
 
 RSA_MISTAKES = (
@@ -98,6 +114,26 @@ RSA_MISTAKES = (
         "these are inner products: a dissimilarity is 1 minus Pearson's correlation of two samples.",
         (partial(_rsa, table=lambda z: z @ z.T),),
     ),
+    Mistake(
+        "the features are centred over the samples first: Pearson's correlation of two samples takes off each sample's "
+        "own mean, and nothing else.",
+        (partial(_rsa, table=lambda z: _correlations(z - z.mean(dim=0))),),
+    ),
+    Mistake(
+        "argsort stands for ranks: it tells which pair comes n-th, ranks tell at which place a pair comes.",
+        (partial(_rsa, last=lambda u, v: pearson(u.argsort().double(), v.argsort().double())),),
+    ),
+    Mistake(
+        "every sample's row is correlated by itself, and the mean is taken: it is one correlation over all pairs.",
+        (partial(_by_rows, own=True), partial(_by_rows, own=False)),
+    ),
+    Mistake("one representation is compared with itself: with the other one.", (lambda x, y: torch.tensor(1.0),)),
+    Mistake("only pairs of neighbouring rows are compared: all pairs i < j.", (partial(_rsa, part="neighbours"),)),
+    Mistake(
+        "some pairs are left out: all i < j, one above the diagonal and further.", (partial(_rsa, part="further"),)
+    ),
+    Mistake("this is the p-value: take the statistic, the first of the two that spearmanr returns.", (_p_value,)),
+    Mistake("the sign is lost: representations may disagree.", (lambda x, y: rsa(x, y).abs(),)),
     Mistake("it is Kendall's correlation at the end: Spearman's is asked for.", (partial(_rsa, last=_kendall),)),
     Mistake("the sign is wrong: equal representations give 1.", (lambda x, y: -rsa(x, y),)),
     Mistake(
@@ -112,6 +148,15 @@ RSA_MISTAKES = (
 def procrustes(x: Tensor, y: Tensor) -> Tensor:
     """The orthogonal R with centred x R nearest to centred y: U V^T of x^T y = U S V^T (Schoenemann 1966)."""
     u, _, vh = torch.linalg.svd(_columns(x).T @ _columns(y))
+    return u @ vh
+
+
+def _unit(x: Tensor) -> Tensor:
+    return x / x.norm(dim=1, keepdim=True)
+
+
+def _turn(product: Tensor) -> Tensor:
+    u, _, vh = torch.linalg.svd(product)
     return u @ vh
 
 
@@ -157,6 +202,24 @@ PROCRUSTES_MISTAKES = {
     ),
     "this is the Q of a QR decomposition, which is orthogonal and not the nearest: use the SVD.": (
         lambda x, y: torch.linalg.qr(_columns(x).T @ _columns(y)).Q,
+    ),
+    "every sample is brought to length 1, which moves the nearest rotation: centring is all.": (
+        lambda x, y: procrustes(_unit(x), _unit(y)),
+        lambda x, y: _turn(_unit(_columns(x)).T @ _unit(_columns(y))),
+    ),
+    "every feature is standardised, which moves the nearest rotation: centring is all.": (
+        lambda x, y: procrustes(x / x.std(dim=0), y / y.std(dim=0)),
+    ),
+    "the mean runs over the features: every feature has a mean over the samples, dim=0.": (
+        lambda x, y: _turn((x - x.mean(dim=1, keepdim=True)).T @ (y - y.mean(dim=1, keepdim=True))),
+    ),
+    "one factor of the SVD alone is returned: R = U V^T.": (
+        lambda x, y: _svd(x, y)[0],
+        lambda x, y: _svd(x, y)[2],
+        lambda x, y: _svd(x, y)[2].T,
+    ),
+    "the sign of the whole is turned over where it is a reflection: R may have determinant -1, it stays as it is.": (
+        lambda x, y: procrustes(x, y) * torch.linalg.det(procrustes(x, y)).sign(),
     ),
     "the sign is wrong: x R points away from y.": (lambda x, y: -procrustes(x, y),),
 }

@@ -125,16 +125,24 @@ def _corrected(
     power: int = 2,
     above: bool = True,
     then=lambda value: value,
+    alike: bool = False,
+    lengths: str = "centred",
 ) -> Tensor:
-    """The debiased estimate from features with something wrong; right with the defaults. above: in the numerator."""
+    """The debiased estimate from features with something wrong; right with the defaults. above: in the numerator.
+
+    alike: the second correction has the sum of products in place of the product of sums.
+    """
     if not debiased:
         return linear_cka(x, y)
-    n, x, y = len(x), centre(x), centre(y)
+    n = len(x)
+    both = [(centre(z), z if lengths == "uncentred" else centre(z)) for z in (x, y)]
 
-    def term(x: Tensor, y: Tensor, fair: bool = True) -> Tensor:
-        k, m = (z.norm(dim=1) ** power for z in (x, y))
-        return (x.T @ y).square().sum() + fair * (k.sum() * m.sum() * second(n) - k.dot(m) * first(n))
+    def term(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor], fair: bool = True) -> Tensor:
+        k, m = (z.norm(dim=1) ** power for _, z in (one, other))
+        product = k.dot(m) if alike else k.sum() * m.sum()
+        return (one[0].T @ other[0]).square().sum() + fair * (product * second(n) - k.dot(m) * first(n))
 
+    x, y = both
     return then(term(x, y, above) / (term(x, x) * term(y, y)).sqrt())
 
 
@@ -145,7 +153,11 @@ CKA_MISTAKES = (
     ),
     Mistake(
         "the mean runs over the features: every feature has a mean over the samples, dim=0.",
-        (_wrong(centre=lambda x: x - x.mean(dim=1, keepdim=True)), _wrong(centre=lambda x: x - x.mean())),
+        (_wrong(centre=lambda x: x - x.mean(dim=1, keepdim=True)),),
+    ),
+    Mistake(
+        "one mean is taken of all entries: every feature has a mean over the samples, dim=0.",
+        (_wrong(centre=lambda x: x - x.mean()),),
     ),
     Mistake(
         "features and samples are swapped: rows are samples, so the products are x.T @ y, of shape (D, E).",
@@ -210,6 +222,26 @@ CKA_MISTAKES = (
 )
 DEBIASED_MISTAKES = (
     Mistake(
+        "N is taken to be the number of features: it is that of the samples, len(x).",
+        (
+            lambda x, y, d=False: _corrected(
+                x,
+                y,
+                d,
+                first=lambda n: x.shape[1] / (x.shape[1] - 2),
+                second=lambda n: 1 / ((x.shape[1] - 1) * (x.shape[1] - 2)),
+            ),
+        ),
+    ),
+    Mistake(
+        "in the second correction the products are summed: it is the product of the two sums, of all k and of all m.",
+        (partial(_corrected, alike=True),),
+    ),
+    Mistake(
+        "the squared lengths are those of the rows as they came: the formula holds for centred rows.",
+        (partial(_corrected, lengths="uncentred"),),
+    ),
+    Mistake(
         "this is plain CKA: either debiased is not used, or the diagonals, which the unbiased estimate leaves out, are "
         "still in.",
         (lambda x, y, d=False: linear_cka(x, y, False), partial(_kept, diagonal="on")),
@@ -229,7 +261,14 @@ DEBIASED_MISTAKES = (
         "the factor of the first correction is another one: N / (N - 2) goes with the lengths of centred rows.",
         tuple(
             partial(_corrected, first=factor)
-            for factor in (lambda n: 2 / (n - 2), lambda n: n / (n - 1), lambda n: 1 / (n - 2), lambda n: 1)
+            for factor in (
+                lambda n: 2 / (n - 2),
+                lambda n: n / (n - 1),
+                lambda n: 1 / (n - 2),
+                lambda n: (n - 1) / (n - 2),
+                lambda n: n / (n - 3),
+                lambda n: 1,
+            )
         ),
     ),
     Mistake(
@@ -239,6 +278,9 @@ DEBIASED_MISTAKES = (
             for factor in (
                 lambda n: 1 / (n * (n - 1)),
                 lambda n: 1 / ((n - 2) * (n - 3)),
+                lambda n: 1 / ((n - 1) * (n - 3)),
+                lambda n: 1 / (n - 1),
+                lambda n: 1 / (n - 2),
                 lambda n: 1 / (n - 2) ** 2,
                 lambda n: 1 / (n - 1) ** 2,
                 lambda n: 1 / n**2,

@@ -102,6 +102,29 @@ def _between(measure) -> Callable:
     return wrong
 
 
+def _late(x: Tensor, anchors: Tensor, center: bool, dim: int) -> Tensor:
+    similar = _relative(x, anchors)
+    return similar - similar.mean(dim=dim, keepdim=True) if center else similar
+
+
+def _standardised(x: Tensor, anchors: Tensor, center: bool = False) -> Tensor:
+    if center:
+        spread = anchors.std(dim=0)  # whatever it is divided by: a factor common to all features cancels
+        x, anchors = x / spread, anchors / spread
+    return _relative(x, anchors, center)
+
+
+def _off(of_samples: Callable, of_anchors: Callable | None = None) -> Callable:
+    """relative with something else than the anchors' mean taken off samples and anchors."""
+
+    def wrong(x: Tensor, anchors: Tensor, center: bool = False) -> Tensor:
+        if center:
+            x, anchors = x - of_samples(anchors), anchors - (of_anchors or of_samples)(anchors)
+        return _unit(x) @ _unit(anchors).T
+
+    return wrong
+
+
 ALWAYS = "it always centres: without center=True the vectors are taken as they are."
 RELATIVE_MISTAKES = {
     "nothing is normalised: a cosine divides by both lengths, that of the sample and that of the anchor.": (
@@ -114,7 +137,11 @@ RELATIVE_MISTAKES = {
     "the normalisation runs over the samples: divide every row by its length (dim=1), not every column.": (
         _wrong(lengths=(_unit_columns, _unit_columns)),
     ),
-    "the lengths are squared: divide by the root of the sum of squares.": (_wrong(lengths=(_squared, _squared)),),
+    "the lengths are squared: divide by the root of the sum of squares.": (
+        _wrong(lengths=(_squared, _squared)),
+        _wrong(lengths=(_squared, _unit)),
+        _wrong(lengths=(_unit, _squared)),
+    ),
     "the length is a sum of absolute values: a cosine divides by the root of the sum of squares.": (
         _wrong(lengths=(_manhattan, _manhattan)),
     ),
@@ -122,6 +149,8 @@ RELATIVE_MISTAKES = {
     "vectors as they are.": (_wrong(lengths=(_rows_centred, _rows_centred)),),
     "everything is divided by one number: every row has a length of its own.": (
         _wrong(lengths=(_unit_at_once, _unit_at_once)),
+        _wrong(lengths=(_unit_at_once, _unit)),
+        _wrong(lengths=(_unit, _unit_at_once)),
     ),
     "these are distances, one minus the cosine: a relative representation holds the cosines.": (
         _wrong(then=lambda s: 1 - s),
@@ -176,6 +205,28 @@ RELATIVE_MISTAKES = {
     ),
     "the mean runs over the features: the anchors' mean is a vector, their average over dim=0.": (
         _wrong(means="rows"),
+    ),
+    "one mean is taken of all entries: the anchors' mean is a vector, their average over dim=0.": (
         _wrong(means="entries"),
+    ),
+    "the cosines are centred, after they were taken: with center the mean is taken off the vectors, before.": (
+        *(lambda x, anchors, center=False, dim=dim: _late(x, anchors, center, dim) for dim in (0, 1)),
+    ),
+    "it also divides by a standard deviation: with center the anchors' mean is taken off, and that is all.": (
+        _standardised,
+    ),
+    "the anchors are added up, or their sum is divided by another number than theirs: it is their mean.": (
+        _off(lambda a: a.sum(dim=0)),
+        _off(lambda a: a.sum(dim=0) / (len(a) - 1)),
+    ),
+    "the mean is that of the anchors at length 1: it is theirs as they are.": (_off(lambda a: _unit(a).mean(dim=0)),),
+    "it is divided by a temperature: leave the cosines as they are.": tuple(
+        _wrong(then=lambda s, t=t: s / t) for t in (0.05, 0.07, 0.1, 0.2, 0.5)
+    ),
+    "the median of the anchors is taken off: it is their mean.": (_off(lambda a: a.median(dim=0).values),),
+    "one anchor is taken off: it is the mean of all of them.": (_off(lambda a: a[0]), _off(lambda a: a[-1])),
+    "the mean is added to the samples: it is taken off samples and anchors.": (
+        _off(lambda a: -a.mean(dim=0), lambda a: a.mean(dim=0)),
+        _off(lambda a: -a.mean(dim=0)),
     ),
 }

@@ -62,6 +62,11 @@ def examine_stitch(student: Student) -> str:
                 "The head's weights are frozen afterwards (requires_grad is False), so that it could not be trained "
                 "any more: use `with torch.no_grad():` instead."
             )
+        if head.training and not training:
+            raise Wrong(
+                "The head came in eval mode and is in train mode afterwards, so that whoever asks it next gets other "
+                "answers: keep `mode = head.training`, and put it back with head.train(mode)."
+            )
         left_in_eval |= head.training != training
         if isinstance(given, Tensor) and given.requires_grad:
             raise Wrong("The accuracy carries a gradient: return a number.")

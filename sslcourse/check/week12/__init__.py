@@ -241,6 +241,11 @@ def masked_marginal(student: Student) -> str:
         # Whatever is raised is a refusal, parse_mutation's or one of the student's own.
         if _refusal(student, model, _SEQUENCE, [mutation]) is None:
             raise Wrong(f"It scores {mutation}, which does not fit the sequence: parse_mutation refuses such a name.")
+        if _refusal(student, model, _SEQUENCE, ["T3V", mutation, "Y5W"]) is None:
+            raise Wrong(
+                f"It leaves {mutation} out or goes on in silence where other names fit: a name that does not fit the "
+                "sequence is refused, since its score would be missed or stand at another's place."
+            )
     unchanged = student(model, _SEQUENCE, ["K2K"])
     if not close(unchanged, torch.zeros(1)):
         raise Wrong(f"A mutation that changes nothing (K2K) gives {float(unchanged[0]):.4g}, it should be 0.")
@@ -270,7 +275,7 @@ def _features(hidden: Tensor, mask: Tensor) -> str:
 @exercise("week12")
 def categorical_jacobian(student: Student) -> str:
     """categorical_jacobian(model, sequence) -> (L, 20, L, 20); model(N sequences) gives logits (N, L, 20)."""
-    sequence = "MKVW"
+    sequence = "MKVM"  # a letter at two places, so that a mutation of one is not one of both
     weights, bias = student.normal(len(sequence), 20, len(sequence), 20), student.normal(len(sequence), 20)
 
     class Model(nn.Module):

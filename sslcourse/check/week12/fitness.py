@@ -1,5 +1,7 @@
 """How ProteinGym's measures are examined (week 12)."""
 
+from math import isnan
+
 import torch
 from torch import Tensor
 
@@ -28,7 +30,7 @@ def _values(student: Student, scores: Tensor, measured: Tensor) -> dict[str, flo
 
 
 def examine_proteingym(student: Student) -> str:
-    """Scans of a multiple of ten mutants, of which everybody's tenth is the same; ties for Spearman alone."""
+    """Scans of a multiple of ten mutants first, of which everybody's tenth is the same; ties for Spearman alone."""
     cases = [_scan(student, n, strength) for n, strength in ((40, 1.0), (60, 2.0), (30, 0.0), (50, -1.0), (200, 3.0))]
     came = [_values(student, *case) for case in cases]
     for key in KEYS:
@@ -36,6 +38,7 @@ def examine_proteingym(student: Student) -> str:
     tied = [_scan(student, 40, 2.0, ties=True), _scan(student, 30, 1.0, ties=True)]
     _agree("spearman", cases + tied, [_values(student, *case)["spearman"] for case in cases + tied], tied=True)
 
+    _rounded_down(student)
     scores, measured = cases[1]
     perfect = _values(student, 7 * measured + 100, measured)
     for key, value in perfect.items():
@@ -50,6 +53,18 @@ def examine_proteingym(student: Student) -> str:
     return "Equal to counts by hand on scans of 30 to 200 mutants, with ties; 1 where scores and measurements agree."
 
 
+def _rounded_down(student: Student) -> None:
+    """Of 27 mutants the best tenth are two, of 38 three: by NDCG; ProteinGym's recall takes percentiles instead."""
+    for n in (27, 38):
+        case = _scan(student, n, 1.0)
+        came, wanted = _values(student, *case)["ndcg"], oracle.ndcg(*case)
+        if not close(came, wanted):
+            found = f"On {n} mutants ndcg is not right: {gives(came, wanted)}"
+            if close(came, oracle.ndcg(*case, share=(n // 10 + 1) / n)):
+                raise Wrong(f"{found}\nIt looks as if a tenth is rounded up: int({n} / 10) = {n // 10} are the best.")
+            raise Wrong(f"{found} The best tenth are int({n} / 10) = {n // 10}.")
+
+
 def _agree(key: str, cases: list[tuple], values: list[float], tied: bool = False) -> None:
     """tied: what was right without ties is compared with them, too."""
     definition = getattr(oracle, key)
@@ -62,6 +77,11 @@ def _agree(key: str, cases: list[tuple], values: list[float], tied: bool = False
     if tied:
         raise Wrong(
             f"{found}\nIt looks as if equal values do not share the mean of their ranks, as in scipy.stats.spearmanr."
+        )
+    if key == "ndcg" and isnan(values[n]):
+        raise Wrong(
+            f"{found}\nSomething is divided by 0: the first place by log2(1), where ranks count from 0? Place n, from "
+            "1, is divided by log2(n + 1)."
         )
     fitting = [mistake for mistake in oracle.MISTAKES[key] if mistake.fits(cases, values, 1e-4)]
     if len(fitting) == 1:

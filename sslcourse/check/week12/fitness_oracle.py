@@ -104,6 +104,13 @@ def _order(x: Tensor) -> Tensor:
     return x.argsort().double()
 
 
+def _gains_of(order: Tensor, gains: Tensor, by_gain: bool = False) -> float:
+    """Discounted gains of the best tenth by `order`; by_gain: the largest of them first."""
+    came = _scaled(gains.double())[_first(order, _tenth(len(order)))]
+    came = came.sort(descending=True).values if by_gain else came
+    return sum(float(gain) / math.log2(rank + 1) for rank, gain in enumerate(came, 1))
+
+
 MISTAKES = {
     "spearman": (
         Mistake("this is Pearson's correlation of the values: Spearman's is that of their ranks.", (_correlation,)),
@@ -184,6 +191,21 @@ MISTAKES = {
             "the discount is missing: place n is divided by log2(n + 1).", (partial(ndcg, discount=lambda rank: 1),)
         ),
         Mistake("the discount is the rank: it is log2(rank + 1).", (partial(ndcg, discount=lambda rank: rank),)),
+        Mistake(
+            "the discount is log2(rank) + 1 or log2(rank): it is log2(rank + 1).",
+            (
+                partial(ndcg, discount=lambda rank: math.log2(rank) + 1),
+                partial(ndcg, discount=lambda rank: math.log2(rank) if rank > 1 else 1.0),
+            ),
+        ),
+        Mistake(
+            "the gains are the scores: mutants are ordered by score, and their measurements are the gains.",
+            (lambda s, m: _gains_of(s, s) / _gains_of(m, m),),
+        ),
+        Mistake(
+            "the gains are sorted before they are discounted: they stand in the order of the scores.",
+            (lambda s, m: _gains_of(s, m, by_gain=True) / _gains_of(m, m),),
+        ),
         Mistake("it is not divided by the ideal.", (partial(ndcg, divide=False),)),
         Mistake("the lowest scores come first: the highest are the best.", (partial(ndcg, order=lambda s: -s),)),
         Mistake(

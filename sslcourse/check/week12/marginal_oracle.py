@@ -89,6 +89,12 @@ def _by_alphabet(log_probs_at, sequence: str, mutations: list[str]) -> Tensor:
     return torch.stack(scores)
 
 
+def _by_alphabet_mutant(log_probs_at, sequence: str, mutations: list[str]) -> Tensor:
+    """The same for the mutant alone."""
+    rows = [(log_probs_at(sequence, int(m[1:-1]) - 1), m) for m in mutations]
+    return torch.stack([row[(ord(m[-1]) - 65) % 20] - row[AMINO_ACIDS.index(m[0])] for row, m in rows])
+
+
 def _two_sequences(log_probs_at, sequence: str, mutations: list[str]) -> Tensor:
     """Each letter's probability at the place of the mutation, in a sequence of its own at position 0."""
     scores = []
@@ -100,7 +106,41 @@ def _two_sequences(log_probs_at, sequence: str, mutations: list[str]) -> Tensor:
     return torch.stack(scores)
 
 
+def _wild_elsewhere(log_probs_at, sequence: str, mutations: list[str], at: int | None) -> Tensor:
+    """The wild type's probability is read at another masked position than the mutant's."""
+    scores = []
+    for m in mutations:
+        place = int(m[1:-1]) - 1
+        elsewhere = (place + 1) % len(sequence) if at is None else at
+        row, other = log_probs_at(sequence, place), log_probs_at(sequence, elsewhere)
+        scores.append(row[AMINO_ACIDS.index(m[-1])] - other[AMINO_ACIDS.index(m[0])])
+    return torch.stack(scores)
+
+
+def _odds(log_p: Tensor) -> Tensor:
+    return log_p - torch.log1p(-log_p.exp())
+
+
 MARGINAL_MISTAKES = (
+    Mistake(
+        "the wild type alone is scored: log p(mutant) comes first, and the wild type's is subtracted.",
+        (
+            lambda *case: masked_marginal(*case) - _marginal(*case, wild_sign=0),
+            lambda *case: _marginal(*case, wild_sign=0) - masked_marginal(*case),
+        ),
+    ),
+    Mistake(
+        "the wild type's probability is read at another masked position than the mutant's: both come from the same.",
+        (partial(_wild_elsewhere, at=0), partial(_wild_elsewhere, at=None)),
+    ),
+    Mistake(
+        "odds are compared, p / (1 - p): it is a difference of logarithms of the two probabilities.",
+        (
+            partial(_marginal, value=_odds),
+            lambda f, s, m: _against(f, s, m, lambda log_p: 0.0)
+            - torch.stack([torch.log1p(-f(s, int(x[1:-1]) - 1)[AMINO_ACIDS.index(x[0])].exp()) for x in m]),
+        ),
+    ),
     Mistake(
         "what was read for one letter serves wherever it occurs: every mutation asks at its own position.",
         (_of_letters,),
@@ -183,6 +223,6 @@ MARGINAL_MISTAKES = (
     Mistake(
         "the amino acids are in another order: ACDEFGHIKLMNPQRSTVWY.",
         (partial(_marginal, order="ARNDCQEGHILKMFPSTWYV"), partial(_marginal, order="LAGVSERTIDPKQNFYMHWC"),
-         _by_alphabet),
+         partial(_marginal, order=AMINO_ACIDS[::-1]), _by_alphabet, _by_alphabet_mutant),
     ),
 )  # fmt: skip

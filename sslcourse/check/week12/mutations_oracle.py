@@ -144,6 +144,12 @@ def _piled_up(model, sequence: str) -> Tensor:
     return torch.stack(rows).reshape(len(sequence), 20, *before.shape)
 
 
+def _replaced(model, sequence: str, count: int) -> Tensor:
+    before = model([sequence])[0]
+    rows = [model([sequence.replace(letter, a, count)])[0] - before for letter in sequence for a in AMINO_ACIDS]
+    return torch.stack(rows).reshape(len(sequence), 20, *before.shape)
+
+
 JACOBIAN_MISTAKES = (
     Mistake(
         "the logits of the sequence itself are not subtracted: the change counts.",
@@ -158,7 +164,7 @@ JACOBIAN_MISTAKES = (
         ),
     ),
     Mistake(
-        "probabilities are compared: the model gives logits, leave them as they are.",
+        "probabilities are compared, or their logarithms: the model gives logits, leave them as they are.",
         (
             lambda m, s: categorical_jacobian(lambda x: m(x).softmax(-1), s),
             lambda m, s: categorical_jacobian(lambda x: m(x).log_softmax(-1), s),
@@ -176,8 +182,13 @@ JACOBIAN_MISTAKES = (
         "the amino acids are in another order: ACDEFGHIKLMNPQRSTVWY.",
         tuple(
             lambda m, s, order=order: categorical_jacobian(m, s)[:, [AMINO_ACIDS.index(a) for a in order]]
-            for order in ("ARNDCQEGHILKMFPSTWYV", "LAGVSERTIDPKQNFYMHWC")
+            for order in ("ARNDCQEGHILKMFPSTWYV", "LAGVSERTIDPKQNFYMHWC", AMINO_ACIDS[::-1])
         ),
+    ),
+    Mistake(
+        "a letter is replaced wherever it occurs, or where it occurs first, as str.replace does: residue i alone "
+        "becomes a.",
+        tuple(partial(_replaced, count=count) for count in (-1, 1)),
     ),
     Mistake(
         "both directions are averaged: the notebook symmetrises later.",
