@@ -1005,7 +1005,7 @@ print(f"one pair of the accuracy {stitched['stitched, relative']:.3f} has the in
 # that knows least with its own head, and the one whose CKA with the others is lowest (below). So it seems to have
 # learnt something else, not the same in other coordinates. A rotation does not make up for that either: look at the
 # worst pair of Procrustes. At `small`, where its own accuracy is close to that of the others, all pairs lose a
-# few points only (recorded, one seed).
+# few points only (recorded).
 #
 # The last line is the 95 % interval of the test sample alone. The whiskers are the range over pairs, which share
 # networks, so they are no interval of anything.
