@@ -320,6 +320,10 @@ def with_count(count, over=None):
         (lambda s, c, low=6, high=None, f=1.0: precision_at_l(s, c, low - 1, high, f), "nearer than min_separation"),
         (lambda s, c, low=6, high=None, f=1.0: precision_at_l(s, c, 1, high, f), "min_separation is not used"),
         (lambda s, c, low=6, high=None, f=1.0: precision_at_l(s, c, low, None, f), "max_separation is not used"),
+        (
+            lambda s, c, low=6, high=None, f=1.0: precision_at_l(s, c, low, high and low + high, f),
+            "max_separation is counted from min_separation on",
+        ),
         (lambda s, c, low=6, high=None, f=1.0: precision_at_l(s, c, low, high, 1.0), "fraction is not used"),
         (lambda s, c, low=6, high=None, f=1.0: precision_at_l(-s, c, low, high, f), "the lowest scores"),
         (with_count(lambda n, c, f: f * c.sum()), "the number of contacts"),

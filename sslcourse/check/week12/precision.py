@@ -35,7 +35,7 @@ def examine_precision(student: Student) -> str:
         noise = student.uniform(length, length).triu(1)
         low, high = (rest[0] if rest else 6), (rest[1] if len(rest) > 1 else None)
         end = (apart == low) | (apart == low - 1) | (apart == (high or -1)) | (apart == (high or -2) + 1)
-        scores = noise + noise.T + 0.3 * contacts + 0.8 * end + (apart < low - 1)
+        scores = noise + noise.T + 0.3 * contacts + 0.8 * end + (apart < low - 1) + (apart > 2 * (high or length))
         cases.append((scores, contacts, *rest))
     _only_pairs_in_range(student)
     log_odds = [(10 * scores - 40, *rest) for scores, *rest in cases[1:3]]

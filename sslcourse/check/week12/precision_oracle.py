@@ -104,6 +104,10 @@ PRECISION_MISTAKES = (
     Mistake("min_separation is not used: neighbours in the chain touch anyway.", (partial(_precision, low=-99),)),
     Mistake("max_separation is not used.", (partial(_precision, high=None),)),
     Mistake(
+        "max_separation is counted from min_separation on: j - i itself is at most max_separation.",
+        (lambda s, c, low=6, high=None, *rest: precision_at_l(s, c, low, None if high is None else low + high, *rest),),
+    ),
+    Mistake(
         "L is taken as the number of contacts: it is the length of the protein.",
         (partial(_precision, count="contacts"), partial(_precision, count="all contacts")),
     ),
