@@ -872,7 +872,7 @@ plot.show(
 # then judged by all three over several seeds: the smallest number of labels, and one rate of fine-tuning for all.
 
 # %%
-short = {"epochs": scale.pick(dry=1, tiny=8, small=20, full=400), "rate": 1.5e-3}
+short = {"epochs": scale.pick(dry=1, tiny=10, small=20, full=400), "rate": 1.5e-3}
 jury = data.load_images(name, "val", n=scale.pick(dry=100, tiny=2000, small=1000, full=None), seed=scale.seed)
 one_each = torch.stack([jury.images[jury.labels == c][0] for c in range(len(jury.class_names))])
 plot.show(
@@ -1301,7 +1301,7 @@ if scale.name == "tiny":
         "four times the steps from scratch over few steps from MAE": (
             patience.gap("from scratch" + longer, "from MAE"), 0.05
         ),
-        "fine-tuned after eight epochs of MAE over from scratch, at one rate": (
+        "fine-tuned after ten epochs of MAE over from scratch, at one rate": (
             by_mask["fine-tuned"].gap(ratio, 0), 0.05
         ),
     }
