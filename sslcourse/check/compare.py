@@ -69,10 +69,13 @@ def agree(
     found = f"On {words(*cases[n])} {gives(values[n], right[nearest][n])}"
     # Named mistakes first: all cases together tell them apart better than the first that differs.
     fitting = claimed(mistakes, cases, values, right[nearest], tolerance)
-    fact = "" if len(fitting) == 1 else told(values, right[nearest], tolerance, cases)
+    every = cases, values, right[nearest]
     if small is not None and len(fitting) != 1:
         value, wanted = number(student(*small)), float(recall(readings[nearest], *doubled(small)))
-        fitting = claimed(fitting, [*cases, small], [*values, value], [*right[nearest], wanted], tolerance)
+        every = [*cases, small], [*values, value], [*right[nearest], wanted]
+        fitting = claimed(fitting, *every, tolerance)
+    fact = "" if len(fitting) == 1 else told(*every[1:], tolerance, every[0])
+    if small is not None and len(every[0]) > len(cases):
         if len(fitting) != 1 and not close(value, wanted, tolerance):
             inputs = ", ".join(f"{name} = {shown(x)}" for name, x in student.names(small).items())
             found = f"On {words(*small)} {gives(value, wanted)} The inputs were {inputs}."

@@ -78,6 +78,14 @@ def test_a_case_by_hand_is_shown_only_where_it_fails():
     assert "On 2 numbers yours gives 4, it should be 2." in text and "by hand" not in text
 
 
+@pytest.mark.parametrize(("short", "fact"), [(1.0, True), (0.25, False)])
+def test_what_holds_in_every_case_holds_in_the_one_by_hand_too(short, fact):
+    check = make(small=(torch.tensor([1.0, 1.0, 1.0]),), hint="three ones.")
+    text = verdict(check, lambda x: x.sum() + (short if len(x) == 3 else 1.0))[1]
+    assert "Try that case by hand: three ones." in text
+    assert ("In every case yours is too large by 1." in text) is fact
+
+
 # --- numbers
 
 
