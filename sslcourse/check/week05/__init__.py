@@ -184,7 +184,7 @@ def scan_loss(student: Student) -> str:
 
 
 def _sure_of_different(student: Student) -> None:
-    """Pairs that are sure and disagree: their inner product is 0 in float32. Both clusters are used, entropy is ln 2."""
+    """Sure pairs that disagree: their inner product is 0 in float32. Both clusters are used: the entropy is ln 2."""
     logits = torch.tensor([[60.0, -60.0], [-60.0, 60.0]])
     anchors, neighbours = logits.clone().requires_grad_(), (-logits).requires_grad_()
     loss = student(anchors, neighbours, 5.0)
