@@ -154,6 +154,13 @@ WRONG = [
      "(len(h) * targets.sum() * h.shape[-1])", "a large block counts more"),
     # told without their name, or by another one
     ("epps_pulley", "2 * x.shape[0]", "2 * x.shape[1]", "the number of columns"),
+    ("epps_pulley", "torch.trapezoid(err * phi, t, dim=1)", "torch.trapezoid(err * phi, dx=t_max / knots, dim=1)",
+     "t_max / (knots - 1) apart"),
+    ("epps_pulley", "torch.linspace(0, t_max, knots, device=x.device)", "torch.arange(knots) * t_max / knots",
+     "err * phi, t,", "err * phi, dx=t_max / (knots - 1),", "t_max / (knots - 1) apart"),
+    ("epps_pulley", "2 * x.shape[0] * torch.trapezoid(err * phi, t, dim=1)", "len(x) * (err * phi).mean(1)",
+     "summed and not integrated"),
+    ("lejepa_loss", VIEW, "sigreg(views[v], 16, generator)", "n_slices is not handed on"),
     ("epps_pulley", "+ im ** 2", "- im ** 2", "the sine part is subtracted"),
     ("epps_pulley", "linspace(0,", "linspace(-t_max,", "from -t_max to t_max"),
     ("lejepa_loss", "views - views.mean(dim=0)", "views[:2] - views[:2].mean(dim=0)", "only two of the views count"),

@@ -67,6 +67,13 @@ def test_of_two_readings_the_nearer_one_is_shown():
     assert "On 1 numbers yours gives 7.5, it should be 5." in text
 
 
+def test_nan_where_a_mistake_gives_nan_is_no_contradiction_and_no_proof():
+    half = Mistake("one number gives nothing.", (lambda x: float(x[1:].mean()),))
+    assert claimed((half,), CASES, [2.0, -1.0, float("nan")], [3.0, 2.0, 0.5]) == [half]
+    assert claimed((half,), CASES[2:], [float("nan")], [0.5]) == []
+    assert claimed((half,), CASES, [2.0, float("nan"), float("nan")], [3.0, 2.0, 0.5]) == []
+
+
 # --- the case to work out by hand
 
 

@@ -216,6 +216,9 @@ def test_right_queue(changes, seeds):
         ((LOOP, "        p = int(self.ptr)\n        p = 0 if p + len(keys) > len(self.keys) else p\n"
                 "        self.keys[p:p + len(keys)] = keys\n        self.ptr[0] = (p + len(keys)) % len(self.keys)\n"),
          "a batch that does not fit at the end starts at the beginning"),
+        ((LOOP, "        p = int(self.ptr)\n        self.keys[(p + torch.arange(len(keys))) % len(self.keys)] = keys\n"
+                "        self.ptr[0] = p + len(keys) if p + len(keys) < len(self.keys) else 0\n"),
+         "after a batch that crosses the end"),
         (("    @torch.no_grad()\n", ""), "carry a gradient"),
         (('self.register_buffer("keys", ', "self.keys = nn.Parameter("), "keys is a parameter"),
         (('self.register_buffer("keys", ', 'self.register_buffer("queue", '), "no buffer called keys"),
