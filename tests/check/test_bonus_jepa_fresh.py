@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from harness import assert_right, assert_wrong, cell
+from harness import assert_right, assert_wrong, cell, verdict
 from torch import nn
 
 from sslcourse import train
@@ -178,6 +178,13 @@ WRONG = [
 @pytest.mark.parametrize(("name", "changes", "words"), [(name, changes, words) for name, *changes, words in WRONG])
 def test_wrong(name, changes, words):
     assert_wrong(getattr(check, name), answer(name, *changes), words)
+
+
+@pytest.mark.parametrize("short", [1.0, 1.5])
+def test_what_holds_in_every_case_holds_in_the_one_by_hand(short):
+    right = answer("epps_pulley")
+    text = verdict(check.epps_pulley, lambda x, *rest: 1.3 * (short if len(x) == 2 else 1) * right(x, *rest))[1]
+    assert "by hand" in text and ("In every case yours is 1.3 times" in text) is (short == 1)
 
 
 def test_a_cube_has_corners(seeds):
