@@ -684,7 +684,7 @@ def standardised(x):
         (plain(above(lambda m: m.trace() ** 2)), "only the diagonal of the product"),
         (
             plain(lambda x, y: hsic(x - x.mean(0), y - y.mean(0)) / (own(x) + own(y))),
-            "the sum or the mean of the two terms",
+            "divided by the sum of the two terms",
         ),
         (plain(lambda x, y: linear_cka(standardised(x), standardised(y))), "every feature is standardised"),
         (

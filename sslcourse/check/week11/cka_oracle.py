@@ -221,12 +221,12 @@ CKA_MISTAKES = (
             lambda x, y, d=False: _hsic(x @ x.T, y @ y.T) / len(x) ** 2,
         ),
     ),
-    Mistake(
-        "it is divided by the sum or the mean of the two terms: take the root of their product.",
-        tuple(
-            lambda x, y, d=False, by=by: by * _hsic(x @ x.T, y @ y.T) / sum(_hsic(z @ z.T, z @ z.T) for z in (x, y))
-            for by in (1, 2)
-        ),
+    *(
+        Mistake(
+            f"it is divided by the {what} of the two terms: take the root of their product.",
+            (lambda x, y, d=False, by=by: by * _hsic(x @ x.T, y @ y.T) / sum(_hsic(z @ z.T, z @ z.T) for z in (x, y)),),
+        )
+        for what, by in (("sum", 1), ("mean", 2))
     ),
 )
 DEBIASED_MISTAKES = (
