@@ -69,10 +69,13 @@ def agree(
     found = f"On {words(*cases[n])} {gives(values[n], right[nearest][n])}"
     # Named mistakes first: all cases together tell them apart better than the first that differs.
     fitting = claimed(mistakes, cases, values, right[nearest], tolerance)
-    fact = "" if len(fitting) == 1 else told(values, right[nearest], tolerance, cases)
+    every = cases, values, right[nearest]
     if small is not None and len(fitting) != 1:
         value, wanted = number(student(*small)), float(recall(readings[nearest], *doubled(small)))
-        fitting = claimed(fitting, [*cases, small], [*values, value], [*right[nearest], wanted], tolerance)
+        every = [*cases, small], [*values, value], [*right[nearest], wanted]
+        fitting = claimed(fitting, *every, tolerance)
+    fact = "" if len(fitting) == 1 else told(*every[1:], tolerance, every[0])
+    if small is not None and len(every[0]) > len(cases):
         if len(fitting) != 1 and not close(value, wanted, tolerance):
             inputs = ", ".join(f"{name} = {shown(x)}" for name, x in student.names(small).items())
             found = f"On {words(*small)} {gives(value, wanted)} The inputs were {inputs}."
@@ -106,11 +109,15 @@ def claimed(
 
     def explains(wrong: Callable) -> bool:
         """Whether it gives what was given, and leaves of the difference at most a quarter wherever there is one."""
+        told_by = 0
         for met, case, value, wanted in triples:
             came = recall(wrong, *doubled(case))
+            if _nan(value) and _nan(came):  # no contradiction, and nothing that a name could rest on
+                continue
+            told_by += not met
             if not close(value, came, tolerance) or not (met or _off(value, came) <= _off(value, wanted) / 4):
                 return False
-        return True
+        return told_by > 0
 
     return [mistake for mistake in mistakes if any(map(explains, mistake.variants))]
 
@@ -119,6 +126,11 @@ def told(values: Sequence, right: Sequence, tolerance: float = TOLERANCE, cases:
     """A line of its own, to end a message with: what holds in every case (relation.py); empty where nothing does."""
     fact = related(values, right, tolerance, cases)
     return f"\n{fact}" if fact else ""
+
+
+def _nan(value: float | torch.Tensor) -> bool:
+    """Whether it is one number and NaN."""
+    return torch.as_tensor(value).dim() == 0 and value != value
 
 
 def _off(value: float | torch.Tensor, wanted: float | torch.Tensor) -> float:

@@ -107,7 +107,8 @@ class _Pair:
         """Whether they differ, and are numbers of which a relation could be read."""
         if len(self.w) < 2 or not (self.v.isfinite().all() and self.w.isfinite().all()):
             return False
-        return bool(self.w.max() - self.w.min() >= 1e-3 * self.w.abs().max()) and not self.explained([self.w])
+        varied = all(x.max() - x.min() >= max(1e-3 * x.abs().max(), 1e-12) for x in (self.v, self.w))
+        return varied and not self.explained([self.w])
 
     def explained(self, made: Sequence[Tensor]) -> bool:
         """As near as a right answer is, and far nearer than the right one wherever they differ."""

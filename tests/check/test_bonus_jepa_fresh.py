@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from harness import assert_right, assert_wrong, cell
+from harness import assert_right, assert_wrong, cell, verdict
 from torch import nn
 
 from sslcourse import train
@@ -154,6 +154,13 @@ WRONG = [
      "(len(h) * targets.sum() * h.shape[-1])", "a large block counts more"),
     # told without their name, or by another one
     ("epps_pulley", "2 * x.shape[0]", "2 * x.shape[1]", "the number of columns"),
+    ("epps_pulley", "torch.trapezoid(err * phi, t, dim=1)", "torch.trapezoid(err * phi, dx=t_max / knots, dim=1)",
+     "t_max / (knots - 1) apart"),
+    ("epps_pulley", "torch.linspace(0, t_max, knots, device=x.device)", "torch.arange(knots) * t_max / knots",
+     "err * phi, t,", "err * phi, dx=t_max / (knots - 1),", "t_max / (knots - 1) apart"),
+    ("epps_pulley", "2 * x.shape[0] * torch.trapezoid(err * phi, t, dim=1)", "len(x) * (err * phi).mean(1)",
+     "summed and not integrated"),
+    ("lejepa_loss", VIEW, "sigreg(views[v], 16, generator)", "n_slices is not handed on"),
     ("epps_pulley", "+ im ** 2", "- im ** 2", "the sine part is subtracted"),
     ("epps_pulley", "linspace(0,", "linspace(-t_max,", "from -t_max to t_max"),
     ("lejepa_loss", "views - views.mean(dim=0)", "views[:2] - views[:2].mean(dim=0)", "only two of the views count"),
@@ -171,6 +178,13 @@ WRONG = [
 @pytest.mark.parametrize(("name", "changes", "words"), [(name, changes, words) for name, *changes, words in WRONG])
 def test_wrong(name, changes, words):
     assert_wrong(getattr(check, name), answer(name, *changes), words)
+
+
+@pytest.mark.parametrize("short", [1.0, 1.5])
+def test_what_holds_in_every_case_holds_in_the_one_by_hand(short):
+    right = answer("epps_pulley")
+    text = verdict(check.epps_pulley, lambda x, *rest: 1.3 * (short if len(x) == 2 else 1) * right(x, *rest))[1]
+    assert "by hand" in text and ("In every case yours is 1.3 times" in text) is (short == 1)
 
 
 def test_a_cube_has_corners(seeds):

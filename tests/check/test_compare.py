@@ -67,6 +67,13 @@ def test_of_two_readings_the_nearer_one_is_shown():
     assert "On 1 numbers yours gives 7.5, it should be 5." in text
 
 
+def test_nan_where_a_mistake_gives_nan_is_no_contradiction_and_no_proof():
+    half = Mistake("one number gives nothing.", (lambda x: float(x[1:].mean()),))
+    assert claimed((half,), CASES, [2.0, -1.0, float("nan")], [3.0, 2.0, 0.5]) == [half]
+    assert claimed((half,), CASES[2:], [float("nan")], [0.5]) == []
+    assert claimed((half,), CASES, [2.0, float("nan"), float("nan")], [3.0, 2.0, 0.5]) == []
+
+
 # --- the case to work out by hand
 
 
@@ -76,6 +83,14 @@ def test_a_case_by_hand_is_shown_only_where_it_fails():
     assert "The inputs were x = [1, 1].\nTry that case by hand: two ones." in verdict(check, lambda x: x.sum() + 1)[1]
     text = verdict(check, lambda x: x.abs().sum())[1]  # right for what is positive
     assert "On 2 numbers yours gives 4, it should be 2." in text and "by hand" not in text
+
+
+@pytest.mark.parametrize(("short", "fact"), [(1.0, True), (0.25, False)])
+def test_what_holds_in_every_case_holds_in_the_one_by_hand_too(short, fact):
+    check = make(small=(torch.tensor([1.0, 1.0, 1.0]),), hint="three ones.")
+    text = verdict(check, lambda x: x.sum() + (short if len(x) == 3 else 1.0))[1]
+    assert "Try that case by hand: three ones." in text
+    assert ("In every case yours is too large by 1." in text) is fact
 
 
 # --- numbers

@@ -73,3 +73,5 @@ def test_entries(made, words):
 def test_a_single_number_or_equal_ones_tell_nothing():
     assert related([2.0], [1.0]) == ""
     assert related([2.0, 2.0], [1.0, 1.0]) == ""
+    assert related([0.0, 0.0, 0.0], [0.4, 1.0, 0.7]) == ""  # a constant is not "cut off above 0"
+    assert "cut off above 0" in related([0.0, -0.5, 0.0], [0.4, -0.5, 0.7])

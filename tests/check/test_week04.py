@@ -284,6 +284,17 @@ def shifted(z0, z1, temperature=0.5):
     return nt_xent(z0, z1, temperature) + 0.1
 
 
+def answers(target, masked=-torch.inf):
+    """Right but for the answers, which target tells from N."""
+
+    def loss(z0, z1, temperature=0.5):
+        z = F.normalize(torch.cat([z0, z1]), dim=1)
+        similarity = (z @ z.T / temperature).masked_fill(torch.eye(len(z), dtype=torch.bool), masked)
+        return F.cross_entropy(similarity, target(len(z0)))
+
+    return loss
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
@@ -312,6 +323,15 @@ def shifted(z0, z1, temperature=0.5):
         (other_default, "The default is 0.5"),
         (no_mean, "returns a tensor of shape (16,), it should be a scalar"),
         (in_place, "changes its argument z0 in place"),
+        (answers(lambda n: torch.arange(2 * n)), "an entry that is masked"),
+        (answers(lambda n: torch.arange(n).repeat(2)), "an entry that is masked"),
+        (answers(lambda n: torch.arange(n).repeat(2), -1e9), "an entry that is masked"),
+        (
+            answers(
+                lambda n: torch.cat([torch.arange(n, 2 * n - 1).add(1), torch.tensor([2 * n - 1]), torch.arange(n)])
+            ),
+            "off by one",
+        ),
         (shifted, "Try that case by hand: with these three pairs each row has five candidates"),
     ],
     ids=lambda x: x.__name__ if callable(x) else "",

@@ -532,7 +532,9 @@ def scan_loss_of_the_authors(anchor_logits, neighbour_logits, entropy_weight=5.0
 def scan_loss_with_xlogy(anchor_logits, neighbour_logits, entropy_weight=5.0):
     p, other = anchor_logits.softmax(-1), neighbour_logits.softmax(-1)
     mean = p.mean(0)
-    return -(p * other).sum(-1).log().mean() - entropy_weight * torch.special.entr(mean.clamp(min=1e-12)).sum()
+    return (
+        -(p * other).sum(-1).add(1e-20).log().mean() - entropy_weight * torch.special.entr(mean.clamp(min=1e-12)).sum()
+    )
 
 
 @pytest.mark.parametrize("right", [scan_loss, scan_loss_of_the_authors, scan_loss_with_xlogy])
@@ -582,6 +584,15 @@ def _scan(a, b, w, consistency=None, spread=None):
         (lambda a, b, w=5.0: scan_loss(a, b.detach(), w), "no gradient reaches neighbour_logits"),
         (lambda a, b, w=5.0: scan_loss(a, b, w).item(), "carries no gradient"),
         (lambda a, b, w=5.0: _scan(a, b, w), "not finite"),
+        (
+            lambda a, b, w=5.0: _scan(
+                a, b, w, spread=lambda p, o: torch.special.entr(p.mean(0).clamp(min=1e-12)).sum()
+            ),
+            "sure pairs that disagree",
+        ),
+        (lambda a, b, w=5.0: _scan(a, b, w, lambda p, o: -(p * b).sum(1).clamp(min=1e-30).log().mean()), "of logits"),
+        (lambda a, b, w=5.0: _scan(a, b, w, lambda p, o: -(p @ o.T).log().mean()), "with every neighbour"),
+        (lambda a, b, w=5.0: _scan(a, b, w, lambda p, o: -(p * p).sum(1).log().mean()), "compared with itself"),
         (
             lambda a, b, w=5.0: _scan(a, b, w, spread=lambda p, o: (p.mean(0) ** 2).sum().log().neg()),
             "two inner products",

@@ -216,6 +216,9 @@ def test_right_queue(changes, seeds):
         ((LOOP, "        p = int(self.ptr)\n        p = 0 if p + len(keys) > len(self.keys) else p\n"
                 "        self.keys[p:p + len(keys)] = keys\n        self.ptr[0] = (p + len(keys)) % len(self.keys)\n"),
          "a batch that does not fit at the end starts at the beginning"),
+        ((LOOP, "        p = int(self.ptr)\n        self.keys[(p + torch.arange(len(keys))) % len(self.keys)] = keys\n"
+                "        self.ptr[0] = p + len(keys) if p + len(keys) < len(self.keys) else 0\n"),
+         "after a batch that crosses the end"),
         (("    @torch.no_grad()\n", ""), "carry a gradient"),
         (('self.register_buffer("keys", ', "self.keys = nn.Parameter("), "keys is a parameter"),
         (('self.register_buffer("keys", ', 'self.register_buffer("queue", '), "no buffer called keys"),
@@ -349,17 +352,17 @@ def scan(
 def scan_scripted(a: torch.Tensor, b: torch.Tensor, entropy_weight: float = 5.0) -> torch.Tensor:
     p, o = torch.softmax(a, 1), torch.softmax(b, 1)
     m = torch.clamp(p.mean(0), min=1e-8)
-    return -torch.log((p * o).sum(1)).mean() + entropy_weight * (m * torch.log(m)).sum()
+    return -torch.log((p * o).sum(1) + 1e-20).mean() + entropy_weight * (m * torch.log(m)).sum()
 
 
 @pytest.mark.parametrize(
     "right",
     [
         scan(), scan_scripted,
-        scan(lambda p, o, a, b: -torch.bmm(p[:, None], o[..., None]).flatten().log().mean()),
-        scan(lambda p, o, a, b: -torch.einsum("nc,nc->n", p, o).log().mean()),
+        scan(lambda p, o, a, b: -torch.bmm(p[:, None], o[..., None]).flatten().add(1e-20).log().mean()),
+        scan(lambda p, o, a, b: -torch.einsum("nc,nc->n", p, o).clamp(min=1e-12).log().mean()),
         scan(entropy=lambda p, o, a, b: torch.distributions.Categorical(probs=p.mean(0)).entropy()),
-        scan(lambda p, o, a, b: F.nll_loss(torch.diag(p @ o.T)[:, None].log(), torch.zeros(len(p)).long())),
+        scan(lambda p, o, a, b: F.nll_loss((torch.diag(p @ o.T)[:, None] + 1e-8).log(), torch.zeros(len(p)).long())),
         scan(probabilities=lambda x: (x - x.amax(1, keepdim=True)).exp() / (x - x.amax(1, keepdim=True)).exp().sum(
             1, keepdim=True)),
     ],
@@ -375,6 +378,8 @@ def _h(p):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
+        (scan(lambda p, o, a, b: -torch.bmm(p[:, None], o[..., None]).flatten().log().mean()), "that disagree"),
+        (scan(lambda p, o, a, b: -torch.einsum("nc,nc->n", p, o).log().mean()), "that disagree"),
         (scan(probabilities=lambda x: x.softmax(1).softmax(1)), "a softmax is taken twice"),
         (scan(probabilities=lambda x: x.softmax(0)), "the softmax runs over the batch"),
         (scan(probabilities=lambda x: x.sigmoid()), "it should be"),

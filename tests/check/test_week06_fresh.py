@@ -75,6 +75,7 @@ def test_right_patchify(right, seeds):
         (lambda x, p: by_chunks(x, p) / 255, "not where they should be"),
         (lambda x, p: by_chunks(x, p).float(), "come back as torch.float32"),
         (lambda x, p: by_chunks(x.roll(1, 0), p), "look at several channels or images"),
+        (lambda x, p: by_chunks(x.reshape(len(x), -1, x.shape[2], x.shape[2]), p), "images are taken for square"),
     ],
 )
 def test_wrong_patchify(wrong, words):

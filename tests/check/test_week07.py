@@ -413,6 +413,8 @@ def ent(p, dim=-1):
         (lambda p: (float(ent(p.mean(0))), float(ent(p.mean(0)))), "one entropy for each row"),
         (lambda p: (float(ent(p.softmax(1)).mean()), float(ent(p.softmax(1).mean(0)))), "probabilities already"),
         (lambda p: (float(ent(p).mean()) / p.shape[1], float(ent(p.mean(0))) / p.shape[1]), "sum over them"),
+        (lambda p: (float(ent(p).mean()) / p.shape[1], float(ent(p.mean(0)))), "the first averages over"),
+        (lambda p: (float(ent(p).mean()), float(ent(p.mean(0))) / p.shape[1]), "the second averages over"),
         (lambda p: (float(ent(p, 0).mean()), float(ent(p.mean(0)))), "rows and columns are confused"),
         (lambda p: (float(ent(p).mean()), float(ent(p.mean(1)))), "rows and columns are confused"),
         (lambda p: (float(-(p * p.log()).sum(1).mean()), float(ent(p.mean(0)))), "0 log 0 counts as 0"),

@@ -383,7 +383,7 @@ def mae_loss(predictions, patches, mask, norm_pix=True):
 def mae_loss_of_picked(predictions, patches, mask, norm_pix=True):
     target = patches[mask]
     if norm_pix:
-        target = (target - target.mean(1, keepdim=True)) / (target.std(1, keepdim=True) + 1e-6)
+        target = (target - target.mean(1, keepdim=True)) / torch.hypot(target.std(1, keepdim=True), torch.tensor(1e-3))
     return F.mse_loss(predictions[mask], target)
 
 
@@ -441,6 +441,18 @@ def with_error(error):
         (with_error(lambda x, t, m: F.l1_loss(x[m], t[m])), "not squared"),
         (with_error(lambda x, t, m: F.mse_loss(x[m], t[m]).sqrt()), "root of the mean"),
         (with_target(lambda t: (t - t.mean(2, keepdim=True)) / t.std(2, keepdim=True)), "Add 1e-6"),
+        (
+            with_target(lambda t: (t - t.mean(2, keepdim=True)) / (t.std(2, keepdim=True) + 1e-6)),
+            "1e-6 is added to the standard deviation",
+        ),
+        (
+            with_target(lambda t: (t - t.mean(2, keepdim=True)) / (t.var(2, keepdim=True) + 1e-5).sqrt()),
+            "1e-5 is added to the variance",
+        ),
+        (
+            with_target(lambda t: (t - t.mean(2, keepdim=True)) / t.std(2, keepdim=True).clamp(min=2e-3)),
+            "The target is (x - mean)",
+        ),
         (lambda x, t, m, norm_pix=True: mae_loss(x, t, m, norm_pix).item(), "carries no gradient"),
         (lambda x, t, m, norm_pix=True: mae_loss(x.detach(), t, m, norm_pix), "carries no gradient"),
         (lambda x, t, m, norm_pix=True: mae_loss(x, t.flip(1), m, norm_pix), "it should be"),

@@ -291,7 +291,11 @@ def thresholded(pick):
     [
         (lambda a, b: fpr_by_kth(b, a), "the sides are swapped"),
         (lambda a, b: 1 - fpr_by_kth(a, b), "the share is of the wrong side"),
-        (lambda a, b: fpr_by_kth(-a, -b), "the share is of the wrong side"),
+        (lambda a, b: fpr_by_kth(-a, -b), "low scores are taken for in-distribution"),
+        (
+            lambda a, b: float((b <= a.sort().values[math.ceil(0.95 * len(a) - 1e-9) - 1]).double().mean()),
+            "low scores are taken for in-distribution",
+        ),
         (thresholded(lambda a: torch.quantile(a, 0.05)), "the threshold is interpolated"),
         (thresholded(lambda a: torch.quantile(a, 0.05, interpolation="lower")), "one score too high or too low"),
         (thresholded(lambda a: torch.quantile(a, 0.05, interpolation="higher")), "one score too high or too low"),

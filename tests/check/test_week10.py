@@ -498,6 +498,7 @@ def ratio(v):
         (lambda x: spectrum(x, ratio, power=1), "singular values are taken for eigenvalues"),
         (lambda x: 1 / spectrum(x, ratio), "upside down"),
         (lambda x: spectrum(x, lambda v: v.sum() / v.square().sum()), "numerator is not squared"),
+        (lambda x: (len(x) - 1) * spectrum(x, lambda v: v.sum() / v.square().sum()), "numerator is not squared"),
         (lambda x: spectrum(x, ratio, centre=lambda x: (x - x.mean(0)) / x.std(0)), "divided by their spread"),
         (lambda x: spectrum(x, lambda v: torch.special.entr(v / v.sum()).sum().exp()), "which is RankMe"),
         (lambda x: evaluate.rankme(x), "three points in a plane"),

@@ -621,6 +621,16 @@ def cka_in_numpy(x, y, debiased=False):
     return np.linalg.norm(x.T @ y) ** 2 / np.linalg.norm(x.T @ x) / np.linalg.norm(y.T @ y)
 
 
+def above(size):
+    """Another number of x.T @ y than its squared norm, over the right denominator."""
+
+    def cka(x, y):
+        x, y = x - x.mean(0), y - y.mean(0)
+        return size(x.T @ y) / ((x.T @ x).norm() * (y.T @ y).norm())
+
+    return cka
+
+
 @pytest.mark.parametrize("right", [linear_cka, cka_with_kernels, cka_in_numpy, evaluate.linear_cka])
 def test_right_linear_cka(right, seeds):
     assert_right(check.linear_cka, right)
@@ -670,6 +680,12 @@ def standardised(x):
         ),
         (plain(lambda x, y: hsic(x - x.mean(0), y - y.mean(0)) / (own(x) * own(y))), "lacks its square root"),
         (plain(lambda x, y: linear_cka(x, y).sqrt()), "square root of CKA"),
+        (plain(above(lambda m: m.sum() ** 2)), "added up before they are squared"),
+        (plain(above(lambda m: m.trace() ** 2)), "only the diagonal of the product"),
+        (
+            plain(lambda x, y: hsic(x - x.mean(0), y - y.mean(0)) / (own(x) + own(y))),
+            "divided by the sum of the two terms",
+        ),
         (plain(lambda x, y: linear_cka(standardised(x), standardised(y))), "every feature is standardised"),
         (
             plain(lambda x, y: raw(F.normalize(x - x.mean(0)), F.normalize(y - y.mean(0)))),

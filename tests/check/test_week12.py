@@ -3,6 +3,7 @@
 The wrong versions are written as students write them, not with the transcriptions that the checks know them by.
 """
 
+import functools
 import math
 import warnings
 
@@ -311,6 +312,21 @@ def with_count(count, over=None):
     return wrong
 
 
+def by_topk(s, c, low=6, high=None, f=1.0, lowest=False, first=False):
+    """With topk. first: the best of all pairs are chosen, and those out of range dropped."""
+    n = len(s)
+    i, j = torch.triu_indices(n, n, 1)
+    taken = max(1, int(f * n))
+    if first:
+        best = s[i, j].topk(min(taken, len(i))).indices
+        i, j = i[best], j[best]
+    kept = (j - i >= low) & (j - i <= (n if high is None else high))
+    i, j = i[kept], j[kept]
+    if not len(i):
+        return math.nan
+    return c[i, j][s[i, j].topk(min(taken, len(i)), largest=not lowest).indices].double().mean().item()
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
@@ -326,6 +342,8 @@ def with_count(count, over=None):
         ),
         (lambda s, c, low=6, high=None, f=1.0: precision_at_l(s, c, low, high, 1.0), "fraction is not used"),
         (lambda s, c, low=6, high=None, f=1.0: precision_at_l(-s, c, low, high, f), "the lowest scores"),
+        (functools.partial(by_topk, lowest=True), "the lowest scores"),
+        (functools.partial(by_topk, first=True), "before the range is applied"),
         (with_count(lambda n, c, f: f * c.sum()), "the number of contacts"),
         (with_count(lambda n, c, f: math.ceil(f * n)), "rounded up"),
         (with_count(lambda n, c, f: f * len(c)), "of all pairs"),

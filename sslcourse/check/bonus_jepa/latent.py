@@ -141,6 +141,11 @@ def _is(places: object, mask: Tensor) -> bool:
     return torch.equal(places.flatten(), mask.nonzero()[:, 0])
 
 
+def _whole(places: object, mask: Tensor) -> bool:
+    """Whether places are all patches, of which mask is one choice."""
+    return places is None or _is(places, torch.ones_like(mask))
+
+
 def _calls(step: str, log: spies.Log, images: Tensor, context: Tensor, targets: Tensor, finished: bool) -> None:
     """Who was given what. finished: False where the step stopped with an error: what is missing says nothing then."""
     passes = {who: [event for event in log if isinstance(event, Encoded) and event.who == who]
@@ -151,8 +156,16 @@ def _calls(step: str, log: spies.Log, images: Tensor, context: Tensor, targets: 
         if not all(row.shape == images.shape[1:] and (row == images).flatten(1).all(1).any() for row in event.images):
             whose = "encoder" if event.who == "encoder" else "target encoder"
             raise Wrong(f"{step} the {whose} is given something else than the images: it sees them as they are.")
+    others = [event for event in passes["encoder"] if not _is(event.places, context)]
+    if finished and others and len(others) < len(passes["encoder"]) and not passes["target"]:
+        which = "all" if all(_whole(event.places, context) for event in others) else "other"
+        raise Wrong(
+            f"{step} the encoder is given {which} patches besides the context, and the target encoder is never called. "
+            "It looks as if the targets come from the encoder that learns. They come from its moving average, "
+            "target(images)."
+        )
     for event in passes["encoder"]:
-        if event.places is None:
+        if _whole(event.places, context):
             raise Wrong(
                 f"{step} the encoder is given all patches: then what is to be predicted is seen. It is "
                 "encoder(images, context), and the targets come from target(images)."

@@ -54,11 +54,13 @@ def _explain(student: Student, cases, values, right, n: int) -> None:
     rest = "".join(f", {name} = {value}" for name, value in zip(("knots", "t_max"), cases[n][1:], strict=False))
     found = f"On x of shape ({rows}, {columns}){rest}, in column {column}, {gives(came, should)}"
     fitting = claimed(EPPS_PULLEY_MISTAKES, cases, values, right)
-    fact = "" if len(fitting) == 1 else told(values, right, cases=cases)
+    fact = ""
     few = by_hand(student.normal(2, 1)), 3, 2.0
     if len(fitting) != 1:
         value, wanted = _values(student, few), oracle.epps_pulley(*doubled(few))
-        fitting = claimed(fitting, [*cases, few], [*values, value], [*right, wanted])
+        every = [*values, value], [*right, wanted]
+        fitting = claimed(fitting, [*cases, few], *every)
+        fact = "" if len(fitting) == 1 else told(*every, cases=[*cases, few])
         if len(fitting) != 1 and not close(value, wanted):
             raise Wrong(
                 f"On x = {shown(few[0])} with knots 0, 1, 2 (knots = 3, t_max = 2) {gives(value[0], wanted[0])}"

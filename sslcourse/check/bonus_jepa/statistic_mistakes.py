@@ -113,6 +113,10 @@ EPPS_PULLEY_MISTAKES = (
         (
             _wrong(step=lambda knots, t_max: t_max / knots),
             _wrong(step=lambda knots, t_max: t_max / (knots + 1)),
+            lambda x, knots=17, t_max=3.0: _statistic(x, knots, t_max) * (knots - 1) / knots,
+            lambda x, knots=17, t_max=3.0: (
+                _statistic(x, knots, t_max, step=lambda n, end: end / n) * knots / (knots - 1)
+            ),
             *(_wrong(start=start) for start in (1.0, 0.5, 0.2, 0.1, 0.05, 0.01, 0.001)),
         ),
     ),
@@ -122,10 +126,12 @@ EPPS_PULLEY_MISTAKES = (
     ),
     Mistake(
         "the distances are summed and not integrated: multiply by the distance between two knots.",
-        (
-            lambda x, knots=17, t_max=3.0: _statistic(x, knots, t_max) * (knots - 1) / t_max,
-            lambda x, knots=17, t_max=3.0: _statistic(x, knots, t_max, ends=1.0) * (knots - 1) / t_max,
-            lambda x, knots=17, t_max=3.0: _statistic(x, knots, t_max, ends=1.0) * (knots - 1) / t_max / knots,
+        tuple(
+            lambda x, knots=17, t_max=3.0, ends=ends, sides=sides, mean=mean: (
+                _statistic(x, knots, t_max, ends=ends, sides=sides) * (knots - 1) / t_max / (knots if mean else 1)
+            )
+            for ends, mean in ((0.5, False), (1.0, False), (1.0, True))
+            for sides in (2.0, 1.0)
         ),
     ),
     Mistake(

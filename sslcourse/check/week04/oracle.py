@@ -78,6 +78,7 @@ def _nt_xent(
     anchors: slice = slice(None),
     shift: tuple[int, int] = (0, 0),
     end=torch.mean,
+    last: bool = False,
 ) -> Tensor:
     """nt_xent with something wrong; right with the defaults.
 
@@ -89,6 +90,8 @@ def _nt_xent(
     similarity = sharpen(compare(z), temperature)  # (2N, 2N)
     view = torch.arange(2).repeat_interleave(n)
     positive = (torch.arange(2 * n) + n + torch.tensor(shift)[view]) % (2 * n)
+    if last:  # what would lie behind the last column is cut off there
+        positive[n - 1] = 2 * n - 1
     itself = torch.eye(2 * n, dtype=torch.bool)
     answer = torch.zeros_like(itself).scatter(1, positive[:, None], True)
     across = view[:, None] != view
@@ -142,9 +145,7 @@ OTHER_LENGTH = (
 NT_XENT_MISTAKES = (
     Mistake(
         "the positive is taken to be a neighbouring row: with the views one after the other it is N rows further.",
-        tuple(
-            lambda z0, z1, t=0.5, by=by: _nt_xent(z0, z1, t, shift=(by - len(z0), by - len(z0))) for by in (1, -1)
-        ),
+        tuple(lambda z0, z1, t=0.5, by=by: _nt_xent(z0, z1, t, shift=(by - len(z0), by - len(z0))) for by in (1, -1)),
     ),
     Mistake(
         "the mean of the batch is taken off first: the cosine is one of the embeddings as they are.",
@@ -180,7 +181,10 @@ NT_XENT_MISTAKES = (
     Mistake(
         "the positives are off by one: the other view of row i is row (i + N) mod 2N, and one column earlier for i < N "
         "where the diagonal was cut out.",
-        tuple(_wrong(shift=shift) for shift in product((-1, 0, 1), repeat=2) if shift != (0, 0)),
+        (
+            *(_wrong(shift=shift) for shift in product((-1, 0, 1), repeat=2) if shift != (0, 0)),
+            _wrong(shift=(1, 0), last=True),
+        ),
     ),
     Mistake(
         "neighbouring rows (0 and 1, 2 and 3, ...) are taken for pairs: after torch.cat, the other view is N away.",

@@ -59,6 +59,9 @@ def _scan_loss(
         "logits, sigmoid": lambda: -(anchor_logits * neighbour_logits).sum(dim=1).sigmoid().log().mean(),
         "plus": lambda: inner.log().mean(),
         "mean over clusters": lambda: -inner.div(p.shape[1]).log().mean(),
+        "all pairs": lambda: -(p @ other.T).log().mean(),
+        "anchors": lambda: -(p * p).sum(dim=1).log().mean(),
+        "neighbours": lambda: -(other * other).sum(dim=1).log().mean(),
         "cosine": lambda: -torch.cosine_similarity(p, other, dim=1).log().mean(),
         "distance": lambda: (p - other).square().sum(dim=1).mean(),
     }[agree]() * consistency_factor(len(p))
@@ -94,6 +97,14 @@ def _scan(**what) -> partial:
     return partial(_scan_loss, **what)
 
 
+def _raw_logits(a: Tensor, b: Tensor, weight: float = 5.0, *, which: str, low: float) -> Tensor:
+    """Logits in place of probabilities, of one side or both; what is below low is cut off before a logarithm."""
+    p, other = (x if side in which else x.softmax(dim=1) for side, x in (("a", a), ("b", b)))
+    mean = p.mean(dim=0)
+    entropy = -(mean * mean.clamp(min=low).log()).sum()
+    return -(p * other).sum(dim=1).clamp(min=low).log().mean() - weight * entropy
+
+
 SCAN_LOSS_MISTAKES = (
     Mistake(
         "it is the dot product of logits: take the softmax of both first, over the clusters.",
@@ -101,6 +112,11 @@ SCAN_LOSS_MISTAKES = (
             _scan(agree="logits"),
             _scan(agree="logits, as scores"),
             _scan(agree="logits, sigmoid"),
+            *(
+                partial(_raw_logits, which=w, low=low)
+                for w in ("a", "b", "ab")
+                for low in (1e-8, 1e-10, 1e-12, 1e-20, 1e-30)
+            ),
         ),
     ),
     Mistake(
@@ -147,6 +163,14 @@ SCAN_LOSS_MISTAKES = (
             _scan(agree="divergence"),
             _scan(agree="divergence from the neighbour"),
         ),
+    ),
+    Mistake(
+        "every anchor is compared with every neighbour: row n of the one belongs to row n of the other.",
+        (_scan(agree="all pairs"),),
+    ),
+    Mistake(
+        "one side is compared with itself: the inner product is that of an anchor and its neighbour.",
+        (_scan(agree="anchors"), _scan(agree="neighbours")),
     ),
     Mistake("the sign of the consistency is wrong: agreement makes the loss smaller.", (_scan(agree="plus"),)),
     Mistake("the pairs are summed: take the mean over them.", (_scan(consistency_factor=lambda n: n),)),

@@ -45,6 +45,10 @@ def _from_the_start(keys: Tensor, at: int, new: Tensor) -> tuple[Tensor, int]:
     return _ring(keys, at, new)
 
 
+def _back_to_the_start(keys: Tensor, at: int, new: Tensor) -> tuple[Tensor, int]:
+    return _put(keys, at, new), at + len(new) if at + len(new) < len(keys) else 0
+
+
 NEWEST = "the newest are replaced: remember where the last batch ended, and go on from there."
 CUT = "a batch that crosses the end is cut off there: the rest goes on at the beginning."
 SLIPS = (
@@ -56,6 +60,11 @@ SLIPS = (
         "a batch that does not fit at the end starts at the beginning: it goes on to the end, and only its rest starts "
         "anew.",
         _from_the_start,
+    ),
+    Slip(
+        "after a batch that crosses the end the next one starts at the beginning, over the newest keys: it starts "
+        "where this one ended, at (place + batch) % size.",
+        _back_to_the_start,
     ),
     Slip(
         "the place moves by one for a batch: it moves by the number of its keys.",

@@ -24,7 +24,7 @@ def patchify(student: Student) -> str:
         images = student.uniform(n, channels, rows * p, columns * p)
         shape = (n, rows * columns, p * p * channels)
         what = f"On images of shape {tuple(images.shape)}, patch_size {p}, it returns"
-        values.append(tensor(student(images, p), shape, what))
+        values.append(tensor(_cut(student, images, p), shape, what))
         wanted.append(oracle.patchify(images, p))
         cases.append((images, p))
     for (images, p), value, right in zip(cases, values, wanted, strict=True):
@@ -51,6 +51,21 @@ def patchify(student: Student) -> str:
             f"uint8 images come back as {value.dtype}: patches are pixels in another order, nothing else changes."
         )
     return "Every value is where it should be, for grids of different shapes, one and several channels."
+
+
+def _cut(student: Student, images: Tensor, p: int) -> object:
+    """What the submission returns; Wrong with a sentence where only images that are not square stop it."""
+    try:
+        return student(images, p)
+    except Wrong:
+        side = min(images.shape[2:])
+        if images.shape[2] == images.shape[3]:
+            raise
+        student(images[:, :, :side, :side], p)  # an error here is the plainer one
+        raise Wrong(
+            f"It stops with an error on images of shape {tuple(images.shape)}, though not where H and W are equal.\nIt "
+            "looks as if images are taken for square: there are H / p rows of patches and W / p columns."
+        ) from None
 
 
 @exercise("week06")

@@ -78,6 +78,14 @@ COLLAPSE_MISTAKES: tuple[tuple[str, Callable[[Tensor], tuple]], ...] = (
         lambda p: tuple(h / p.shape[1] for h in collapse_report(p)),
     ),
     (
+        "the first averages over the prototypes as well: sum over them, then take the mean over the answers.",
+        lambda p: (collapse_report(p)[0] / p.shape[1], collapse_report(p)[1]),
+    ),
+    (
+        "the second averages over the prototypes: sum over them.",
+        lambda p: (collapse_report(p)[0], collapse_report(p)[1] / p.shape[1]),
+    ),
+    (
         "rows and columns are confused: an answer is a row, and the mean answer is the mean over rows, dim=0.",
         lambda p: (float(_entropies(p, 0).mean()), collapse_report(p)[1]),
     ),

@@ -202,3 +202,27 @@ MAE_LOSS_MISTAKES = (
         ),
     ),
 )
+
+# What only nearly flat patches tell apart.
+NEARLY_FLAT = (
+    (
+        "1e-6 is added to the standard deviation: add it to the variance, before the root.",
+        _wrong(divide=lambda v: v.sqrt() + 1e-6),
+    ),
+    *(
+        (
+            f"{what} is added to the variance: it is 1e-6.",
+            _wrong(divide=lambda v, eps=eps: (v + eps).sqrt()),
+        )
+        for what, eps in (("1e-5", 1e-5), ("1e-4", 1e-4), ("less than 1e-6", 1e-8))
+    ),
+    *(
+        (
+            f"{eps:.0e} is added to the standard deviation: add 1e-6 to the variance, before the root.".replace(
+                "e-0", "e-"
+            ),
+            _wrong(divide=lambda v, eps=eps: v.sqrt() + eps),
+        )
+        for eps in (1e-5, 1e-4)
+    ),
+)

@@ -174,6 +174,10 @@ def _quantile(inside: Tensor, outside: Tensor, how: str) -> float:
     return float((outside.double() >= cut).double().mean())
 
 
+def _reversed(inside: Tensor, outside: Tensor, how: str) -> float:
+    return _quantile(-inside, -outside, how)
+
+
 def _threshold(inside: Tensor) -> float:
     falling = inside.sort(descending=True).values
     return float(falling[-(-95 * len(inside) // 100) - 1])
@@ -216,7 +220,15 @@ FPR_MISTAKES = (
     ),
     Mistake(
         "the share is of the wrong side: count the out-of-distribution samples at or above the threshold.",
-        (lambda a, b: 1 - fpr_at_95_tpr(a, b), lambda a, b: fpr_at_95_tpr(-a, -b)),
+        (lambda a, b: 1 - fpr_at_95_tpr(a, b), lambda a, b: float((b <= _threshold(a)).double().mean())),
+    ),
+    Mistake(
+        "low scores are taken for in-distribution, in the threshold and in the count: high ones are, so 95 % of the "
+        "in-distribution scores lie at or above the threshold, and the others at or above it are counted.",
+        (
+            lambda a, b: fpr_at_95_tpr(-a, -b),
+            *(partial(_reversed, how=how) for how in ("linear", "lower", "higher", "midpoint", "nearest")),
+        ),
     ),
     Mistake(
         "the threshold is that of 5 %: 95 % of the in-distribution scores are to lie at or above it.",

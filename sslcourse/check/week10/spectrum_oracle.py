@@ -43,8 +43,9 @@ def _participation(x: Tensor, *, centre: str = "samples", power: int = 2, kind: 
     ratio = values.sum() ** 2 / values.square().sum()
     if kind == "upside down":
         return float(1 / ratio)
-    if kind == "sum":
-        return float(values.sum() / values.square().sum())
+    if kind.startswith("sum"):  # the only one that depends on what the sums of squares are divided by
+        by = {"sum": 1, "sum, N - 1": max(len(x) - 1, 1), "sum, N": len(x)}[kind]
+        return float(by * values.sum() / values.square().sum())
     if kind == "largest":
         return float(values.sum() / values.max())
     if kind == "denominator":
@@ -99,9 +100,7 @@ PARTICIPATION_MISTAKES = (
         "the variances of the single features are taken: lambda are the eigenvalues of the covariance.",
         (partial(_participation, kind="variances"),),
     ),
-    Mistake(
-        "the median is taken off: a covariance has the mean, dim=0.", (partial(_participation, centre="median"),)
-    ),
+    Mistake("the median is taken off: a covariance has the mean, dim=0.", (partial(_participation, centre="median"),)),
     Mistake(
         "the mean of every sample is taken off as well: only that of every feature is, dim=0.",
         (partial(_participation, kind="samples"),),
@@ -117,7 +116,10 @@ PARTICIPATION_MISTAKES = (
     ),
     Mistake("it is the sum over the largest (the stable rank).", (partial(_participation, kind="largest"),)),
     Mistake("the fraction is upside down.", (partial(_participation, kind="upside down"),)),
-    Mistake("the sum in the numerator is not squared.", (partial(_participation, kind="sum"),)),
+    Mistake(
+        "the sum in the numerator is not squared.",
+        tuple(partial(_participation, kind=kind) for kind in ("sum", "sum, N - 1", "sum, N")),
+    ),
     Mistake(
         "the features are divided by their spread: the eigenvalues are those of the covariance, not of correlations.",
         (partial(_participation, kind="standardised"),),

@@ -104,11 +104,13 @@ def _one_sided(first, second) -> Callable:
     return wrong
 
 
-def _of_sums(size) -> Callable:
-    """Another number than the squared norm of the three products."""
+def _of_sums(size, above_only: bool = False) -> Callable:
+    """Another number than the squared norm of the three products, or of the first alone."""
 
     def wrong(x: Tensor, y: Tensor, debiased: bool = False) -> Tensor:
         x, y = _columns(x), _columns(y)
+        if above_only:
+            return size(x.T @ y) / ((x.T @ x).norm() * (y.T @ y).norm())
         return size(x.T @ y) / (size(x.T @ x) * size(y.T @ y)).sqrt()
 
     return wrong
@@ -200,11 +202,15 @@ CKA_MISTAKES = (
     ),
     Mistake(
         "the products are added up before they are squared: square every entry of x.T @ y, then add.",
-        (_of_sums(lambda m: m.sum().square()),),
+        (_of_sums(lambda m: m.sum().square()), _of_sums(lambda m: m.sum().square(), above_only=True)),
     ),
     Mistake(
         "only the diagonal of the product counts: add up the squares of all entries of x.T @ y.",
-        (_of_sums(lambda m: m.diagonal().square().sum()), _of_sums(lambda m: m.trace().square())),
+        tuple(
+            _of_sums(size, above_only=above_only)
+            for size in (lambda m: m.diagonal().square().sum(), lambda m: m.trace().square())
+            for above_only in (False, True)
+        ),
     ),
     Mistake("the entries are not squared: it is the sum of their squares.", (_of_sums(lambda m: m.abs().sum()),)),
     Mistake(
@@ -215,9 +221,12 @@ CKA_MISTAKES = (
             lambda x, y, d=False: _hsic(x @ x.T, y @ y.T) / len(x) ** 2,
         ),
     ),
-    Mistake(
-        "it is divided by the mean of the two terms: take the root of their product.",
-        (lambda x, y, d=False: 2 * _hsic(x @ x.T, y @ y.T) / sum(_hsic(z @ z.T, z @ z.T) for z in (x, y)),),
+    *(
+        Mistake(
+            f"it is divided by the {what} of the two terms: take the root of their product.",
+            (lambda x, y, d=False, by=by: by * _hsic(x @ x.T, y @ y.T) / sum(_hsic(z @ z.T, z @ z.T) for z in (x, y)),),
+        )
+        for what, by in (("sum", 1), ("mean", 2))
     ),
 )
 DEBIASED_MISTAKES = (

@@ -39,6 +39,7 @@ def _precision(
     over="taken",
     descending=True,
     ties=False,
+    topk=False,
 ) -> float:
     """precision_at_l with something wrong; right with the defaults. low, high: how far the ends are off."""
     n = len(scores)
@@ -51,6 +52,8 @@ def _precision(
         return math.nan
     touch = contacts[kept].bool()
     order = scores[kept].argsort(descending=descending)
+    if topk:  # which of equal scores come first is its own affair
+        order = scores[kept].topk(int(kept.sum()), largest=descending).indices
     taken = {
         "length": int(fraction * n),
         "contacts": int(fraction * touch.sum() / (1 if pairs == "once" else 2)),
@@ -85,7 +88,21 @@ def _chosen_first(
     apart = (j - i)[best]
     kept = best[(apart >= min_separation) & (apart <= (n if max_separation is None else max_separation))]
     hits = contacts[i[kept], j[kept]].sum().item()
-    return hits / {"kept": len(kept) or 1, "asked": len(best)}[over]
+    if over == "kept or nothing" and not len(kept):
+        return math.nan
+    return hits / {"asked": len(best)}.get(over, len(kept) or 1)
+
+
+def _lowest(scores, contacts, min_separation=6, max_separation=None, fraction=1.0) -> float:
+    """The lowest scores by topk of as many as are asked for, which picks others among equal ones than a sort does."""
+    n = len(scores)
+    i, j = torch.triu_indices(n, n, 1)
+    kept = (j - i >= min_separation) & (j - i <= (n if max_separation is None else max_separation))
+    i, j = i[kept], j[kept]
+    if not len(i):
+        return math.nan
+    best = scores[i, j].float().topk(min(len(i), max(1, int(fraction * n))), largest=False).indices
+    return float(contacts[i, j][best].double().mean())
 
 
 PRECISION_MISTAKES = (
@@ -127,7 +144,11 @@ PRECISION_MISTAKES = (
     ),
     Mistake(
         "the best pairs are chosen before the range is applied: choose among the pairs in range.",
-        tuple(partial(_chosen_first, over=over, every=every) for over in ("kept", "asked") for every in (True, False)),
+        tuple(
+            partial(_chosen_first, over=over, every=every)
+            for over in ("kept", "kept or nothing", "asked")
+            for every in (True, False)
+        ),
     ),
     Mistake(
         "precisions are averaged over 1, 2, 3, ... pairs: one number of pairs is taken, int(fraction * L).",
@@ -155,6 +176,7 @@ PRECISION_MISTAKES = (
         (partial(_precision, over="asked"),),
     ),
     Mistake(
-        "the lowest scores are taken: the highest are the predicted contacts.", (partial(_precision, descending=False),)
+        "the lowest scores are taken: the highest are the predicted contacts.",
+        (partial(_precision, descending=False), partial(_precision, descending=False, topk=True), _lowest),
     ),
 )
