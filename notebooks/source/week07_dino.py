@@ -1331,11 +1331,11 @@ for recorded, ylabel, levels, title in (
 
 # %% [markdown] tags=["question", "points:2"]
 # ### BEGIN SOLUTION
-# (a) In the recorded runs they judge them about as well as the others. All lie a little above the random network of the
-# next figure, hardly further than seeds differ. Entropies are taken of the *head's* answers: a head can say the same of
-# all images while the backbone below still tells them apart, as the random backbone does. Collapse of the answers stops
-# learning, since nothing more can be asked; it does not wipe out at once what is there. Here, moreover, no run was long
-# enough to learn much, so there was little to lose.
+# (a) In the recorded runs they judge them about as well as the others. All lie a few points above the random network of
+# the next figure, at every seed. Entropies are taken of the *head's* answers: a head can say the same of all images
+# while the backbone below still tells them apart, as the random backbone does. Collapse of the answers stops learning,
+# since nothing more can be asked; it does not wipe out at once what is there. Here, moreover, no run was long enough to
+# learn much, so there was little to lose.
 #
 # (b) Either alone misleads. Nats between the entropies are necessary for the training to go on, and say nothing about
 # *what* is told apart: light would do. Neighbours judge the features as they are now, need a few labels, and notice a
@@ -1418,8 +1418,9 @@ plot.show(
 )
 
 # %% [markdown]
-# Both methods without labels have hardly left the random network, and are not told apart, while labels have taught the
-# same network much in as many epochs: a label says in one step what agreement between crops says in many.
+# Both methods without labels are a little above the random network at every recorded seed, and are not told apart, while
+# labels have taught the same network much in as many epochs: a label says in one step what agreement between crops says
+# in many.
 
 # %% [markdown]
 # ### Optional: what DINOv2 puts in place of the centre
