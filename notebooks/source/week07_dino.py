@@ -1418,9 +1418,9 @@ plot.show(
 )
 
 # %% [markdown]
-# Both methods without labels are a little above the random network at every recorded seed, and are not told apart, while
-# labels have taught the same network much in as many epochs: a label says in one step what agreement between crops says
-# in many.
+# Both methods without labels are a little above the random network at every recorded seed, and are not told apart,
+# while labels have taught the same network much in as many epochs: a label says in one step what agreement between
+# crops says in many.
 
 # %% [markdown]
 # ### Optional: what DINOv2 puts in place of the centre
