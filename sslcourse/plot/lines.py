@@ -70,9 +70,13 @@ def curves(
         if name in known:
             ax.plot(across, values, color=GREY, linestyle="--", linewidth=1.3, zorder=LEVELS, label=legend(name))
         else:
-            dots = len(values) <= 30 or np.isnan(values).any()  # a value between two gaps has no line
-            marker, line = marker if dots else None, "-" if n < len(COLOURS) else ":"
-            ax.plot(across, values, color=colour, marker=marker, linestyle=line, label=legend(name))
+            dots = np.isfinite(values)
+            if len(values) > 30:  # no dots, but for a value between two gaps, which has no line
+                beside = np.concatenate([[False], dots, [False]])
+                dots &= ~beside[:-2] & ~beside[2:]
+            marker, line = marker if dots.any() else None, "-" if n < len(COLOURS) else ":"
+            style = {"marker": marker, "markevery": dots, "linestyle": line}
+            ax.plot(across, values, color=colour, label=legend(name), **style)
         if bands and name in bands:
             half = _numbers(name, bands[name])
             if len(half) != len(values) or not (half >= 0).all():

@@ -54,3 +54,13 @@ def test_masking_makes_as_much_random_as_is_asked_for():
     chosen = labels != -100
     random = (inputs[chosen] != 5) & (inputs[chosen] != 32)
     assert random.float().mean().item() == pytest.approx(0.1 * 19 / 20, abs=0.005)  # one in twenty is what it was
+
+
+def test_a_value_between_two_gaps_has_a_dot_and_long_lines_have_no_others():
+    values = torch.arange(50.0)
+    values[[10, 12]] = math.nan
+    line, other = plot.curves({"with gaps": values, "whole": torch.ones(50)}).axes[0].lines[:2]
+    assert line.get_markevery().nonzero()[0].tolist() == [11] and line.get_marker() != "None"
+    assert other.get_marker() == "None"
+    short = plot.curves({"short": [1.0, math.nan, 3.0]}).axes[0].lines[0]
+    assert short.get_markevery().nonzero()[0].tolist() == [0, 2]
