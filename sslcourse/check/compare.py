@@ -70,16 +70,16 @@ def agree(
     # Named mistakes first: all cases together tell them apart better than the first that differs.
     fitting = claimed(mistakes, cases, values, right[nearest], tolerance)
     every = cases, values, right[nearest]
-    if small is not None and len(fitting) != 1:
+    by_hand = small is not None and len(fitting) != 1
+    if by_hand:
         value, wanted = number(student(*small)), float(recall(readings[nearest], *doubled(small)))
         every = [*cases, small], [*values, value], [*right[nearest], wanted]
         fitting = claimed(fitting, *every, tolerance)
     fact = "" if len(fitting) == 1 else told(*every[1:], tolerance, every[0])
-    if small is not None and len(every[0]) > len(cases):
-        if len(fitting) != 1 and not close(value, wanted, tolerance):
-            inputs = ", ".join(f"{name} = {shown(x)}" for name, x in student.names(small).items())
-            found = f"On {words(*small)} {gives(value, wanted)} The inputs were {inputs}."
-            raise Wrong(f"{found}\nTry that case by hand: {hint}{fact}")
+    if by_hand and len(fitting) != 1 and not close(value, wanted, tolerance):
+        inputs = ", ".join(f"{name} = {shown(x)}" for name, x in student.names(small).items())
+        found = f"On {words(*small)} {gives(value, wanted)} The inputs were {inputs}."
+        raise Wrong(f"{found}\nTry that case by hand: {hint}{fact}")
     if len(fitting) == 1:
         raise Wrong(f"{found}\nIt looks as if {fitting[0].sentence}")
     raise Wrong(f"{found}\n{hint}{fact}" if hint and small is None else f"{found}{fact}")
