@@ -29,6 +29,7 @@ def root(tmp_path, monkeypatch):
     (tmp_path / "docs" / "images").mkdir(parents=True)
     monkeypatch.setattr(board, "WORLDS", {"scenes": SMALL})
     monkeypatch.setattr(board, "METHODS", {name: methods.METHODS[name] for name in TWO})
+    monkeypatch.setattr(board, "FURTHER", ())
     return tmp_path
 
 
@@ -127,6 +128,47 @@ def test_a_rate_that_diverges_is_not_chosen(root):
     assert row.rate == 1e-3 and row.seeds == (0, 1) and row.diverged == 1
     assert "0, 1; 1 diverged" in (root / page.PAGE).read_text()
     assert board.chosen({"0.1": 0.5, "0.01": 0.5, "1.0": None}) == 0.01 and board.chosen({"0.1": None}) is None
+
+
+def test_a_grid_whose_end_is_best_is_extended(root, monkeypatch):
+    """Accuracy peaks at 0.03, beyond the grid: one after the other up to the first beyond the peak."""
+    monkeypatch.setattr(board, "FURTHER", (1e-4, 3e-4, 1e-2, 3e-2, 1e-1))
+    monkeypatch.setattr(board, "_tuned", lambda name, terms, rate: -abs(math.log(rate / 0.03)))
+    monkeypatch.setattr(board, "_tested", lambda name, terms, rate, seed: result(0.5, 0.5, rate))
+    monkeypatch.setitem(board.WORLDS, "scenes", replace(SMALL, rates=(1e-3, 3e-3)))
+    board.board(root, [], ["SimCLR"], None)
+    assert list(entries(root)["SimCLR"]["tuning"]) == ["0.001", "0.003", "0.01", "0.03", "0.1"]
+    row = shipped.rows("scenes", known(root))["SimCLR"]
+    assert row.rate == 0.03 and not row.at_end and row.seeds == (0, 1, 2)
+
+
+def test_results_of_a_rate_that_a_further_one_beats_are_run_anew(root, monkeypatch):
+    monkeypatch.setattr(board, "_tuned", lambda name, terms, rate: 10 * rate)
+    monkeypatch.setattr(board, "_tested", lambda name, terms, rate, seed: result(0.5, 0.5, rate))
+    board.board(root, [], ["SimCLR"], None)
+    assert [run["rate"] for run in entries(root)["SimCLR"]["runs"].values()] == [3e-3] * 3
+    monkeypatch.setattr(board, "FURTHER", (3e-2,))
+    board.board(root, [], ["SimCLR"], None)
+    assert [run["rate"] for run in entries(root)["SimCLR"]["runs"].values()] == [3e-2] * 3
+
+
+@pytest.mark.parametrize(
+    ("tuning", "rate"),
+    [
+        ({"0.001": 0.2, "0.003": 0.3, "0.01": 0.2}, None),
+        ({"0.001": 0.1, "0.003": 0.2, "0.01": 0.3}, 0.03),
+        ({"0.001": 0.3, "0.003": 0.2, "0.01": 0.1}, 3e-4),
+        ({"0.001": 0.3, "0.003": 0.3, "0.01": 0.3}, 3e-4),  # of equal ones the smaller is chosen
+        ({"0.0003": 0.4, "0.001": 0.3, "0.003": 0.2}, 1e-4),
+        ({"0.0001": 0.5, "0.0003": 0.4, "0.001": 0.3}, None),
+        ({"0.001": 0.2, "0.003": 0.3, "0.01": None}, None),  # the end of it diverged
+        ({"0.03": 0.2, "0.1": 0.3}, None),
+        ({"0.001": None}, None),
+        ({}, None),
+    ],
+)
+def test_the_next_rate(tuning, rate):
+    assert terms.FURTHER == (1e-4, 3e-4, 3e-2, 1e-1) and board.beyond(tuning) == rate
 
 
 def test_no_time_and_missing_data(root, monkeypatch, capsys):

@@ -15,7 +15,7 @@ from sslcourse.check.board import FILE
 from sslcourse.cli import Refusal, run
 from sslcourse.cli.board import page
 from sslcourse.cli.board.methods import METHODS, Job, Method
-from sslcourse.cli.board.terms import SEEDS, TUNING_SEED, WORLDS, Terms
+from sslcourse.cli.board.terms import FURTHER, SEEDS, TUNING_SEED, WORLDS, Terms
 from sslcourse.cli.machine import hardware
 from sslcourse.data import DataMissing
 from sslcourse.train import NotFinite
@@ -110,8 +110,11 @@ def _go_on(root: Path, known: dict, terms: Terms, names: list[str], end: float) 
             result = _tuned(name, terms, rate) if seed is None else _tested(name, terms, rate, seed)
         except NotFinite:
             result = None  # that it diverges is a result as well
-        place = "tuning" if seed is None else "runs"
-        world["methods"][name][place][str(rate if seed is None else seed)] = result
+        entry = world["methods"][name]
+        before = chosen(entry["tuning"])
+        entry["tuning" if seed is None else "runs"][str(rate if seed is None else seed)] = result
+        if chosen(entry["tuning"]) != before:
+            entry["runs"] = {}  # those of another rate
         if (machine := hardware(gpu=False)) not in world["hardware"]:
             world["hardware"].append(machine)
         _save(root, known)
@@ -132,6 +135,8 @@ def _missing(world: dict, terms: Terms, names: list[str]) -> Iterator[tuple[str,
                 for rate in terms.rates:
                     if str(rate) not in entry["tuning"]:
                         yield name, rate, None
+                while (rate := beyond(entry["tuning"])) is not None:
+                    yield name, rate, None
                 rate = chosen(entry["tuning"])
                 if rate is None:
                     continue  # every rate diverged, or there was no time for all
@@ -143,6 +148,17 @@ def chosen(tuning: dict[str, float | None]) -> float | None:
     """The rate of the best validation accuracy, the smaller of equals; None where all diverged."""
     there = {float(rate): value for rate, value in tuning.items() if value is not None}
     return min(there, key=lambda rate: (-there[rate], rate)) if there else None
+
+
+def beyond(tuning: dict[str, float | None]) -> float | None:
+    """The next rate to try where the best is an end of those tried; None where it is none, or nothing is left."""
+    best, tried = chosen(tuning), [float(rate) for rate in tuning]
+    if best is None:
+        return None
+    below, above = ([rate for rate in FURTHER if side(rate)] for side in (min(tried).__gt__, max(tried).__lt__))
+    if best == max(tried) and above:
+        return min(above)
+    return max(below) if best == min(tried) and below else None
 
 
 def _tuned(name: str, terms: Terms, rate: float) -> float:

@@ -11,18 +11,18 @@ PAGE = "docs/board.md"
 HEAD = """# The board: every method under equal terms
 
 `sslcourse board` trains the methods of the course on the same images with the same encoder, for as many epochs, in
-batches of the same size; each method's learning rate is the best of one small grid on validation images. It goes on
-where it was cut off, and writes this page. A method that is *not yet run* has no numbers: none is taken from elsewhere.
+batches of the same size; each method's learning rate is the best of one small grid on validation images, which is
+extended for a method whose best rate is an end of it. It goes on where it was cut off, and writes this page. A method
+that is *not yet run* has no numbers: none is taken from elsewhere.
 
 How to read it: accuracies are on test images, of 20 nearest neighbours (kNN) and of a linear probe, mean and standard
 deviation over the seeds; a seed draws its own weights, order and, of a toy world, images. The interval is the 95 %
 Wilson interval of the probe: it covers the choice of the test images, as ± covers the seeds. Rankme is the effective
-rank of the features. Seconds are those of one training: of the processor, of the clock on scenes, and none where other
-work took the processor meanwhile. A rate with a star is an end of its grid: one beyond it may be better. These are
-small budgets: a method that needs long trainings looks worse here than in its paper, and order at such a budget is no
-order of methods. Supervised training sees every label that the probe sees, CLIP the captions, the others pictures
-alone. MAE needs patches and has a transformer of about as many weights for its encoder, MoCo the same encoder with
-group norm.
+rank of the features. Seconds of the processor are those of one training. A rate with a star is an end of the extended
+grid: one beyond it may be better. These are small budgets: a method that needs long trainings looks worse here than in
+its paper, and order at such a budget is no order of methods. Supervised training sees every label that the probe sees,
+CLIP the captions, the others pictures alone. MAE needs patches and has a transformer of about as many weights for its
+encoder, MoCo the same encoder with group norm.
 """
 
 
@@ -58,7 +58,7 @@ def _terms(entry: dict) -> str:
     t = entry["terms"]
     return (
         f"{t['train']:,} training, {t['val']:,} validation and {t['test']:,} test images; encoder {t['encoder']}; "
-        f"{t['epochs']} epochs in batches of {t['batch_size']}; AdamW, peak rates {', '.join(map(str, t['rates']))}, "
+        f"{t['epochs']} epochs in batches of {t['batch_size']}; AdamW, peak rates {', '.join(map(str, t['rates']))} and beyond, "
         f"weight decay {t['weight_decay']}, gradients cut at {t['clip']}, warm-up {t['warmup']:.0%}, then cosine; "
         f"views: crops of {t['crop'][0]:.0%} of the area or more, colour jitter {t['jitter']}, grey {t['grey']:.0%}; "
         f"temperature {t['temperature']} of contrastive losses. Machine: {'; '.join(entry['hardware']) or NOT_RUN}."
