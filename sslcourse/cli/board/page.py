@@ -58,7 +58,8 @@ def _terms(entry: dict) -> str:
     t = entry["terms"]
     return (
         f"{t['train']:,} training, {t['val']:,} validation and {t['test']:,} test images; encoder {t['encoder']}; "
-        f"{t['epochs']} epochs in batches of {t['batch_size']}; AdamW, peak rates {', '.join(map(str, t['rates']))} and beyond, "
+        f"{t['epochs']} epochs in batches of {t['batch_size']}; AdamW, peak rates "
+        f"{', '.join(map(str, t['rates']))} and beyond, "
         f"weight decay {t['weight_decay']}, gradients cut at {t['clip']}, warm-up {t['warmup']:.0%}, then cosine; "
         f"views: crops of {t['crop'][0]:.0%} of the area or more, colour jitter {t['jitter']}, grey {t['grey']:.0%}; "
         f"temperature {t['temperature']} of contrastive losses. Machine: {'; '.join(entry['hardware']) or NOT_RUN}."
