@@ -54,6 +54,18 @@ class Shipped:
     again: str = ""
 
 
+def _autoencoder() -> nn.Module:
+    """Week 1's largest: images to a code of 128 numbers and back."""
+    return nn.Sequential(
+        conv_encoder(3),
+        nn.Flatten(),
+        nn.Linear(1024, 128),
+        nn.Linear(128, 1024),
+        nn.Unflatten(1, (64, 4, 4)),
+        conv_decoder(3, 32),
+    )
+
+
 def _cifar(build: Callable[[], nn.Module], recipe: str, trained: str, seed: int) -> Shipped:
     place = "sslcourse.cli.recipes.cifar:"
     return Shipped(
@@ -95,14 +107,7 @@ SHIPPED = {
         version=1,
     ),
     "autoencoder_scenes": Shipped(
-        build=lambda: nn.Sequential(
-            conv_encoder(3),
-            nn.Flatten(),
-            nn.Linear(1024, 128),
-            nn.Linear(128, 1024),
-            nn.Unflatten(1, (64, 4, 4)),
-            conv_decoder(3, 32),
-        ),
+        build=_autoencoder,
         trained="autoencoder as in week 1, latent size 128: 15 epochs of 20,000 images",
         recipe="sslcourse.cli.recipes.autoencoder:autoencoder_scenes",
         measure="sslcourse.cli.recipes.autoencoder:variance_of_scenes",
@@ -176,29 +181,47 @@ SHIPPED = {
 # Rows whose training was not run, or not to its end: nothing loads them, and no result stands on them. To train one:
 # `make checkpoints NAMES=...`; its row then moves into SHIPPED.
 PLANNED = {
+    "autoencoder_cifar10": _cifar(
+        _autoencoder,
+        "autoencoder_cifar10",
+        "autoencoder as in week 1, latent size 128: 20 epochs of all 45,000 training images",
+        seed=509,
+    ),
     "rotation_cifar10_conv4": _cifar(
         lambda: backbone("conv4"),
         "rotation_cifar10_conv4",
-        "rotation as in week 2 (conv4, crops and flips): 4 epochs of all 45,000 training images in four angles",
+        "rotation as in week 2 (conv4, crops and flips, bfloat16): 12 epochs of all 45,000 images in four angles",
         seed=502,
-    ),
-    "mae_cifar10_vit4": _cifar(
-        lambda: ViT(32, 4, dim=96, depth=3, num_heads=3),
-        "mae_cifar10_vit4",
-        "MAE as in week 8 (patches of 4, 96 features, 3 blocks, three quarters masked): 8 epochs of 45,000 images",
-        seed=508,
     ),
     "moco_cifar10_conv4": _cifar(
         lambda: backbone("conv4_gn"),
         "moco_cifar10_conv4",
-        "MoCo as in week 5 (conv4 with group norm, queue of 6,400): 8 epochs of all 45,000 training images",
+        "MoCo as in week 5 (conv4 with group norm, queue of 6,400): 24 epochs of all 45,000 training images",
         seed=505,
     ),
     "vicreg_cifar10_conv4": _cifar(
         lambda: backbone("conv4"),
         "vicreg_cifar10_conv4",
-        "VICReg as in week 4 (conv4, 512 dimensions): 8 epochs of all 45,000 training images",
+        "VICReg as in week 4 (conv4, 512 dimensions, bfloat16): 24 epochs of all 45,000 training images",
         seed=506,
+    ),
+    "lejepa_cifar10_conv4": _cifar(
+        lambda: backbone("conv4"),
+        "lejepa_cifar10_conv4",
+        "LeJEPA as in the bonus on JEPA (conv4, bfloat16): 24 epochs of all 45,000 training images",
+        seed=510,
+    ),
+    "dino_cifar10_vit8": _cifar(
+        lambda: backbone("vit8_conv"),
+        "dino_cifar10_vit8",
+        "DINO as in week 7 (vit8_conv, 256 prototypes): 12 epochs of all 45,000 training images, momentum 0.99 to 1",
+        seed=507,
+    ),
+    "mae_cifar10_whole": _cifar(
+        lambda: WithDecoder(ViT(32, 4, dim=96, depth=3, num_heads=3)),
+        "mae_cifar10_whole",
+        "MAE as in week 8 (patches of 4, 96 features, 3 blocks, 60 % masked), with decoder: 14 epochs of 45,000 images",
+        seed=508,
     ),
 }
 

@@ -60,7 +60,7 @@ def test_every_epoch_begins_at_the_first_place_of_the_queue():
     assert 45_000 // cifar.BATCH * cifar.BATCH % cifar.QUEUE == 0
 
 
-@pytest.mark.parametrize("name", ["simclr_cifar10_wide", "mae_cifar10_vit4"])
+@pytest.mark.parametrize("name", ["simclr_cifar10_wide", "mae_cifar10_whole", "autoencoder_cifar10"])
 def test_what_is_measured_lies_between_0_and_1(name, pictures):
     for measure in (cifar.probe_of_cifar10, cifar.probe_of_part):
         found = measure(ROWS[name].build().eval())
