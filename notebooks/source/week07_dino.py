@@ -932,19 +932,19 @@ plot.show(
 # %% [markdown]
 # ## A transformer, trained for longer
 #
-# The package ships the teacher of a vision transformer that DINO trained on more images of the same world, none of them
-# yours: a table in `sslcourse/checkpoints` says for how long, `sslcourse/cli/recipes/dino.py` with which settings. It
-# differs from the live network in architecture, images, steps, local crops and rate, so the figure below ranks two
-# trained networks and explains nothing; each stands beside the same network untrained. At the other scales there is
-# only the network that you have just trained.
+# The package ships the teacher of a vision transformer that DINO trained on more images of the same world, none of the
+# test images among them: a table in `sslcourse/checkpoints` says for how long, `sslcourse/cli/recipes` with which
+# settings. It differs from the live network in images and steps, at `tiny` also in architecture, local crops and rate,
+# so the figure below ranks two trained networks and explains nothing; each stands beside the same network untrained. At
+# `full` there is only the network that you have just trained.
 
 # %%
 encoders = {"random": network(scale.seed).to(scale.device), "DINO, live": live}
 transformers = dict(encoders)
-if scale.name in ("dry", "tiny"):
+if shipped := {"tissue": "dino_tissue_vit8", "cifar10": "dino_cifar10_vit8"}.get(name):
     transformers = {
-        "random transformer": network(scale.seed, "vit8_conv").eval(),
-        "DINO, transformer": models.load_pretrained("dino_tissue_vit8"),
+        "random transformer": network(scale.seed, "vit8_conv").to(scale.device).eval(),
+        "DINO, transformer": models.load_pretrained(shipped).to(scale.device),
     }
 encoders |= transformers
 untrained, longer = list(transformers)

@@ -186,6 +186,7 @@ val_set = data.load_images(name, "val", n=scale.pick(dry=100, tiny=1000, small=1
 test_set = data.load_images(name, "test", n=scale.pick(dry=100, tiny=2000, small=5000, full=None), seed=scale.seed)
 classes = len(train_set.class_names)
 patch_size = scale.pick(tiny=8, small=4, full=4)
+toys = scale.name in ("dry", "tiny")
 side = 32 // patch_size
 length = side**2
 print(f"{len(train_set)} training, {len(val_set)} validation, {len(test_set)} test images of {classes} classes")
@@ -604,14 +605,17 @@ plot.show(
 #
 # In a scene what is hidden follows from what is seen: an outline goes on, a horizon is straight. The package ships a
 # masked autoencoder of scenes **with its decoder**: the same network, for more steps on more images, none of which are
-# drawn below (the table in `sslcourse/checkpoints` has the recipe). At the other scales there is only the live network,
-# and its own images.
+# drawn below (the table in `sslcourse/checkpoints` has the recipe). At `small` and `full` the images are photographs: at
+# `small` one trained on all of CIFAR-10 paints them, at `full` the live network does.
 
 # %%
 painter, scenes = live, val_set
-if scale.name in ("dry", "tiny"):
-    painter, scenes = build(0), data.load_images("scenes", "val", n=500, seed=scale.seed)
-    painter.load_state_dict(models.load_pretrained("mae_scenes_whole").state_dict())
+shipped = scale.pick(tiny="mae_scenes_whole", small="mae_cifar10_whole", full="")
+if toys:
+    scenes = data.load_images("scenes", "val", n=500, seed=scale.seed)
+if shipped:
+    painter = build(0)
+    painter.load_state_dict(models.load_pretrained(shipped).state_dict())
 painter.eval()
 pictures = data.as_float(scenes.images[:8])
 rows = {"image": pictures}
@@ -640,13 +644,13 @@ print(f"{scene_colour_known:.0%} of the colour is known, {scene_structure_known:
 # All three judges get the *same* labelled images and the encoder of the live run; beside it stands the same transformer
 # with random weights. Fine-tuning starts from the encoder with a new linear layer and moves every weight; the baseline
 # does exactly the same from random weights: same network, labels, views and steps. The learning rate is each side's
-# own: of the same few rates the one that is best on validation images, whose labels serve for this choice alone.
+# own: of the same few rates the one that is best on validation images, whose labels serve for this choice alone. At
+# `small` the shipped network is judged as well; it has seen all of CIFAR-10 without its labels.
 
 # %%
 labels = scale.pick(dry=100, tiny=300, small=1000, full=1000)           # the smallest budget
 steps = scale.pick(dry=1, tiny=80, small=400, full=4000)               # of fine-tuning, the same for every budget
-rates = scale.pick(tiny=(1e-3, 3e-3), small=(1e-3,), full=(5e-4, 1e-3, 2e-3))
-toys = scale.name in ("dry", "tiny")
+rates = scale.pick(tiny=(1e-3, 3e-3), small=(1e-3, 3e-3), full=(5e-4, 1e-3, 2e-3))
 views = augment.simclr(32, crop=(0.6, 1.0), jitter=0.4, grey=0.3) if toys else augment.simclr(32)
 
 
@@ -717,6 +721,8 @@ def on_features(
 
 # %%
 encoders = {"random weights": random_network.eval(), "MAE": live.eval()}
+if scale.name == "small":
+    encoders["MAE, shipped"] = painter
 models_of = {which: at_best_rate(network, scale.seed, label=f"from {which}") for which, network in encoders.items()}
 results = {
     which: on_features(network, scale.seed, test_set) | {"fine-tuned": accuracy(models_of[which][0], test_set)}
@@ -1312,6 +1318,7 @@ if scale.name == "tiny":
     }
     picture = {"scenes_error": painted, "scenes_structure_known": scene_structure_known}
 shares = ("knn", "linear", "tuned", "scratch")
+beside = {f"shipped_{kind}_accuracy": value for kind, value in zip(shares, results.get("MAE, shipped", {}).values())}
 check.report(
     scale,
     reconstruction_error=reconstruction,
@@ -1322,9 +1329,10 @@ check.report(
     scratch_accuracy=results["random weights"]["fine-tuned"],
     gain=gain,
     **picture,
+    **beside,
     claims=claims,
     from_sweeps=from_sweeps,
-    tested={f"{kind}_accuracy": len(test_set) for kind in shares},
+    tested={f"{kind}_accuracy": len(test_set) for kind in shares} | dict.fromkeys(beside, len(test_set)),
     chance={f"{kind}_accuracy": 1 / classes for kind in shares},
     baseline={
         "reconstruction_error": mean_fill,
