@@ -522,7 +522,7 @@ plot.show(
         ylabel="error of masked patches",
         title=f"Crops of training images, ratio {ratio}, one seed",
     ),
-    alt="The training loss over the epochs falls from the dashed level of mean fill nearly to that of colour fill.",
+    alt="The training loss over the epochs, below the dashed level of mean fill, falls towards that of colour fill.",
 )
 
 # %% [markdown]

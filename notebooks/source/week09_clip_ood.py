@@ -933,7 +933,7 @@ plot.show(
         x=sizes,
         log_x=True,
         levels={"CLIP, trained": accuracy, "chance": 1 / classes},
-        xlabel="anchors: captioned images, none of them trained on",
+        xlabel="anchors: images with a caption each",
         ylabel="zero-shot accuracy, test images",
         title="CLIP without training, one seed",
     ),
