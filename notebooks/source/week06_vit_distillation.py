@@ -110,7 +110,7 @@ scale = sslcourse.begin(week=6)
 # %% [markdown] tags=["before"]
 # ### Learning from a teacher
 #
-# A label says *muscle*. A trained network says *muscle, perhaps stroma, never fat*. Which wrong answers are nearly
+# A label says *muscle*. A trained network says *muscle, perhaps stroma, never tumour*. Which wrong answers are nearly
 # right is knowledge too, hidden in small probabilities: Hinton et al. (2015) call it **dark knowledge**. A temperature
 # brings it to light:
 #
@@ -554,7 +554,7 @@ print(f"the teacher is right on {accuracy(teacher, val_set):.2f} of the validati
 # ### Dark knowledge
 #
 # Two validation images, one row for each temperature. At $T = 1$ the teacher is mostly sure of itself; a higher
-# temperature shows which other classes it finds near, and a very high one nothing at all.
+# temperature shows which other classes it finds near, and a very high one makes all of them nearly alike.
 
 # %%
 told = evaluate.extract_features(teacher, val_set.images)
@@ -759,7 +759,8 @@ plot.show(
 # whether the gain is in the images that only the teacher can speak about (the third).
 #
 # Does the student only take over answers, or the similarities behind them? On validation images, how often do the
-# students agree with the teacher, and how often do they where the teacher is *wrong*?
+# students agree with the teacher, and how often do they where the teacher is *wrong*? At `tiny` it is wrong on some
+# hundred of the thousand images, so that shares of these which differ by less than a tenth are not told apart.
 
 # %%
 students = {"without a teacher": alone, "with, same images": beside, "with, all images": distilled}
@@ -1022,7 +1023,7 @@ plot.show(
 # limits it? (c) You choose $T$ from the figure above and report the test accuracy at that $T$. Is that right? What if the
 # figure had shown test images? (d) Softening is the idea of distillation, and $T = 1$ has the highest mean of the sweep.
 # Why need that be no contradiction? (e) Three students that agree on training and labels make an ensemble that is better
-# than each. Where does the gain come from, and why can a single student not take all of it over?
+# than one such student. Where does the gain come from, and why may a single student fail to take all of it over?
 
 # %% [markdown] tags=["question", "points:1"]
 # ### BEGIN SOLUTION
@@ -1221,8 +1222,9 @@ plot.show(
 
 # %% [markdown]
 # Answers lie along as many directions as there are classes; a feature has more. Whether the rest is worth anything to a
-# probe for the *same* classes is another question, and the bars answer it for this seed. Ask it again for a task that
-# the teacher was not trained for (`factors` of the tissue images: how many cells, which direction).
+# probe for the *same* classes is another question, and the bars answer it for this seed, as far as their whiskers lie
+# apart. Ask it again for a task that the teacher was not trained for (`factors` of the tissue images: how many cells,
+# which direction).
 
 # %% [markdown]
 # ## Report

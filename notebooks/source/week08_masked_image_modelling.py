@@ -523,7 +523,7 @@ plot.show(
         ylabel="error of masked patches",
         title=f"Crops of training images, ratio {ratio}, one seed",
     ),
-    alt="The training loss over the epochs falls from the dashed level of mean fill nearly to that of colour fill.",
+    alt="The training loss over the epochs, below the dashed level of mean fill, falls towards that of colour fill.",
 )
 
 # %% [markdown]
@@ -755,9 +755,8 @@ plot.show(
 # ### More labels, and more patience
 #
 # Each point of the next figures is trained anew at the better of the same rates, on each side, and judged on test
-# images; they come from a recorded run over several seeds, whose scale stands in the figure (at `tiny` 300 labels are
-# the fewest, and fine-tuning has 80 steps). The stars are your own. To compute another point now, name it here and run
-# on from here.
+# images; they come from a recorded run, whose scale and seeds stand in the figure (at `tiny` 300 labels are the fewest,
+# and fine-tuning has 80 steps). The stars are your own. To compute another point now, name it here and run on from here.
 
 # %%
 rerun = {"labels": [], "patience": [], "ratio": [], "methods": []}
@@ -836,10 +835,10 @@ plot.show(
 
 # %% [markdown]
 # The second figure is there because equal steps are a fair comparison only if neither side needs more of them: a
-# network from scratch may simply be slow. So *both* sides also get four times the steps. Compare the two gaps, and see
-# where "from scratch, four times the steps" lies beside "from MAE": with so easy a task, so small a network and so short
-# a pretraining, what MAE gives is mostly a head start in *steps*. A better training from scratch takes most of the
-# distance at scale, too: He et al. (2022, section 4) give 76.5 % for a ViT-L from scratch as first published, 82.5 %
+# network from scratch may simply be slow. So *both* sides also get four times the steps. Compare the two gaps: in the
+# runs recorded at `tiny` the second has turned round, at both seeds. With so easy a task, so small a network and so short
+# a pretraining, what MAE gives is a head start in *steps*, and it does not last. A better training from scratch takes
+# most of the distance at scale, too: He et al. (2022, section 4) give 76.5 % for a ViT-L from scratch as first published, 82.5 %
 # with a recipe of their own, and 84.9 % from MAE.
 #
 # And equal steps of fine-tuning are not equal work: the pretraining came before, on images without labels. In the first
@@ -863,8 +862,8 @@ plot.show(
 # first, so the order is what one expects.
 #
 # (b) With one task and labels, fine-tuning is what will be done, so it is the judge, and MAE is a good start, as far as
-# the steps of fine-tuning are few: in the second figure four times as many make up for it. In a search engine distances
-# are all there is: kNN is the judge, and features of SimCLR or DINO are the better choice.
+# the steps of fine-tuning are few: in the second figure four times as many more than make up for it. In a search engine
+# distances are all there is: kNN is the judge, and features of SimCLR or DINO are the better choice.
 #
 # (c) The effort spent on choosing settings (learning rate, layer decay, augmentation), which are usually tuned for the
 # method and inherited by the baseline; the total work and the images seen, since pretraining came first; a network from
@@ -875,7 +874,8 @@ plot.show(
 # ## How much to hide
 #
 # Each point of this study, and of the one of methods below, is a pretraining of its own, shorter than the live one,
-# then judged by all three over several seeds: the smallest number of labels, and one rate of fine-tuning for all.
+# then judged by all three: the smallest number of labels, and one rate of fine-tuning for all. The figures say over how
+# many seeds; of two, a deviation is a rough number.
 
 # %%
 short = {"epochs": scale.pick(dry=1, tiny=10, small=20, full=400), "rate": 1.5e-3}
@@ -926,7 +926,7 @@ plot.show(
 )
 
 # %% [markdown]
-# In the mean every ratio is better than no pretraining, most clearly so when fine-tuned. Which ratio is best, these few
+# In the mean every ratio is better than no pretraining, by most when fine-tuned. Which ratio is best, these few
 # hundred steps do not tell: compare the distances between the ratios with the error bars. Published, with 800 epochs a
 # point on ImageNet (He et al., figure 5): fine-tuning is nearly as good anywhere from 40 to 80 %, while the linear
 # probe climbs steadily, by almost 20 points, up to 75 %.
@@ -1350,7 +1350,7 @@ check.report(
 # - Images are redundant: hide much. An encoder that sees only the rest is cheaper, and is used as it was trained.
 # - A reconstruction error means something beside its level, and its best prediction is an average, hence a blur.
 # - kNN asks for distances, a linear probe for directions, fine-tuning for a start. MAE is trained for none of them
-#   and is best at the last. Ask of every head start whether it lasts.
+#   and is best at the last, given the steps. Ask of every head start whether it lasts.
 # - MAE, BEiT, iBOT, DINOv2 and I-JEPA differ in what they predict at masked patches, and in who makes the target.
 
 # %% [markdown]

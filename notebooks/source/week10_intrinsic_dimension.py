@@ -487,7 +487,7 @@ for name, values in zip(("TwoNN", "maximum likelihood", "PCA"), torus_ids.T):
     print(f"3-torus in 50 dimensions, {name:18}: {values.mean():.2f} +- {values.std():.2f} over {draws} draws")
 
 # %% [markdown]
-# The line of the regression, for one draw. Not fitted is the upper tenth of the ratios, above the dashed line: a tenth
+# The line of the regression, for one draw. Not fitted is the upper tenth of the ratios, above the level of 90 %: a tenth
 # of the points, though most of the axis.
 
 # %%
@@ -1059,7 +1059,7 @@ if name == "scenes":
 # apart, it has to amplify the small differences between them, that is keep and stretch all directions. Only the last
 # layers, where the label is known, can bring together what shares it, and only for images it has seen. With a share of
 # the labels random, the net has to do both, and the dimension of stage 3 should lie between: the recorded sweep rises
-# with the share.
+# with the share, its last step by less than the whiskers.
 #
 # (c) All layers of all nets are measured on the same images, so their number explains no difference between nets. But
 # the bias grows with the dimension, and its sign depends on the shape (the cube and the flat torus of ten dimensions):

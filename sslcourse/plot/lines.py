@@ -201,9 +201,12 @@ def _finish(figure, ax, levels, xlabel, ylabel, title, legend):
 
 
 def _name_lines(figure, ax) -> None:
-    """A legend inside the axes while it is short and covers no line there; otherwise it stands below them."""
+    """A legend inside the axes while it is short and covers no line there; otherwise it stands below them.
+
+    So does one that names a star: inside the axes it would be read as a result.
+    """
     handles, names = ax.get_legend_handles_labels()
-    if len(names) <= 4:
+    if len(names) <= 4 and not any(name.startswith("yours") for name in names):
         inside = ax.legend()
         if not _covers(figure, ax, inside):
             return

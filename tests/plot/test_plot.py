@@ -225,6 +225,17 @@ def test_a_legend_of_a_sweep_never_covers_an_error_bar():
     assert plot.sweep(thin).axes[0].get_legend() is not None
 
 
+@pytest.mark.parametrize("other", [{}, {"PCA": {}}])
+def test_the_star_of_a_legend_stands_where_no_result_can(other):
+    """One inside the axes, beside an error bar, was read as the student's own point."""
+    several = {"AE": recorded(own={1: 0.2})} | {name: recorded(own=own) for name, own in other.items()}
+    figure = plot.sweep(several if other else several["AE"])
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert figure.axes[0].get_legend() is None and "yours" in [text.get_text() for text in legend.get_texts()]
+    assert legend.get_window_extent().y1 < figure.axes[0].get_tightbbox().y0
+
+
 def test_a_long_legend_stands_below_the_lines():
     series = {f"net {n}": [0.1 * n, 0.2 * n] for n in range(6)}
     figure = plot.curves(series)
