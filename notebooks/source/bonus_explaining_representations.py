@@ -178,7 +178,7 @@ if objects is not None:
 # - **supervised**: at `tiny` and `small` the small network of the other weeks, trained right here with labels; at
 #   `full` a ResNet-50 with ImageNet labels;
 # - **contrastive**: at `tiny` MoCo as in week 5, a checkpoint that ships with the course; at `small` SimCLR, trained
-#   here for a few minutes with week 4's loss; at `full` MoCo v2's ResNet-50;
+#   here for a few epochs with week 4's loss; at `full` MoCo v2's ResNet-50;
 # - **DINO**: a vision transformer (week 7), at `full` a published one; at `tiny` the one that ships with the course. It
 #   was trained on tissue, so it is explained there, in a section of its own;
 # - **random**: the same architecture with random weights;
@@ -806,9 +806,9 @@ plot.show(
 # the random network (it *does* depend on these pixels), and localisation shows a property of the images, not of what
 # was learnt.
 #
-# (b) See the table. The plain area separates most at `tiny`, the random order least. But that order, in which the map
-# had no say, sets the supervised network apart, too: a part of the first column is the level of the cosine, and where
-# the levels differ the other way, the plain area misleads. The gain compares each network with itself, and centring
+# (b) See the table. In its plain rows the area by importance separates most at `tiny`, the random order least. But that
+# order, in which the map had no say, sets the supervised network apart, too: a part of the first column is the level of
+# the cosine, and where the levels differ the other way, the plain area misleads. The gain compares each network with itself, and centring
 # takes away the direction that all images share; what then remains between the gains of trained and random networks is
 # the honest difference. Report the area *with* its control.
 #

@@ -406,7 +406,7 @@ protein_guessing = draw(protein_probes, test_proteins.labels, "proteins")
 #
 # In the other two examples the pretrained model lies above both baselines, too. Counts of words cannot tell what a
 # negator denies; some of that seems to be in BERT's features. The families of proteins were made with nearly one
-# composition; what tells them apart is which residues go together.
+# composition; what tells them apart is which letter stands where, and which residues go together.
 # ### END SOLUTION
 
 # %% [markdown]
@@ -462,9 +462,9 @@ protein_guessing = draw(protein_probes, test_proteins.labels, "proteins")
 # sslcourse export project_template.ipynb --to pdf        # the report as PDF, where Chrome or Chromium is installed
 # ```
 #
-# Run all cells first: what is exported is what the notebook shows. `--code` keeps the code. Formulas and slides need
-# the network when they are shown or printed (MathJax and reveal.js); without it formulas stay as they were typed. Arrow
-# keys turn the slides, and `?print-pdf` at the end of the address prints them.
+# Run all cells first: what is exported is what the notebook shows. `--code` keeps the code. The page holds
+# all that it needs (MathJax and reveal.js too), so that it can be shown without network. Arrow keys turn the slides, and
+# `?print-pdf` at the end of the address prints them.
 
 # %%
 def margin(probes, best: str) -> float:

@@ -613,8 +613,9 @@ for name, value in ring_errors.items():
 # %% [markdown]
 # ### Without the noise: a recorded sweep
 #
-# How alike are two latent spaces, when the noise in the code is smaller? CKA of starts 0 and 1, which does not see
-# rotations: what is missing to 1 is no rotation. To compute a point now, name it in `rerun`.
+# How alike are two latent spaces, when the noise in the code is smaller? At 0 the penalty is off as well: that is week
+# 1's plain autoencoder. CKA of starts 0 and 1, which does not see rotations: what is missing to 1 is no rotation. To
+# compute a point now, name it in `rerun`.
 
 
 # %%
@@ -1001,11 +1002,11 @@ print(f"one pair of the accuracy {stitched['stitched, relative']:.3f} has the in
 # that is left out after the results were seen must be named beside them.
 #
 # What is it about conv3? Look at its row and its column in the matrix of relative stitching at `tiny`. Its *head*
-# serves the others no worse than conv3 itself; its *features* serve other heads far worse. It is also the network
-# that knows least with its own head, and the one whose CKA with the others is lowest (below). So it seems to have
-# learnt something else, not the same in other coordinates. A rotation does not make up for that either: look at the
-# worst pair of Procrustes. At `small`, where its own accuracy is close to that of the others, all pairs lose a
-# few points only (recorded).
+# serves the others about as well as conv3 itself; its *features* serve other heads far worse. It is also the network
+# that knows least with its own head, and the one whose CKA with the other classifiers is lowest (below). So it seems to
+# have learnt something else, not the same in other coordinates. A rotation does not make up for that either: the lower
+# whisker of Procrustes is a head on conv3's features (`print(by_rotation)` shows all pairs). At `small`, where its own
+# accuracy is close to that of the others, all pairs lose a few points only (recorded).
 #
 # The last line is the 95 % interval of the test sample alone. The whiskers are the range over pairs, which share
 # networks, so they are no interval of anything.

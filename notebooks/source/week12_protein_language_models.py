@@ -157,7 +157,7 @@ plot.show(
 #   0.88.
 #
 # Masking is BERT's: 15 % of the residues are chosen, of these 80 % become `<mask>`, 10 % a random residue, 10 % stay.
-# The last two matter for those who want to save forward passes and read *all* mutations off one pass without any mask
+# The last two should matter for those who want to save forward passes and read *all* mutations off one pass without any mask
 # (wild-type marginals): at an unmasked residue the loss teaches anything only because some of the chosen ones were
 # shown.
 #
@@ -912,13 +912,15 @@ plot.show(
 
 # %% [markdown]
 # A column is a residue, a row what it becomes; pale is 0, the wild type itself, one colour is worse and the other
-# better. Columns of one strong colour are conserved or have fitting neighbours, pale columns touch nothing.
+# better. Columns of one strong colour are conserved or have fitting neighbours; those of pale ones touch nothing, or
+# have a letter already that fits none of their neighbours.
 #
 # #### Question 3
 #
 # (a) The site-independent model is little better than nothing in the mean, and very different from one wild type to the
-# next. Which mutations can it get right, which can it not, and why does it do well for some sequences of a family? (b) What do wild-type marginals save, and why do they need the
-# 10 % of chosen residues that stay as they are? (c) A friend scores mutations of a human enzyme with ESM and finds no
+# next. Which mutations can it get right, which can it not, and why does it do well for some sequences of a family? (b)
+# What do wild-type marginals save, and why, by theory, do they need the 10 % of chosen residues that stay as they are?
+# (c) A friend scores mutations of a human enzyme with ESM and finds no
 # correlation with measured stability. Name two reasons that are not bugs.
 
 # %% [markdown] tags=["question", "points:2"]
