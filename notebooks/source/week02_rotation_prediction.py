@@ -1124,8 +1124,8 @@ check.report(
 #
 # - A pretext task makes labels out of images. Its best answer is a ratio of densities; what settles the ratio is what is
 #   learnt, and the cheapest thing that settles it is learnt first.
-# - How well the task is solved says little about features: they can lose most of their worth while it stays solved. A
-#   probe tells, beside a random encoder, with the layer chosen on validation images for both.
+# - How well the task is solved is no measure of the features: they can lose most of their worth while it stays solved.
+#   A probe tells, beside a random encoder, with the layer chosen on validation images for both.
 # - Features near the head serve the task. Look at all layers.
 # - Rotation makes features sensitive to rotation, and needs data with an upright. Week 4 asks for the opposite:
 #   features that stay the same under changes, and we choose which.
