@@ -963,7 +963,8 @@ def assign(head: nn.Module, seen=spaces["whitened"]) -> torch.Tensor:
 
 # %% [markdown]
 # During SCAN's training we watch its two terms apart, between a view of each training image and another view of its
-# nearest neighbour, with the level $\ln C$ for both: where consistency starts, and where entropy should end.
+# nearest neighbour, with the level $\ln C$ for both: what consistency costs where nothing is decided (the curves begin
+# after the first epoch), and where entropy should end.
 
 # %%
 watched = {"consistency": [], "entropy": []}
