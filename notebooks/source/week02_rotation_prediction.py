@@ -743,7 +743,7 @@ plot.show(
     plot.bars(
         sensitive,
         ylabel="mean cosine distance",
-        title="How much do features change when the image is turned?",
+        title="How far a turn moves the features, one seed",
     ),
     alt="Rotation sensitivity of the features of the network trained on rotations, the random and the supervised one.",
 )

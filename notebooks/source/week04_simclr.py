@@ -1331,7 +1331,7 @@ plot.show(
     plot.sweep(
         other_losses,
         ylabel="validation accuracy of the probe",
-        levels={"chance": 1 / classes, "untrained": random_probe.accuracy},
+        levels={"chance": 1 / classes, "untrained": validation_probe(random_backbone)},
         title="Two losses in one loop",
     ),
     alt="Probe accuracy after training with NT-Xent and with VICReg, error bars over seeds, above the untrained level.",
@@ -1416,7 +1416,7 @@ figure = plot.curves(
 figure.axes[0].set_yscale("log")
 plot.show(
     figure,
-    alt="Sigmoid loss against its bias: a collapsed network falls from hundreds to the dashed level, a trained one below.",
+    alt="Sigmoid loss against its bias: a collapsed network falls from a thousand to the dashed level, a trained one below.",
 )
 
 # %% [markdown]
