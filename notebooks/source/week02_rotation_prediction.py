@@ -743,7 +743,7 @@ plot.show(
     plot.bars(
         sensitive,
         ylabel="mean cosine distance",
-        title="How much do features change when the image is turned?",
+        title="How far a turn moves the features, one seed",
     ),
     alt="Rotation sensitivity of the features of the network trained on rotations, the random and the supervised one.",
 )
@@ -1124,8 +1124,8 @@ check.report(
 #
 # - A pretext task makes labels out of images. Its best answer is a ratio of densities; what settles the ratio is what is
 #   learnt, and the cheapest thing that settles it is learnt first.
-# - How well the task is solved says little about features: they can lose most of their worth while it stays solved. A
-#   probe tells, beside a random encoder, with the layer chosen on validation images for both.
+# - How well the task is solved is no measure of the features: they can lose most of their worth while it stays solved.
+#   A probe tells, beside a random encoder, with the layer chosen on validation images for both.
 # - Features near the head serve the task. Look at all layers.
 # - Rotation makes features sensitive to rotation, and needs data with an upright. Week 4 asks for the opposite:
 #   features that stay the same under changes, and we choose which.

@@ -187,9 +187,9 @@ print(f"{len(train_set)} training, {len(val_set)} validation, {len(test_set)} te
 # The augmentations come as one object, called on a batch of images in [0, 1]. It draws random numbers for every image
 # separately, and anew at each call. The kinds are SimCLR's: cropping with resizing, flipping, colour jitter and
 # greyscale, without its blur, which is left out at 32 pixels. The *strengths* at `tiny` are not SimCLR's: crops are far
-# gentler (in a scene the object is small, and half of the paper's crops would miss it), and four views of five are grey,
-# since colour and tint are the shortcut that the scenes offer. Strengths belong to a data set. `make_views` can leave
-# kinds out, for the comparison further down.
+# gentler (a scene has one object, and many of the paper's crops would cut most of it off), and four views of five are
+# grey, since colour and tint are the shortcut that the scenes offer. Strengths belong to a data set. `make_views` can
+# leave kinds out, for the comparison further down.
 
 # %%
 smallest_crop = scale.pick(tiny=0.6, small=0.2, full=0.2)      # share of the area
@@ -605,8 +605,8 @@ if kept:
 
 # %% [markdown]
 # The same network has another loss at every batch size, since more candidates make a harder question: losses of
-# different batch sizes cannot be compared. What can be compared is the information they vouch for, and it meets its
-# ceiling $\ln N$ from below.
+# different batch sizes cannot be compared. What can be compared is the information they vouch for. What is guaranteed
+# stays below its ceiling $\ln N$; the estimate, which is no bound, need not.
 
 # %%
 z0, z1, _ = projections(backbone, head)
@@ -649,7 +649,7 @@ plot.show(
 #
 # (b) All similarities are equal: the network has collapsed to a constant, or it has learnt nothing yet. `rankme` of the
 # features tells: 1 when they are constant, far more when untrained (and about as much when trained: a high rank is no
-# sign of learning); so does the history, since an untrained network was never below that level.
+# sign of learning); so does the history, since an untrained network was never far below that level.
 #
 # (c) On the left the number of candidates: the ceiling $\ln N$ is close, whatever the features are. On the right the
 # features and the views: the loss now grows nearly as fast as $\ln N$, because a fixed share of all candidates is
@@ -1164,7 +1164,7 @@ plot.show(
 # %% [markdown]
 # #### Question 5
 #
-# Where do the two curves differ most, and where do they meet? What does that say about when pretraining is worth it?
+# Where do the two curves differ most, and do they meet? What does that say about when pretraining is worth it?
 
 # %% [markdown] tags=["question", "points:1"]
 # ### BEGIN SOLUTION
@@ -1331,7 +1331,7 @@ plot.show(
     plot.sweep(
         other_losses,
         ylabel="validation accuracy of the probe",
-        levels={"chance": 1 / classes, "untrained": random_probe.accuracy},
+        levels={"chance": 1 / classes, "untrained": validation_probe(random_backbone)},
         title="Two losses in one loop",
     ),
     alt="Probe accuracy after training with NT-Xent and with VICReg, error bars over seeds, above the untrained level.",
@@ -1416,7 +1416,7 @@ figure = plot.curves(
 figure.axes[0].set_yscale("log")
 plot.show(
     figure,
-    alt="Sigmoid loss against its bias: a collapsed network falls from hundreds to the dashed level, a trained one below.",
+    alt="Sigmoid loss against its bias: a collapsed network falls from a thousand to the dashed level, a trained one below.",
 )
 
 # %% [markdown]
