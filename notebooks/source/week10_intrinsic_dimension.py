@@ -803,6 +803,7 @@ nets = {
 shipped = {"MoCo, shipped": "moco_scenes_conv4"}
 if name == "cifar10":
     shipped = {"SimCLR, shipped": "simclr_cifar10_wide", "supervised, shipped": "supervised_cifar10_conv4"}
+    shipped |= {"VICReg, shipped": "vicreg_cifar10_conv4", "rotation, shipped": "rotation_cifar10_conv4"}
 other = next(iter(shipped))                                                  # the one without labels
 nets |= {net: Net(models.load_pretrained(file)).to(scale.device) for net, file in shipped.items()}
 
