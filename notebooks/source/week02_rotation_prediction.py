@@ -471,7 +471,7 @@ plot.show(
         rows=[f"true {angle}" for angle in degrees],
         columns=[f"said {angle}" for angle in degrees],
         label="share of the images",
-        title="Which angles are confused?",
+        title="Which angles are confused? One seed",
     ),
     alt="Confusion matrix of the four angles on validation images: most of the mass lies on the diagonal.",
 )
@@ -743,7 +743,7 @@ plot.show(
     plot.bars(
         sensitive,
         ylabel="mean cosine distance",
-        title="How much do features change when the image is turned?",
+        title="How features change when the image is turned, one seed",
     ),
     alt="Rotation sensitivity of the features of the network trained on rotations, the random and the supervised one.",
 )
