@@ -547,7 +547,7 @@ plot.show(
         log_x=True,
         xlabel="masks",
         ylabel="root mean square error",
-        title=f"Error of the importance against a map of {most} masks",
+        title=f"Error of the importance against a map of {most} masks, one draw",
         known=["1 / sqrt(n), through the first point"],
     ),
     alt="The error of the importance falls with the number of masks as one over its square root.",
@@ -574,7 +574,7 @@ plot.show(
         log_x=True,
         xlabel="masks",
         ylabel="mean uncertainty, relative",
-        title="The uncertainty does not grow with the number of masks",
+        title="The uncertainty does not grow with the number of masks, one draw",
     ),
     alt="The mean uncertainty relative to that at most masks is nearly flat; a sum that is never divided grows with "
     "their number.",
@@ -685,7 +685,7 @@ else:
             intervals={k: evaluate.wilson_interval(v, len(images)) for k, (v, _) in localisation.items()},
             levels={"share of the object": share},
             ylabel="most important pixel on the object",
-            title=f"Pointing game on {len(images)} images, 95 % intervals",
+            title=f"Pointing game on {len(images)} images, 95 % intervals, one seed",
         ),
         alt="Share of images whose most important pixel is on the object, for three networks and a blob in the middle.",
     )
@@ -694,7 +694,7 @@ else:
             {label: part for label, (_, part) in localisation.items()},
             levels={"share of the object": share},
             ylabel="share of the importance",
-            title="Relevance mass on the object",
+            title="Relevance mass on the object, one seed",
         ),
         alt="Share of the importance that lies on the object, for three networks and a blob in the middle.",
     )
@@ -740,7 +740,7 @@ for kind, by, several in (
             x=shares,
             xlabel=f"share of pixels {'taken out' if kind == 'deletion' else 'put in'}",
             ylabel="cosine with the whole image",
-            title=f"{kind.capitalize()} {by}: mean over {len(images)} images",
+            title=f"{kind.capitalize()} {by}: mean over {len(images)} images, one seed",
         ),
         alt=f"{kind.capitalize()} curves of the networks, pixels moved {by}.",
     )
@@ -785,7 +785,7 @@ plot.show(
         rows=list(rows),
         columns=["by importance", "random order", "gain"],
         label="area under the deletion curve",
-        title="Deletion, plain and centred",
+        title="Deletion, plain and centred, one seed",
     ),
     alt="Table of deletion areas by importance and in random order, and their difference, plain and centred.",
 )
@@ -908,7 +908,7 @@ figure = plot.curves(
     levels={"no relation": 0.0},
     xlabel="stages with random weights, counted from the output",
     ylabel="rank correlation with the original map",
-    title="Does the map know about the weights?",
+    title="Does the map know about the weights? One seed",
 )
 figure.axes[0].set_xticks(range(len(stages) + 1))
 plot.show(

@@ -711,7 +711,7 @@ plot.show(
         },
         levels={"chance": 1 / classes},
         ylabel="accuracy of nearest neighbours",
-        title=f"Test images; LeJEPA and SimCLR after {long_epochs} epochs each",
+        title=f"Test images, one training each; LeJEPA and SimCLR after {long_epochs} epochs",
     ),
     alt="Accuracy of nearest neighbours for the random network, the short LeJEPA, and LeJEPA on two and four views and "
     "SimCLR after equally many epochs, with intervals and chance.",
@@ -837,12 +837,12 @@ if losses.values and accuracies.values:
     )
     order = sorted(every, key=lambda i: losses.mean[i])
     plot.show(
-        plot.curves(
+        plot.curves(                                   # a gap after each: no line joins rates in the order of the loss
             {
-                f"lam = {one}": [accuracies.mean[i] if i in chosen else math.nan for i in order]
+                f"lam = {one}": [y for i in order for y in (accuracies.mean[i] if i in chosen else math.nan, math.nan)]
                 for one, chosen in within.items()
             },
-            x=[losses.mean[i] for i in order],
+            x=[losses.mean[i] for i in order for _ in range(2)],
             xlabel="loss of the last epoch",
             ylabel="validation accuracy of kNN",
             title=f"Does the loss tell the quality? ({accuracies.label})",

@@ -471,7 +471,7 @@ plot.show(
         rows=[f"true {angle}" for angle in degrees],
         columns=[f"said {angle}" for angle in degrees],
         label="share of the images",
-        title="Which angles are confused?",
+        title="Which angles are confused? One seed",
     ),
     alt="Confusion matrix of the four angles on validation images: most of the mass lies on the diagonal.",
 )

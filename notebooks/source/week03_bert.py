@@ -1117,7 +1117,7 @@ if scale.name == "small":
             levels={"chance": 0.5},
             xlabel="layer (0: embeddings)",
             ylabel="validation accuracy of the probe",
-            title=f"Sentiment in each layer of the published encoder, {len(train_set)} labels",
+            title=f"Sentiment in each layer of the published encoder, {len(train_set)} labels, one seed",
         ),
         alt="Probe accuracy by layer for the published encoder and for a random one of its form.",
     )

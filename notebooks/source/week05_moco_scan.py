@@ -1074,7 +1074,7 @@ plot.show(
         rows=[f"{method}, {which}" for method, which in found],
         columns=list(from_factors),
         label="NMI",
-        title="What the clusters know about",
+        title="What the clusters of one seed know about",
     ),
     alt="NMI between the clusters of each method and the class, and at scale tiny factors such as height and place.",
 )
@@ -1129,7 +1129,7 @@ plot.show(
         rows=test_set.class_names,
         columns=test_set.class_names,
         label="test images",
-        title="SCAN: class against the class that its cluster is matched to",
+        title="SCAN: class against the class that its cluster is matched to, one seed",
     ),
     alt="Confusion after matching: most images on the diagonal, some classes shared out or taken together.",
 )

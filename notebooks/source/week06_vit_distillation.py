@@ -852,7 +852,7 @@ figure = plot.curves(
     levels=level,
     xlabel="block",
     ylabel="attention distance in pixels",
-    title="How far the heads look, sorted within each block",
+    title="How far the heads of one network look, sorted within each block",
 )
 figure.axes[0].set_ylim(0, 1.25 * max(level["looking everywhere alike"], reach.max().item()))    # from 0: no magnifier
 plot.show(
@@ -872,7 +872,7 @@ if scale.name != "full":
             levels=level,
             xlabel="stage of the convolutional teacher",
             ylabel="mean distance in pixels",
-            title="How far the convolutions look",
+            title="How far the convolutions of one network look",
         ),
         alt="Mean distance to the pixels a unit depends on, by stage: theoretical about doubling, effective below it.",
     )

@@ -1223,7 +1223,7 @@ plot.show(
         rows=list(centres["random"]),
         columns=list(centres),
         label="kNN accuracy",
-        title="Queries from another hospital",
+        title="Queries from another hospital, one seed",
     ),
     alt="kNN accuracy of each encoder at home, and with other dyes or another scanner: neighbours from home, own means "
     "subtracted, neighbours from there.",

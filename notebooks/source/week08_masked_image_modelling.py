@@ -585,7 +585,7 @@ plot.show(
         levels={"mean fill": mean_fill, "colour fill": colour_fill},
         xlabel="share of patches that is masked",
         ylabel="error of masked patches",
-        title=f"{ratio:.0%} masked: {colour_known:.0%} of the colour is known, {structure_known:.0%} of the structure",
+        title=f"{ratio:.0%} masked, one seed: {colour_known:.0%} of the colour known, {structure_known:.0%} of the structure",
     ),
     alt="Reconstruction error against the mask ratio and its two parts, with the levels of mean fill and colour fill.",
 )

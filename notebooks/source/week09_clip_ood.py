@@ -1101,7 +1101,7 @@ plot.show(
         rows=list(kept),
         columns=list(changed),
         label="accuracy",
-        title=f"Accuracy on changed images (chance {1 / classes:.2f})",
+        title=f"Accuracy on changed images (chance {1 / classes:.2f}), one seed",
     ),
     alt="Accuracy of zero-shot and linear probe for each kind of change.",
 )
@@ -1190,14 +1190,14 @@ for title, keys in (
             rows=[*out_sets, *(f"{part}, full spectrum" for part in out_sets)],
             columns=keys,
             label="AUROC",
-            title=title,
+            title=f"{title}, one seed",
             centre=0.5,
             reach=0.5,
         ),
         alt=f"{title}: a column for each score, a row for each foreign set, below with changed images known too.",
     )
 for key in ("zero-shot: MSP", "zero-shot: max logit", "z: neighbours", "h: neighbours", "h: Mahalanobis"):
-    moved = ", ".join(f"{part} {full_areas[key][part] - areas[key][part]:+.2f}" for part in out_sets)
+    moved = ", ".join(f"{part} {full_areas[key][part] - areas[key][part]:+z.2f}" for part in out_sets)
     print(f"{key:22} changes by {moved} where changed images count as known")
 below = [f"{key} on {part}" for key, row in areas.items() for part, area in row.items() if area < 0.5]
 print(f"{len(below)} of {len(areas) * len(out_sets)} are below guessing: {'; '.join(below)}.")

@@ -614,7 +614,7 @@ plot.show(
         log_x=True,
         xlabel="points",
         ylabel="TwoNN",
-        title="A swiss roll: with few points noise is not seen",
+        title="A swiss roll: with few points noise is not seen; one draw",
     ),
     alt="Dimension of a swiss roll against the number of points: 2 without noise, rising towards 3 with noise.",
 )
@@ -915,7 +915,7 @@ plot.show(
         columns=range(len(depth)),
         label="overlap of the 10 nearest",
         xlabel="layer",
-        title="Layer against layer",
+        title="Layer against layer, one seed",
     ),
     alt="Three maps of overlap between layers: untrained, supervised and random-label net.",
 )
@@ -939,7 +939,7 @@ plot.show(
         rows=[f"supervised, {place}" for place in depth[1:]],
         columns=depth[1:],
         label="overlap of the 10 nearest",
-        title=f"Rows: supervised net. Columns: {other}",
+        title=f"Rows: supervised net. Columns: {other}. One seed",
     ),
     alt="Overlap of each layer of the supervised net with each layer of another net.",
 )
@@ -981,7 +981,7 @@ plot.show(
         rows=[f"from {one}" for one in known],
         columns=[f"to {one}" for one in known],
         label="information imbalance",
-        title="What the nearest neighbour in a row is worth in a column: 0 all, 1 nothing",
+        title="What the nearest neighbour in a row is worth in a column:\n0 all, 1 nothing; one seed",
     ),
     alt="Information imbalance from each representation, in rows, to each other one, in columns.",
 )

@@ -545,7 +545,7 @@ for s in range(1, ring_starts):
     absolute, found = retrieval(ring_test_h[0], ring_test_h[s]), retrieval(ring_r[0], ring_r[s])
     turn = torch.linalg.det(procrustes(ring_h[s], ring_h[0]))
     print(
-        f"start 0 and start {s}: cosine {absolute['cosine']:5.2f} absolute, {found['cosine']:.2f} relative; "
+        f"start 0 and start {s}: cosine {absolute['cosine']:z5.2f} absolute, {found['cosine']:.2f} relative; "
         f"MRR {absolute['mrr']:.2f} and {found['mrr']:.2f}; {'turned' if turn > 0 else 'mirrored'}"
     )
 
@@ -947,7 +947,7 @@ for words, matrix in (("Absolute", by_absolute), ("Relative", by_relative)):
             rows=[f"head of {key}" for key in names],
             columns=names,
             label="test accuracy",
-            title=f"{words}: heads (rows) on the features of networks (columns)",
+            title=f"{words}: heads (rows), features (columns), one seed",
         ),
         alt=f"{words} stitching: accuracy of every network's head on every network's features, own on the diagonal.",
     )
@@ -984,7 +984,7 @@ plot.show(
         intervals={key: (values.min().item(), values.max().item()) for key, values in spread.items()},
         levels={"chance": 1 / classes},
         ylabel="test accuracy",
-        title="Mean over networks or pairs of them; whiskers from the worst to the best",
+        title="Mean over networks or pairs of them, one seed; whiskers from the worst to the best",
     ),
     alt="Test accuracy of own heads, with and without conv3, and of stitched ones: relative with and without conv3, "
     "Procrustes, absolute.",
@@ -1225,7 +1225,7 @@ plot.show(
         rows=list(spaces),
         columns=list(spaces),
         label="debiased CKA",
-        title="How alike are the networks?",
+        title="How alike are the networks? One seed",
     ),
     alt="CKA between all networks: classifiers are alike, autoencoders are like the thumbnails, the two groups apart.",
 )
@@ -1244,7 +1244,7 @@ plot.show(
         rows=list(spaces),
         columns=list(spaces),
         label="share of the 10 nearest in common",
-        title=f"Mutual nearest neighbours (unrelated: {10 / (shown - 1):.2f})",
+        title=f"Mutual nearest neighbours (unrelated: {10 / (shown - 1):.2f}), one seed",
     ),
     alt="Share of the ten nearest neighbours that each two networks have in common.",
 )
@@ -1316,7 +1316,7 @@ plot.show(
         rows=list(spaces),
         columns=list(columns),
         label="alignment",
-        title="Networks (rows) and observers (columns)",
+        title="Networks (rows) and observers (columns), one seed",
     ),
     alt="CKA of each network with each observer: classifiers agree with the one who looks at the class.",
 )
@@ -1378,7 +1378,7 @@ pairs_of_one = torch.utils.data.DataLoader(
 )
 first, second = (torch.cat(list(pairs_of_one)) for _ in range(2))
 print(f"debiased CKA of features with themselves: {linear_cka(first, first, debiased=True):.2f}")
-print(f"the same, one shuffled loader read twice: {linear_cka(first, second, debiased=True):.2f}")
+print(f"the same, one shuffled loader read twice: {linear_cka(first, second, debiased=True):z.2f}")
 
 opposite = -F.normalize(torch.rand(20, 8, generator=scale.generator(11)), dim=1)       # every cosine is below 0
 similarity = F.normalize(torch.rand(20, 8, generator=scale.generator(11)), dim=1) @ opposite.T

@@ -706,7 +706,7 @@ plot.show(
         rows=[f"layer {n}" for n in range(layers)],
         columns=[f"head {n}" for n in range(heads)],
         label="precision at L",
-        title="Contacts read off single heads",
+        title="Contacts read off single heads, one checkpoint",
     ),
     alt="Precision at L for every head of every layer as a small table of colours.",
 )
@@ -807,7 +807,7 @@ plot.show(
         },
         levels={"chance": chance, "mutual information": float(np.mean(column_pairs))},
         ylabel="precision at L, single test sequences",
-        title="Two ways to ask a network for contacts",
+        title="Two ways to ask a network for contacts, one seed",
     ),
     alt="Precision at L from attention and from the categorical Jacobian: untrained, own training, checkpoint.",
 )
@@ -884,7 +884,7 @@ plot.show(
             "checkpoint,\nwild-type": spearman["wild-type marginals"],
         },
         ylabel="Spearman with the true energies",
-        title="Single mutations of test sequences, no label used",
+        title="Single mutations of test sequences, no label used, one seed",
     ),
     alt="Rank correlation with true energies: untrained, site-independent, own training, checkpoint by both marginals.",
 )
@@ -1015,7 +1015,7 @@ plot.show(
         rows=list(measures),
         columns=["Spearman", "NDCG, best tenth", "recall, best tenth"],
         label="higher is better",
-        title="Toy scans by ProteinGym's measures",
+        title="Toy scans by ProteinGym's measures, one seed",
     ),
     alt="A table of three measures for the site-independent, untrained, own and shipped model.",
 )

@@ -1,5 +1,7 @@
 """Numbers against numbers: training curves, and recorded sweeps with the student's own point drawn in."""
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 
@@ -26,6 +28,7 @@ from sslcourse.plot.style import (
 )
 
 _BESIDE = 13  # points from a recorded point to the star of one's own run
+_EDGE = 5  # pixels between a legend and what is beside it
 
 
 @styled
@@ -193,10 +196,10 @@ def _finish(figure, ax, levels, xlabel, ylabel, title, legend):
     ax.grid(True, axis="y")
     draw_levels(ax, check_levels(levels))
     ax.set(xlabel=xlabel, ylabel=ylabel)
-    if legend:
-        _name_lines(figure, ax)
     if title:
         ax.set_title(title)
+    if legend:
+        _name_lines(figure, ax)
     return figure
 
 
@@ -208,22 +211,42 @@ def _name_lines(figure, ax) -> None:
     handles, names = ax.get_legend_handles_labels()
     if len(names) <= 4 and not any(name.startswith("yours") for name in names):
         inside = ax.legend()
-        if not _covers(figure, ax, inside):
+        figure.draw_without_rendering()
+        if not _covered(inside.get_window_extent(), _paths(ax, above=LEVELS)):
+            _off_levels(ax, inside)
             return
         inside.remove()
     figure.set_figheight(figure.get_figheight() + 0.3 * -(-len(names) // 3))
     figure.legend(handles, names, loc="outside lower center", ncols=3)
 
 
-def _covers(figure, ax, legend) -> bool:
-    """Whether a line, an error bar or a star lies below the legend; levels may, which run through all of the axes."""
-    figure.draw_without_rendering()
-    box = legend.get_window_extent()
-    drawn = [line for line in ax.lines if line.get_zorder() > LEVELS]
-    paths = [line.get_path().transformed(line.get_transform()) for line in drawn]
-    for bars in (part for part in ax.collections if hasattr(part, "get_segments")):  # error bars
+def _off_levels(ax, legend) -> None:
+    """Move a legend that interrupts a level to the nearest place where it covers nothing, if there is one.
+
+    Levels run through all of the axes, so that matplotlib's nine places may all lie on one.
+    """
+    box, axes, paths = legend.get_window_extent(), ax.get_window_extent(), _paths(ax)
+    if not _covered(box, paths):
+        return
+    paths += [path.transformed(band.get_transform()) for band in ax.collections for path in band.get_paths()]
+    x, y = box.x0 - axes.x0, box.y0 - axes.y0
+    places = itertools.product(*(np.linspace(_EDGE, room - _EDGE, 30) for room in axes.size - box.size))
+    for right, up in sorted(places, key=lambda place: math.dist(place, (x, y))):
+        if not _covered(box.translated(right - x, up - y).padded(_EDGE), paths):
+            legend.set_loc((right / axes.width, up / axes.height))
+            return
+
+
+def _paths(ax, above: float = 0) -> list:
+    """Lines, stars and error bars as they lie on the page; above=LEVELS: results alone."""
+    paths = [line.get_path().transformed(line.get_transform()) for line in ax.lines if line.get_zorder() > above]
+    for bars in (part for part in ax.collections if hasattr(part, "get_segments")):
         paths += [path.transformed(bars.get_transform()) for path in bars.get_paths()]
-    return any(path.intersects_bbox(box, filled=False) for path in paths)
+    return paths
+
+
+def _covered(box, paths: list) -> bool:
+    return any(path.intersects_bbox(box, filled=False) or box.count_contains(path.vertices) for path in paths)
 
 
 def _powers(ax, positions: np.ndarray) -> None:

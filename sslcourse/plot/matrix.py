@@ -1,5 +1,6 @@
 """A matrix as colours: confusions, similarities, layer against layer."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,7 +17,6 @@ from sslcourse.plot.style import (
     height,
     new_figure,
     styled,
-    written,
 )
 
 _WRITTEN = 12  # up to this many rows and columns the numbers stand in the cells
@@ -98,13 +98,25 @@ def around(values: np.ndarray, centre: float | None, reach: float | None) -> dic
 
 def _write(ax, values: np.ndarray, picture) -> None:
     """Numbers in black or white, whichever can be read on the cell's colour."""
-    known = values[~np.isnan(values)]
-    whole = np.equal(np.mod(known, 1), 0).all() and np.abs(known).max() < 1e6
+    alike = _alike(values[~np.isnan(values)])
     for (row, column), value in np.ndenumerate(values):
         if np.isnan(value):
             ax.text(column, row, "-", ha="center", va="center", fontsize=10, color="black")
             continue
         red, green, blue, _ = picture.cmap(picture.norm(value))
         dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
-        text = f"{value:.0f}" if whole else written(value)
+        text = f"{value:{alike}}"
         ax.text(column, row, text, ha="center", va="center", fontsize=10, color="white" if dark else "black")
+
+
+def _alike(known: np.ndarray) -> str:
+    """One way to write all cells, so that they compare at a glance: two decimals, or as many as the largest cell needs.
+
+    A cell far below the largest then reads 0.00, and never -0.00; the colours do not tell it from nothing either.
+    """
+    largest = np.abs(known).max()
+    if np.equal(np.mod(known, 1), 0).all() and largest < 1e6:
+        return "z.0f"
+    if not 1e-3 <= largest < 1e4:  # a row of digits
+        return "z.2g"
+    return f"z.{max(2, 1 - math.floor(math.log10(largest)))}f"

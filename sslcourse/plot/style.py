@@ -150,7 +150,7 @@ def look(n: int) -> tuple[str, str]:
 
 
 def written(value: float) -> str:
-    """A number above a bar or in a cell: two decimals, or two digits where these would show 0.00 or a row of digits."""
+    """A number above a bar: two decimals, or two digits where these would show 0.00 or a row of digits."""
     return f"{value:.2f}" if value == 0 or 0.005 <= abs(value) < 1e4 else f"{value:.2g}"
 
 

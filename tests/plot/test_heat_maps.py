@@ -1,7 +1,9 @@
 """Matrices side by side: one colour scale for all, names above, odd shapes refused."""
 
+import base64
 import io
 
+import numpy as np
 import pytest
 import torch
 
@@ -70,3 +72,25 @@ def test_many_names_leave_room_for_the_titles_as_soon_as_they_are_saved():
     figure.savefig(io.BytesIO())
     boxes = [ax.get_tightbbox() for ax in figure.axes]
     assert max(box.y1 for box in boxes) < figure._suptitle.get_window_extent().y0 and min(box.y0 for box in boxes) > 0
+
+
+def test_a_notebook_keeps_the_colours_of_a_bar_that_no_cell_has():
+    """Chosen by how often they occur, 256 colours painted the unused end of a bar grey."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
+    from PIL import Image
+
+    cells = -13 * torch.rand(20, 32, generator=torch.Generator().manual_seed(0))
+    maps = {"true": cells, "predicted": 0.6 * cells}
+    full = io.BytesIO()
+    plot.heat_maps(maps, centre=0.0).savefig(full, format="png", dpi=80, bbox_inches="tight", pad_inches=0.1)
+    InteractiveShell.instance()
+    try:
+        with capture_output() as captured:
+            for _ in range(2):
+                plot.show(plot.heat_maps(maps, centre=0.0), alt="Two maps.")
+    finally:
+        InteractiveShell.clear_instance()
+    once, again = (base64.b64decode(output.data["image/png"]) for output in captured.outputs)
+    wanted, found = (np.asarray(Image.open(io.BytesIO(x)).convert("RGB")).astype(int) for x in (full.getvalue(), once))
+    assert np.abs(found - wanted).max() < 12 and once == again

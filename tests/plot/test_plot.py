@@ -1,5 +1,6 @@
 """Figures: what they hold, what they say under them, what a reader who cannot see them gets, what they refuse."""
 
+import io
 import math
 import subprocess
 import sys
@@ -215,6 +216,24 @@ def test_a_legend_never_covers_a_line():
     assert plot.curves(diagonal, known=["known"]).axes[0].get_legend() is not None
     gaps = {"a": [1.0, math.nan, 3.0], "b": [3.0, math.nan, 1.0]}
     assert plot.curves(gaps).axes[0].get_legend() is not None
+
+
+@pytest.mark.parametrize("ending", [None, "png"])
+def test_a_legend_interrupts_no_level_where_there_is_room_beside_it(ending):
+    """Levels at both ends run through all nine places where matplotlib puts a legend; between them there is room."""
+    series = {"with a teacher, all images": [0.23, 0.4, 0.54, 0.61, 0.67, 0.67]}
+    series |= {"with a teacher, same images": [0.27, 0.37, 0.41, 0.47, 0.51, 0.51], "without": [0.27] + [0.45] * 5}
+    figure = plot.curves(series, levels={"the teacher": 0.9, "chance": 0.11}, title="one seed")
+    if ending:
+        figure.savefig(io.BytesIO(), format=ending)
+    else:
+        figure.draw_without_rendering()
+    (ax,) = figure.axes
+    box = ax.get_legend().get_window_extent()
+    edges = ax.get_window_extent()
+    assert edges.x0 <= box.x0 and box.x1 <= edges.x1 and edges.y0 <= box.y0 and box.y1 <= edges.y1
+    for line in ax.lines:
+        assert not line.get_path().transformed(line.get_transform()).intersects_bbox(box, filled=False)
 
 
 def test_a_legend_of_a_sweep_never_covers_an_error_bar():

@@ -27,7 +27,24 @@ def texts(figure):
 def test_a_number_is_not_written_as_nothing_nor_as_a_row_of_digits(value, said):
     assert texts(plot.bars({"a": value})) == [said]
     assert texts(plot.grouped_bars({"judge": {"a": value}})) == [said]
-    assert said in texts(plot.heat_map([[value, 0.125]]))
+    if not value.is_integer():  # whole numbers are written as such
+        assert texts(plot.heat_map([[value, value]])) == [said, said]
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ([0.53, -4.4e-5, 0.01, 0.0022], ["0.53", "0.00", "0.01", "0.00"]),
+        ([0.0, -0.125, 1.0], ["0.00", "-0.12", "1.00"]),
+        ([0.05, -0.0004, 0.012], ["0.050", "0.000", "0.012"]),
+        ([123.456, 0.5], ["123.46", "0.50"]),
+        ([12345.5, -1e-5], ["1.2e+04", "-1e-05"]),
+        ([-0.0, 3.0], ["0", "3"]),
+    ],
+)
+def test_the_cells_of_one_map_are_written_alike(cells, said):
+    """-4.4e-05 beside 0.01 was read as the larger; and nothing is written as less than nothing."""
+    assert texts(plot.heat_map([cells])) == said
 
 
 def test_whole_numbers_in_cells():
