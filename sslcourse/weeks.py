@@ -42,7 +42,7 @@ WEEKS = {
             "week03_bert",
             "BERT: learning from missing words",
             data={"small": ("imdb", "sst2"), "full": ("imdb", "sst2")},
-            minutes={"dry": 0.3, "tiny": 1, "small": 5},
+            minutes={"dry": 0.3, "tiny": 1, "small": 8},
             weights={"small": ("all-MiniLM-L6-v2",)},
         ),
         Week(
@@ -79,7 +79,7 @@ WEEKS = {
             "week08_masked_image_modelling",
             "Masked image modelling: MAE, BEiT, iBOT",
             data={"small": ("cifar10",), "full": ("cifar10",)},
-            minutes={"dry": 0.3, "tiny": 1, "small": 5},
+            minutes={"dry": 0.3, "tiny": 1, "small": 12},
         ),
         Week(
             "week09",
@@ -109,7 +109,7 @@ WEEKS = {
             data={
                 scale: ("secondary_structure", "localisation", "gb1", "tem1", "gfp") for scale in ("small", "full")
             },
-            minutes={"dry": 0.3, "tiny": 1, "small": 4},
+            minutes={"dry": 0.3, "tiny": 1, "small": 6},
             weights={"small": ("antiberty", "germlines")},
         ),
         Week(
@@ -117,7 +117,7 @@ WEEKS = {
             "bonus_explaining_representations",
             "Explaining representations: RELAX",
             data={"small": ("cifar10",), "full": ("stl10",)},
-            minutes={"dry": 0.3, "tiny": 1, "small": 2},
+            minutes={"dry": 0.3, "tiny": 1, "small": 3},
             weights={"full": ("moco_v2_resnet50",)},
         ),
         Week(
@@ -125,7 +125,7 @@ WEEKS = {
             "bonus_jepa",
             "JEPA: prediction in latent space, and a loss without tricks",
             data={"small": ("cifar10",), "full": ("cifar10",)},
-            minutes={"dry": 0.3, "tiny": 1},
+            minutes={"dry": 0.3, "tiny": 1, "small": 8},
         ),
         Week(
             "project",
