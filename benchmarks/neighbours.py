@@ -2,33 +2,30 @@
 
     python benchmarks/neighbours.py
 
-Points among themselves need half the products; of two sets all of them, and the product alone then takes as long as all
-of faiss, which picks the nearest while they lie in the processor's registers. All three multiply with OpenBLAS.
+Points among themselves need half the products; of two sets all of them, which faiss looks at while they lie in the
+processor's registers. It multiplies with OpenBLAS, ours and the bare product with what evaluate/products.py chooses.
 """
 
-import numpy as np
 import torch
 from rows import bounded, compare, one_thread, peer, show
 
 from sslcourse.evaluate import nearest_neighbours
+from sslcourse.evaluate.products import Product
 
-N, D, CHUNK, WIDE = 10_000, 512, 1024, 4096
+N, MANY, D, CHUNK, WIDE = 10_000, 50_000, 512, 1024, 4096
 
 
 def product(x: torch.Tensor, maxima: bool = False) -> None:
     """All similarities, tile by tile into the same memory: nothing less will do for exact neighbours of two sets.
 
-    maxima: and the largest of each eight, the quickest look at all of them outside of the product itself.
+    maxima: and the largest of each sixteen, the quickest look at all of them outside of the product itself.
     """
-    x, memory = x.numpy(), np.empty(CHUNK * WIDE, np.float32)
+    multiply = Product(CHUNK * WIDE, x)
     for first in range(0, N, WIDE):
-        columns = x[first : first + WIDE]
         for start in range(0, N, CHUNK):
-            rows = x[start : start + CHUNK]
-            out = memory[: len(rows) * len(columns)].reshape(len(rows), len(columns))
-            np.dot(rows, columns.T, out=out)
+            out = multiply(x[start : start + CHUNK], x[first : first + WIDE])
             if maxima:
-                torch.from_numpy(out).unflatten(1, (8, -1)).amax(dim=1)
+                out.unflatten(1, (16, -1)).amax(dim=1)
 
 
 def index(faiss, bank: torch.Tensor, queries: torch.Tensor, metric: str, k: int) -> None:
@@ -44,7 +41,9 @@ def rows():
     one_thread()
     if faiss := peer("faiss"):
         faiss.omp_set_num_threads(1)
-    x, y = torch.randn(2, N, D, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(2, N, D, generator=generator)
+    z = torch.randn(MANY, D, generator=generator)
     for metric in ("cosine", "euclidean"):
         for what, bank in (("among themselves", None), ("in another set", y)):
             there, k = (x, 11) if bank is None else (bank, 10)  # faiss finds the point itself, too
@@ -59,6 +58,9 @@ def rows():
             if bank is not None:
                 found = bounded(found, "product and maxima", "the product and a look at it")
             yield from found
+        ours = lambda m=metric: nearest_neighbours(x, z, metric=m)  # noqa: E731
+        peers = {"faiss-cpu": faiss and (lambda m=metric: index(faiss, z, x, m, 10))}
+        yield from compare(f"{metric}, {N} x {D} in {MANY}", ours, peers, {"faiss-cpu": 1}, rounds=1)
 
 
 if __name__ == "__main__":

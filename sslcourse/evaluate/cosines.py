@@ -6,18 +6,18 @@ import torch
 from torch import Tensor
 
 from sslcourse.evaluate import inputs
-from sslcourse.evaluate.distances import Euclidean, between, nearest_of
+from sslcourse.evaluate.distances import Euclidean, between, nearest_of, of_candidates
 from sslcourse.evaluate.largest import best
 
-SPARE = 4  # candidates beyond k that are measured: then few rows have to be searched again
+SPARE = 4  # candidates beyond k that are measured where k are not enough: then few rows have to be searched again
 EQUAL = 1e-15  # distance of directions that rounding alone may make
 
 
 class Cosine:
     """A cosine is 1 - d^2 / 2 of the distance d between directions, which no rounding of 1 ends.
 
-    Of float32 rows float32 products choose k + SPARE candidates. Where their rounding could have lost one, and for
-    float64 rows, the Euclidean search of the directions decides: they may all point nearly the same way.
+    Of float32 rows float32 products choose candidates. Where their rounding could have lost one, and for float64 rows,
+    the Euclidean search of the directions decides: they may all point nearly the same way.
     """
 
     def __init__(self, queries: Tensor, bank: Tensor, names: tuple[str, str], chunk: int) -> None:
@@ -32,19 +32,21 @@ class Cosine:
             return self._exactly(rows, k, alone)
         left, right = (functools.partial(inputs.unit, name=name) for name in self.names)
         everybody = len(self.bank) - alone
-        scores, candidates = best(left, right, sides, rows, min(k + SPARE, everybody), alone, self.chunk)
-        candidates = candidates.sort(dim=1).values
+        most = min(k + SPARE, everybody)
+        scores, candidates = best(left, right, sides, rows, most, alone, self.chunk)
         over_bank = _over_lengths(self.bank)
         over = (over_bank if self.bank is self.queries else _over_lengths(self.queries), over_bank)
-        distances, places = nearest_of(between(sides, rows, candidates, over), k, EQUAL)
-        gaps, indices = distances.square() / 2, candidates.gather(1, places)
-        if k + SPARE >= everybody:
-            return gaps, indices
 
-        # Nobody else can score more than the last candidate, but for the rounding of a product of D terms and of the
-        # lengths of both sides.
+        # Scores have the rounding of a product of D terms and of the lengths of both sides.
         error = 2 * (self.bank.shape[1] + 12) * torch.finfo(torch.float32).eps / 2
-        unsure = 1 - gaps[:, -1] < scores[:, -1].double() + error
+
+        def measure(some: Tensor, candidates: Tensor, beyond: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            candidates = candidates.sort(dim=1).values
+            distances, places = nearest_of(between(sides, rows[some], candidates, over), k, EQUAL)
+            gaps = distances.square() / 2
+            return gaps, candidates.gather(1, places), 1 - gaps[:, -1] < beyond.double() + error
+
+        gaps, indices, unsure = of_candidates(measure, scores, candidates, k, most == everybody)
         if unsure.any():
             gaps[unsure], indices[unsure] = self._exactly(rows[unsure], k, alone)
         return gaps, indices

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -9,7 +10,7 @@ from torch import Tensor
 from sslcourse.evaluate import inputs
 from sslcourse.evaluate.largest import best
 
-SPARE = 2  # candidates beyond k that are measured
+SPARE = 2  # candidates beyond k that are measured where k are not enough
 VANISHES = 1e-140  # squares of float64 differences below this lose digits
 TIED = 4e-15  # distances that differ by less, as a share, are one and the same to float64
 
@@ -60,8 +61,24 @@ def nearest_of(distances: Tensor, k: int, equal: float = 0.0) -> tuple[Tensor, T
     return nearest, places
 
 
+def of_candidates(
+    measure: Callable, scores: Tensor, candidates: Tensor, k: int, all_there_are: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Distances and indices of the k nearest of candidates (n, c), whose scores fall, and which rows are unsure (n,).
+
+    measure(rows, candidates, beyond): the same for some rows, unsure where rounding could have kept one who is nearer,
+    or as near, from being a candidate: nobody else scores more than `beyond`. Mostly the k best alone will do.
+    """
+    c = candidates.shape[1]
+    rows = torch.arange(len(scores), device=scores.device)
+    distances, indices, unsure = measure(rows, candidates[:, :k], scores[:, min(k, c - 1)])
+    if c > k and len(again := unsure.nonzero().squeeze(1)):
+        distances[again], indices[again], unsure[again] = measure(again, candidates[again], scores[again, -1])
+    return distances, indices, unsure & (not all_there_are)
+
+
 class Euclidean:
-    """Float32 products choose k + SPARE candidates, their differences to the query rank them.
+    """Float32 products choose candidates, their differences to the query rank them.
 
     The nearest of a query q has the largest q.b - |b|^2 / 2, one product of (q, 1) with (b, -|b|^2 / 2). Without the
     mean taken off, both terms would be large and nearly equal and float32 would lose the neighbours. Where its rounding
@@ -122,7 +139,8 @@ class Euclidean:
             torch.sub(x, self.centre, out=moved)
             moved.mul_(self.scale)
         else:
-            moved.copy_((x.double() - self.centre).mul_(self.scale))
+            for some, out in zip(x.split(64), moved.split(64), strict=True):
+                out.copy_((some.double() - self.centre).mul_(self.scale))
         if self.same or not query:
             factor[:, width + query] = torch.linalg.vector_norm(moved, dim=1).square_().div_(-2)
         return factor
@@ -161,7 +179,11 @@ class Euclidean:
         left, right = (functools.partial(self._factor, query=query) for query in (True, False))
         most = min(k + SPARE, len(self.bank) - alone)
         scores, candidates = best(left, right, (self.queries, self.bank), rows, most, alone, self.chunk)
-        distances, indices, unsure = self._measure(rows, scores, candidates, k)
+
+        def measure(some: Tensor, candidates: Tensor, beyond: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            return self._measure(rows[some], candidates, beyond, k)
+
+        distances, indices, unsure = of_candidates(measure, scores, candidates, k, most < k + SPARE)
         if unsure.any():
             one = unsure & (distances[:, -1] <= self.equal)  # with so many like themselves that some may be missing
             if one.any():
@@ -170,22 +192,16 @@ class Euclidean:
                 distances[unsure], indices[unsure] = self._more_finely(rows[unsure], k, alone)
         return distances, indices
 
-    def _measure(self, rows: Tensor, scores: Tensor, candidates: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Distances (n, k) and indices (n, k) of the k nearest of some candidates (n, k + SPARE), whose scores fall.
-
-        And whether rounding could have kept a nearer one, or one as near, from being a candidate: bool (n,).
-        """
+    def _measure(self, rows: Tensor, candidates: Tensor, beyond: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        """As of_candidates asks for."""
         candidates = candidates.sort(dim=1).values  # by number first, for the order of equally far ones
         distances, places = nearest_of(between((self.queries, self.bank), rows, candidates), k, self.equal)
-        indices = candidates.gather(1, places)
-        if scores.shape[1] < k + SPARE:  # these were all that there are
-            return distances, indices, torch.zeros_like(rows, dtype=torch.bool)
 
-        # Nobody else can score more than the last candidate does, but for the rounding of both.
+        # What the k-th nearest would score at least, whatever the rounding of both scores.
         norm, farthest = self.norms[rows], (distances[:, -1] + 2 * self.equal) * self.scale
         error = self.rounding * (norm + 1) + 2 * TIED * farthest.square()
         squares = (0 if self.same else norm.square()) - farthest.square()
-        return distances, indices, ~(squares / 2 >= scores[:, -1] + error)  # also where these overflow
+        return distances, candidates.gather(1, places), ~(squares / 2 >= beyond + error)  # also where these overflow
 
     def _first_of_equals(self, rows: Tensor, indices: Tensor, alone: bool) -> tuple[Tensor, Tensor]:
         """For rows whose neighbours, `indices` (n, k), all are where they are themselves: the first of those."""
