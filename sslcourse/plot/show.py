@@ -30,11 +30,21 @@ def show(figure, alt: str) -> None:
     if notice := notices.notice():
         # Below the figure's edge, where nothing else is drawn; bbox_inches="tight" makes room for it.
         figure.text(0.5, -0.01, notice, ha="center", va="top", fontsize=10, style="italic", color=GREY)
+    _powers(figure)
     if _in_notebook():
         _display(figure, alt.strip())
     elif notices.first() and (folder := os.environ.get("SSLCOURSE_FIGURES")):
         _keep(figure, Path(folder))
     _close(figure)
+
+
+def _powers(figure) -> None:
+    """Let powers of ten be drawn as such: on an axis that was made logarithmic they are formulas, and no names."""
+    for ax in figure.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            if axis.get_scale() == "log":
+                for label in axis.get_ticklabels(which="both"):
+                    label.set_parse_math(True)
 
 
 def _keep(figure, folder: Path) -> None:

@@ -447,3 +447,23 @@ def test_matplotlib_is_imported_only_when_something_is_drawn():
 def test_one_epoch_is_a_point_between_whole_numbers():
     (axes,) = plot.curves({"loss": [2.5]}).axes
     assert axes.get_xlim() == (0, 2) and all(float(tick).is_integer() for tick in axes.get_xticks())
+
+
+def test_an_axis_that_was_made_logarithmic_has_powers_of_ten(monkeypatch):
+    """Names in our figures are no formulas ("$5"); the numbers of a logarithmic axis are."""
+    figure = plot.curves({"loss": [1000.0, 30.0, 5.0]}, x=[1, 2, 3], ylabel="$5")
+    ax = figure.axes[0]
+    ax.set_yscale("log")
+    seen = []
+    monkeypatch.setattr(sys.modules["sslcourse.plot.show"], "_in_notebook", lambda: True)
+    monkeypatch.setattr(sys.modules["sslcourse.plot.show"], "_display", lambda shown, alt: seen.append(drawn(shown)))
+    plot.show(figure, alt="a falling loss")
+    assert seen == [(True, False)]
+
+
+def drawn(figure) -> tuple[bool, bool]:
+    """Whether powers of ten are formulas, and whether the name of the axis is one."""
+    figure.canvas.draw()
+    ax = figure.axes[0]
+    powers = [label for label in ax.get_yticklabels() if "mathdefault" in label.get_text()]
+    return bool(powers) and all(label.get_parse_math() for label in powers), ax.yaxis.label.get_parse_math()
