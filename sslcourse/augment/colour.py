@@ -52,24 +52,27 @@ class ColourJitter(Transform):
         n, x = len(x), x.contiguous()
         jittered = torch.rand(n, 1, generator=generator, device=x.device) < self.p
         order = torch.rand(n, 4, generator=generator, device=x.device).argsort(dim=1)  # (N, turn): a step
-        value = torch.stack([uniform(n, *limits, x, generator) for limits in self.ranges], dim=1).gather(1, order)
+        *factors, shift = (uniform(n, *limits, x, generator) for limits in self.ranges)  # (N,) each
 
-        # In each turn every image takes the step that is next in its own order. Images whose hue turns at the same time
-        # lie side by side, those left alone at the end: each turn then works on stretches of two batches of which one
-        # is read and the other written, and asks for no memory, which costs as much as the arithmetic.
+        # In three turns every image takes its three blends, which are one operation; its hue turns before one of these
+        # or behind them. Images whose hue turns at the same time lie side by side, those left alone at the end: blends
+        # then read a stretch of one batch and write that of another, hues turn where they are, and none asks for
+        # memory, which costs as much as the arithmetic.
         turn_of_hue = (order == HUE).int().argmax(dim=1).where(jittered[:, 0], 4)  # (N,)
         place = turn_of_hue.argsort()
-        counts = turn_of_hue.bincount(minlength=5).tolist()
-        order, value = order[place], value[place]
-        matrix, mean_weight = blending(order, value.where(order != HUE, 1), x)
-        now, then, end = x.index_select(0, place), x, sum(counts[:4])
-        for turn, behind in enumerate(itertools.accumulate(counts[:4])):
+        counts = turn_of_hue.bincount(minlength=5).tolist()[:4]
+        order, shift = order[place], shift[place]
+        order = order[order != HUE].view(n, 3)
+        matrix, mean_weight = blending(order, torch.stack(factors, dim=1)[place].gather(1, order), x)
+        now, then, end = x.index_select(0, place), x, sum(counts)
+        for turn, behind in enumerate(itertools.accumulate(counts)):
             hue = slice(behind - counts[turn], behind)
-            for some in (slice(0, hue.start), slice(behind, end)):
-                blend(now[some], matrix[some, turn], mean_weight[some, turn], out=then[some])
-            turn_hue(now[hue], value[hue, turn], out=then[hue])
-            now, then = then, now
-        return x.index_copy_(0, place, now)
+            turn_hue(now[hue], shift[hue], out=now[hue])
+            if turn < 3:
+                blend(now[:end], matrix[:end, turn], mean_weight[:end, turn], out=then[:end])
+                now, then = then, now
+        now[end:] = then[end:]
+        return torch.index_select(now, 0, place.argsort(), out=then)
 
 
 class RandomGreyscale(Transform):
@@ -134,21 +137,20 @@ def blend(x: Tensor, matrix: Tensor, mean_weight: Tensor, out: Tensor) -> Tensor
 
 
 def turn_hue(x: Tensor, shift: Tensor, out: Tensor) -> Tensor:
-    """Turn the colour circle by shift (N,), -0.5 to 0.5 turns, keeping value and saturation; out as in `blend`."""
+    """Turn the colour circle by shift (N,), -0.5 to 0.5 turns, keeping value and saturation; out may be x itself."""
     if x.shape[1] == 1:
         return out.copy_(x)
-    r, g, b = x.unbind(dim=1)  # (N, H, W) each
-    high = torch.maximum(torch.maximum(r, g), b)
-    low = torch.minimum(torch.minimum(r, g), b)
-    chroma = high - low
+    r, g, b = x.split(1, dim=1)  # (N, 1, H, W) each
+    low = x.amin(dim=1, keepdim=True)
+    chroma = x.amax(dim=1, keepdim=True).sub_(low)
 
     # How far from red, in sixths of a turn: with channels stretched to [0, 1] it is 1 - r + g + b in all six sectors
     # of the circle, towards green or towards blue, the textbook's cases in one line. Grey pixels have no hue: whatever
     # comes out for them is multiplied by a chroma of 0.
     from_red = (g + b).sub_(r).add_(chroma).sub_(low).div_(chroma.clamp(min=1e-9))  # 0 to 3
-    hue = from_red.copysign_(g - b).div_(6).add_(shift[:, None, None] + 1).frac_()  # in turns, 0 to 1
+    hue = from_red.copysign_(g - b).div_(6).add_(shift[:, None, None, None] + 1).frac_()  # in turns, 0 to 1
 
     # Around the circle each channel is a trapezium: two sixths at `high`, two at `low`, a slope on either side.
     centre, slope, top = x.new_tensor([[1 / 2, 1 / 3, 2 / 3], [6, -6, -6], [-1, 2, 2]])[:, :, None, None]  # (3, 1, 1)
-    torch.sub(hue[:, None], centre, out=out).abs_().mul_(slope).add_(top).clamp_(0, 1)  # (N, 3, H, W)
-    return out.mul_(chroma[:, None]).add_(low[:, None])
+    torch.sub(hue, centre, out=out).abs_().mul_(slope).add_(top).clamp_(0, 1)  # (N, 3, H, W)
+    return out.mul_(chroma).add_(low)

@@ -7,15 +7,17 @@ matrix per image and axis. Two batched matrix products are several times as fast
 Boxes are drawn as in Szegedy et al. 2015 (Inception): share of the area uniform, aspect ratio log-uniform.
 """
 
+import itertools
 import math
 
 import torch
 from torch import Tensor
 
 from sslcourse import arguments
-from sslcourse.augment.transform import Transform, check_range, chosen, uniform
+from sslcourse.augment.transform import Transform, check_range, uniform
 
 TRIES = 10  # boxes drawn per image before the centre is taken; torchvision's number
+TOGETHER = 64  # images at a time: fewer need as many operations, and of more the cache holds too little
 
 
 class RandomResizedCrop(Transform):
@@ -39,7 +41,8 @@ class RandomResizedCrop(Transform):
     def apply_and_flip(self, x: Tensor, p: float, generator: torch.Generator | None) -> Tensor:
         """What a RandomFlip(p) behind it would make of the crops, from the same numbers, at the cost of the crops."""
         boxes = random_boxes(x, self.scale, self.ratio, generator)
-        return resized_crop(x, *boxes, self.size, chosen(len(x), p, x, generator))
+        mirrored = torch.rand(len(x), generator=generator, device=x.device) < p
+        return resized_crop(x, *boxes, self.size, mirrored)
 
 
 def random_boxes(x: Tensor, scale: tuple, ratio: tuple, generator: torch.Generator | None) -> tuple[Tensor, ...]:
@@ -78,29 +81,36 @@ def resized_crop(
 ) -> Tensor:
     """Cut box n out of image n and resize it to (N, C, size, size), like torchvision's resized_crop with antialias.
 
-    mirrored: which images come out with left and right exchanged.
+    mirrored: which images come out with left and right exchanged, bool (N,).
     """
     n, c, image_height, image_width = x.shape
-    columns = interpolation(left, width, image_width, size)  # (N, size, W)
-    if mirrored is not None:
-        columns.index_copy_(0, mirrored, columns.index_select(0, mirrored).flip(1))
+    columns = interpolation(left, width, image_width, size, mirrored)  # (N, size, W)
     rows = interpolation(top, height, image_height, size)  # (N, size, H)
 
-    # Rows of all channels times one matrix; then, to have nothing to transpose, one channel after the other.
-    x = torch.bmm(x.reshape(n, c * image_height, image_width), columns.transpose(1, 2))
-    x = x.view(n, c, image_height, size)
-    x = torch.stack([torch.bmm(rows, channel) for channel in x.unbind(dim=1)], dim=1)  # (N, C, size, size)
-    return x.clamp_(0, 1)  # rounding may leave the range
+    # Rows of all channels times one matrix; then, to have nothing to transpose, one channel after the other. No image
+    # at the end is left to itself: the product of a single one may be rounded in another way.
+    out = x.new_empty(n, c, size, size)
+    for first, end in itertools.pairwise([0, *range(TOGETHER, n - TOGETHER + 1, TOGETHER), n]):
+        some = slice(first, end)
+        y = torch.bmm(x[some].reshape(-1, c * image_height, image_width), columns[some].transpose(1, 2))
+        y = y.view(-1, c, image_height, size)
+        torch.stack([torch.bmm(rows[some], channel) for channel in y.unbind(dim=1)], dim=1, out=out[some])
+        out[some].clamp_(0, 1)  # rounding may leave the range
+    return out
 
 
-def interpolation(start: Tensor, length: Tensor, pixels: int, size: int) -> Tensor:
+def interpolation(start: Tensor, length: Tensor, pixels: int, size: int, mirrored: Tensor | None = None) -> Tensor:
     """Matrices (N, size, pixels) that resize the `length` pixels from `start` on to `size` pixels, along one axis.
 
     Row i holds the weights of output pixel i: a triangle around its place in the input, one pixel wide on either side,
-    or as wide as the shrinking asks (antialias). Only pixels of the box count, and each row sums to 1.
+    or as wide as the shrinking asks (antialias). Only pixels of the box count, and each row sums to 1. mirrored: where
+    the last row comes first, bool (N,).
     """
     step = (length / size)[:, None, None]  # input pixels per output pixel
-    place = torch.arange(size, device=start.device).add(0.5)[:, None] * step  # (N, size, 1), from the start of the box
+    place = torch.arange(size, device=start.device).add(0.5)  # (size,)
+    if mirrored is not None:
+        place = torch.where(mirrored[:, None], size - place, place)  # (N, size)
+    place = place[..., None] * step  # (N, size, 1), from the start of the box
     pixel = torch.arange(pixels, device=start.device).add(0.5) - start[:, None, None]  # (N, 1, pixels)
     pixel = pixel.where((pixel > 0) & (pixel < length[:, None, None]), math.inf)  # never near enough to count
     weights = (pixel - place).abs_().neg_().add_(step.clamp(min=1)).clamp_(min=0)  # (N, size, pixels)

@@ -50,6 +50,15 @@ def test_crop_and_resize(size, shape):
         torch.testing.assert_close(ours[i], peer.resized_crop(x[i], *box, [size, size]), atol=ROUNDING, rtol=0)
 
 
+@pytest.mark.parametrize("n", [crop.TOGETHER + 1, 2 * crop.TOGETHER, 3 * crop.TOGETHER - 1])
+def test_crops_of_a_large_batch_are_those_of_its_parts(n):
+    x = pictures(n)
+    boxes = crop.random_boxes(x, (0.05, 1.0), (0.5, 2.0), seed(1))
+    parts = zip(*(whole.split(40) for whole in (x, *boxes)), strict=True)
+    expected = torch.cat([crop.resized_crop(*part, 24) for part in parts])
+    torch.testing.assert_close(crop.resized_crop(x, *boxes, 24), expected, atol=ROUNDING, rtol=0)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(
     "step, adjust",
@@ -74,6 +83,7 @@ def test_hue(shift):
     x = pictures(20)
     ours = colour.turn_hue(x, torch.full((20,), shift), out=torch.empty_like(x))
     torch.testing.assert_close(ours, peer.adjust_hue(x, shift), atol=ROUNDING, rtol=0)
+    assert colour.turn_hue(x, torch.full((20,), shift), out=x).equal(ours)
 
 
 def test_hue_of_every_colour_of_a_cube():

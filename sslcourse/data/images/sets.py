@@ -190,7 +190,7 @@ def as_float(images: Tensor) -> Tensor:
     if images.layout != torch.strided:
         raise TypeError("Images should be a dense tensor, and these are sparse: images.to_dense().")
     if images.dtype == torch.uint8:
-        return images.float() / 255
+        return images.float().div_(255)
     if not images.dtype.is_floating_point:
         raise ValueError(f"Images should be uint8 or float in [0, 1], but these are {images.dtype}.")
     if images.numel():
