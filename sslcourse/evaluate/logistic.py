@@ -64,6 +64,10 @@ class Logistic:
         """The likeliest labels (M,) of x (M, D)."""
         return self.classes[(x @ self.weights[:-1] + self.weights[-1]).argmax(axis=1)]
 
+    def accuracy(self, x: np.ndarray, y: np.ndarray) -> float:
+        """The share of x (M, D) whose likeliest label is that of y (M,)."""
+        return float((self.predict(x) == y).mean())
+
     def _loss(self, weights: np.ndarray, penalty: np.ndarray) -> tuple[float, np.ndarray]:
         """The mean loss with its penalty, and the probabilities (N, K)."""
         logits = self.x @ weights

@@ -6,6 +6,7 @@ References: Alain and Bengio 2017, "Understanding intermediate layers using line
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from sslcourse import arguments
@@ -54,16 +55,17 @@ def linear_probe(
     if len(Cs) > 1:
         val = _validation_part(train_y, val_fraction, seed)
         fitted, val_accuracy = _Standardised(train_x[~val], train_y[~val]), -1.0
+        held_out = fitted.standardise(train_x[val]), train_y[val].numpy()
         for C in Cs:
             fitted.model.fit(C, tolerance=1e-4)  # scikit-learn's: enough to choose by, not to be measured with
-            if (accuracy := fitted.accuracy(train_x[val], train_y[val])) > val_accuracy:
+            if (accuracy := fitted.model.accuracy(*held_out)) > val_accuracy:
                 chosen, val_accuracy, start = C, accuracy, fitted.model.weights
 
     final = _Standardised(train_x, train_y)
     if start is not None:
         final.model.weights = start  # the optimum is one; to start near it only saves time
     final.model.fit(chosen)
-    accuracy = final.accuracy(test_x, test_y)
+    accuracy = final.model.accuracy(final.standardise(test_x), test_y.numpy())
     return Probe(accuracy, *wilson_interval(accuracy, len(test_y)), chosen, val_accuracy)
 
 
@@ -73,21 +75,25 @@ class _Standardised:
     def __init__(self, x: torch.Tensor, y: torch.Tensor) -> None:
         # By hand, since StandardScaler takes small numbers beside large ones for constant. The first row is taken off
         # and a power of two divided by beforehand: nothing overflows, vanishes or is lost beside a large mean.
-        x = x.double()
-        self.size = inputs.power(x.abs().amax(dim=0))  # (D,)
+        # In place after the first division, which makes float64 of x: fresh memory would cost as much as the numbers.
+        self.size = inputs.power(_largest(x).double())  # (D,)
         self.first = x[0] / self.size
-        x = x / self.size - self.first
-        self.spread = inputs.power(x.abs().amax(dim=0))
-        x = x / self.spread
+        x = (x / self.size).sub_(self.first)
+        self.spread = inputs.power(_largest(x))
+        x.div_(self.spread)
         self.mean, self.std = x.mean(dim=0), x.std(dim=0, correction=0)
         self.std[self.std == 0] = float("inf")  # a constant feature becomes 0
-        self.model = Logistic(((x - self.mean) / self.std).numpy(), y.numpy())
+        self.model = Logistic(x.sub_(self.mean).div_(self.std).numpy(), y.numpy())
 
-    def accuracy(self, x: torch.Tensor, y: torch.Tensor) -> float:
-        x = ((x.double() / self.size - self.first) / self.spread - self.mean) / self.std
+    def standardise(self, x: torch.Tensor) -> np.ndarray:
+        x = (x / self.size).sub_(self.first).div_(self.spread).sub_(self.mean).div_(self.std)
         x[:, self.std.isinf()] = 0  # whatever it is here: a feature that was constant has no weight
-        x = x.clamp(-1e100, 1e100)  # so far out that the answer is the same, and no sum of them overflows
-        return float((self.model.predict(x.numpy()) == y.numpy()).mean())
+        return x.clamp_(-1e100, 1e100).numpy()  # so far out that the answer is the same, and no sum of them overflows
+
+
+def _largest(x: torch.Tensor) -> torch.Tensor:
+    """The largest absolute value of each column, without a copy of x."""
+    return torch.maximum(x.amax(dim=0), -x.amin(dim=0))
 
 
 def _validation_part(y: torch.Tensor, fraction: float, seed: int) -> torch.Tensor:

@@ -111,14 +111,16 @@ def test_labels_may_have_gaps_and_one_label_a_class_is_enough():
     assert linear_probe(TRAIN[0][:4], TRAIN[1][:4], *TEST, Cs=(1.0,)).accuracy > 0.25
 
 
-def test_probe_converges_without_a_word_and_leaves_its_input_alone():
-    x, kept = TRAIN[0].clone(), TRAIN[0].clone()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_probe_converges_without_a_word_and_leaves_its_input_alone(dtype):
+    x = TRAIN[0].to(dtype, copy=True)
+    test, kept = (TEST[0].to(dtype, copy=True), TEST[1]), (x.clone(), TEST[0].to(dtype, copy=True))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        linear_probe(x, TRAIN[1], *TEST, Cs=(0.01, 1.0, 100.0))
+        linear_probe(x, TRAIN[1], *test, Cs=(0.01, 1.0, 100.0))
         separable = classes(80, spread=50.0)
         linear_probe(*separable, *separable, Cs=(1e-4, 1.0, 1e4))
-    assert torch.equal(x, kept)
+    assert torch.equal(x, kept[0]) and torch.equal(test[0], kept[1])
 
 
 NAN = TRAIN[0].clone()
