@@ -25,6 +25,7 @@ class Logistic:
         self.x = np.concatenate([x, np.ones((len(x), 1))], axis=1)  # (N, D + 1), the intercept last
         self.narrow = self.x.astype(np.float32)
         self.weights = np.zeros((self.x.shape[1], len(self.classes)))  # (D + 1, K)
+        self.ones = np.ones((len(self.classes), 1))  # a product with them is a sum over classes, and the faster one
 
     def fit(self, C: float, tolerance: float = TOLERANCE) -> None:
         """The weights of least sum of losses + |weights|^2 / (2 C), intercepts free, from those that there are on.
@@ -71,10 +72,10 @@ class Logistic:
     def _loss(self, weights: np.ndarray, penalty: np.ndarray) -> tuple[float, np.ndarray]:
         """The mean loss with its penalty, and the probabilities (N, K)."""
         logits = self.x @ weights
-        logits -= logits.max(axis=1, keepdims=True)
+        logits -= np.ascontiguousarray(logits.T).max(axis=0)[:, None]  # along rows of ten it takes three times as long
         right = logits[np.arange(len(logits)), self.y].mean()
         p = np.exp(logits, out=logits)
-        total = p.sum(axis=1, keepdims=True)
+        total = p @ self.ones
         p /= total
         return float(np.log(total).mean() - right + (penalty * weights**2).sum() / 2), p
 
@@ -96,7 +97,7 @@ class Logistic:
     ) -> tuple[np.ndarray, int]:
         """To where the parabola is least, nearer the nearer the optimum is; and the turns that it took."""
         n, unit = len(p), np.abs(slope).max()  # so that float32 holds it
-        p, penalty = p.astype(np.float32), penalty.astype(np.float32)
+        p, penalty, ones = p.astype(np.float32), penalty.astype(np.float32), self.ones.astype(np.float32)
         wanted = min(0.1, np.sqrt((slope**2).sum()))  # of the square of what is left, over that of the beginning
         left = (-slope / unit).astype(np.float32)
         towards, _ = lapack.spotrs(factor, left, lower=1)
@@ -105,7 +106,7 @@ class Logistic:
         while turns < TURNS and rest > wanted * begun:
             moved = self.narrow @ towards  # (N, K)
             moved *= p
-            moved -= p * moved.sum(axis=1, keepdims=True)
+            moved -= p * (moved @ ones)
             bent = self.narrow.T @ moved
             bent /= n
             bent += penalty * towards
