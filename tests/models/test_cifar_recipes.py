@@ -24,7 +24,7 @@ def pictures(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_a_recipe_makes_its_network(name, pictures, tmp_path, monkeypatch):
+def test_a_recipe_makes_its_network(name, pictures, tmp_path, monkeypatch, capfd):
     row, steps = ROWS[name], {}
     fit = cifar.train.fit
 
@@ -33,6 +33,7 @@ def test_a_recipe_makes_its_network(name, pictures, tmp_path, monkeypatch):
         return steps["history"]
 
     monkeypatch.setattr(cifar.train, "fit", one_step)
+    monkeypatch.setattr(cifar, "QUEUE", cifar.BATCH)  # filled by one batch, as the true one by those of an epoch
     network = checkpoints.function(row.recipe)(row.seed, tmp_path / "state.pt")
     empty = row.build()
     assert {key: value.shape for key, value in network.state_dict().items()} == {
@@ -44,6 +45,7 @@ def test_a_recipe_makes_its_network(name, pictures, tmp_path, monkeypatch):
     again = checkpoints.function(row.recipe)(row.seed, tmp_path / "state.pt")  # nothing is left to do
     for key, value in network.state_dict().items():
         assert value.equal(again.state_dict()[key]), key
+    assert "changed during the epoch" not in "".join(capfd.readouterr())  # all that a training keeps is in its file
 
 
 def test_an_interrupted_training_is_no_network(pictures, tmp_path, monkeypatch):

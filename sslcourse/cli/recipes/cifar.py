@@ -164,11 +164,11 @@ def moco_cifar10_conv4(seed: int, file: Path) -> nn.Module:
     def loss(batch: torch.Tensor) -> torch.Tensor:
         view0, view1 = augment.two_views(data.as_float(batch), views)
         with torch.no_grad():
-            fresh[:] = [key(view1)]
-        return info_nce(query(view0), fresh[0], queue.keys, 0.2)
+            fresh.append(key(view1))
+        return info_nce(query(view0), fresh[-1], queue.keys, 0.2)
 
     def after_step(step: int) -> None:
-        queue.enqueue(fresh[0])
+        queue.enqueue(fresh.pop())
         update_ema(query, key, 0.99)
 
     # A queue of random vectors would be told from keys by anything; so it is filled with keys before the first step.
