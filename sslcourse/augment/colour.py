@@ -17,6 +17,7 @@ from sslcourse.augment.transform import Transform, check_probability, chosen, un
 
 GREY = (0.2989, 0.587, 0.114)  # luma of ITU-R 601, rounded as torchvision rounds it
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
+CIRCLE = torch.tensor([[1 / 2, 1 / 3, 2 / 3], [6, -6, -6], [-1, 2, 2]])[:, :, None, None]  # of hues, see turn_hue
 STRONGEST = 1e6  # of a jitter; in float32 a factor of 1e38 would make NaN of a black pixel
 
 
@@ -151,6 +152,6 @@ def turn_hue(x: Tensor, shift: Tensor, out: Tensor) -> Tensor:
     hue = from_red.copysign_(g - b).div_(6).add_(shift[:, None, None, None] + 1).frac_()  # in turns, 0 to 1
 
     # Around the circle each channel is a trapezium: two sixths at `high`, two at `low`, a slope on either side.
-    centre, slope, top = x.new_tensor([[1 / 2, 1 / 3, 2 / 3], [6, -6, -6], [-1, 2, 2]])[:, :, None, None]  # (3, 1, 1)
+    centre, slope, top = CIRCLE.to(x.device)  # (3, 1, 1) each
     torch.sub(hue, centre, out=out).abs_().mul_(slope).add_(top).clamp_(0, 1)  # (N, 3, H, W)
     return out.mul_(chroma).add_(low)

@@ -35,6 +35,9 @@ class RandomResizedCrop(Transform):
         self.scale = check_range("scale", scale, 0, 1)
         self.ratio = check_range("ratio", ratio, 0, math.inf)
 
+    def reads_only(self) -> bool:
+        return type(self) is RandomResizedCrop  # a subclass may have another apply
+
     def apply(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
         return resized_crop(x, *random_boxes(x, self.scale, self.ratio, generator), self.size)
 
@@ -113,5 +116,6 @@ def interpolation(start: Tensor, length: Tensor, pixels: int, size: int, mirrore
     place = place[..., None] * step  # (N, size, 1), from the start of the box
     pixel = torch.arange(pixels, device=start.device).add(0.5) - start[:, None, None]  # (N, 1, pixels)
     pixel = pixel.where((pixel > 0) & (pixel < length[:, None, None]), math.inf)  # never near enough to count
-    weights = (pixel - place).abs_().neg_().add_(step.clamp(min=1)).clamp_(min=0)  # (N, size, pixels)
+    weights = (pixel - place).abs_()  # (N, size, pixels)
+    torch.sub(step.clamp(min=1), weights, out=weights).clamp_(min=0)
     return weights.div_(weights.sum(dim=2, keepdim=True))

@@ -22,13 +22,22 @@ class Transform:
     then serve a whole chain of transforms.
     """
 
-    @torch.no_grad()
     def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return self.several(images, 1, generator)[0]
+
+    @torch.no_grad()
+    def several(self, images: Tensor, n: int, generator: torch.Generator | None = None) -> list[Tensor]:
+        """What n calls after one another give, from one look at the images."""
         check_batch(images, generator)
         x = as_float(images).float()
+        lent = self.reads_only() or (n == 1 and x is not images)
         # The operations are products of small matrices, which autocast would round to two or three digits.
         with torch.autocast(images.device.type, enabled=False):
-            return self.apply(x.clone() if x is images else x, generator)
+            return [self.apply(x if lent else x.clone(), generator) for _ in range(n)]
+
+    def reads_only(self) -> bool:
+        """Whether `apply` leaves x as it is and gives other memory: x is then not copied."""
+        return False
 
     def apply(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} does not say what it does: write its apply(x, generator).")

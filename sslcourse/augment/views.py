@@ -25,6 +25,9 @@ class Compose(Transform):
                 raise TypeError(f"Compose takes transforms of sslcourse.augment one after another, not {found}.")
         self.transforms = transforms
 
+    def reads_only(self) -> bool:
+        return type(self) is Compose and bool(self.transforms) and self.transforms[0].reads_only()
+
     def apply(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
         steps = list(self.transforms)
         while steps:
@@ -73,6 +76,8 @@ def two_views(images: Tensor, augment, generator: torch.Generator | None = None)
     arguments.function("augment", augment, "images")
     arguments.images("images", images)
     arguments.generator(generator)
+    if type(augment) is Compose:
+        return tuple(augment.several(images, 2, generator))
     return augment(images, generator), augment(images, generator)
 
 
@@ -104,6 +109,5 @@ def multi_crop(
             )
     views = []
     for size, share, count in ((global_size, (0.4, 1.0), 2), (local_size, (0.1, 0.4), n_local)):
-        augment = simclr(size, crop=share)
-        views += [augment(images, generator) for _ in range(count)]
+        views += simclr(size, crop=share).several(images, count, generator)
     return views

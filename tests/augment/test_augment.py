@@ -328,6 +328,40 @@ def test_two_views_are_independent():
     assert again0.equal(view0) and again1.equal(view1)
 
 
+class CropInPlace(augment.RandomResizedCrop):
+    """A student's, whose apply overwrites what it is given, as every apply may."""
+
+    def apply(self, x, generator):
+        return super().apply(x.mul_(0.5), generator)
+
+
+class ComposeInPlace(augment.Compose):
+    def apply(self, x, generator):
+        return super().apply(x.mul_(0.5), generator)
+
+
+@pytest.mark.parametrize(
+    "t",
+    [
+        *(augment.simclr(16), augment.simclr(crop=None), augment.Compose(), augment.Compose(augment.Compose())),
+        augment.Compose(augment.simclr(20), augment.RandomFlip(), augment.RandomResizedCrop(16)),
+        *(CropInPlace(16), augment.Compose(CropInPlace(16)), ComposeInPlace(augment.RandomResizedCrop(16))),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
+def test_two_views_are_two_calls_and_leave_the_images_alone(t, dtype):
+    x = (pictures(16) * 255).to(torch.uint8)
+    x = x if dtype == torch.uint8 else x.to(dtype) / 255
+    before, generator = x.clone(), seed(3)
+    expected = [t(x.clone(), generator), t(x.clone(), generator)]
+    views = augment.two_views(x, t, seed(3))
+    assert x.equal(before)
+    for view, one in zip(views, expected, strict=True):
+        assert view.equal(one) and view.data_ptr() != x.data_ptr()
+        view.zero_()
+    assert x.equal(before)
+
+
 def test_multi_crop():
     x = torch.linspace(0, 1, 64).expand(200, 3, 64, 64).contiguous()  # brighter to the right: the slope tells the width
     views = augment.multi_crop(x, n_local=3, global_size=32, local_size=16, generator=seed(0))
