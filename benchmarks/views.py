@@ -72,7 +72,8 @@ def rows():
     work = lambda: augment.two_views(images, ours)  # noqa: E731
     found = compare(f"two views of {N} images", work, peers, {"kornia": 5})
     for row in bounded(found, "its products alone", "the matrix products alone"):
-        yield row._replace(note=f"{row.note}; profile: {profile}") if row.against == "kornia" else row
+        notes = filter(None, (row.note, f"profile: {profile}"))
+        yield row._replace(note="; ".join(notes)) if row.against == "kornia" else row
 
 
 if __name__ == "__main__":
