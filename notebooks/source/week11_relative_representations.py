@@ -1182,7 +1182,7 @@ print(f"plain CKA of noise: {noise_cka['plain'][2]:.2f} at 32 samples, {noise_ck
 # Debiased CKA on test images between everything at hand: the classifiers, an untrained network, the encoders of two
 # autoencoders, and the pixels (as thumbnails of a quarter of the size). Where the images are the scenes, two shipped
 # networks join that have never seen a label: MoCo (week 5) and MAE (week 8; the mean of its patches' tokens, since
-# its class token was given no task). At `small` there are six, of as many objectives, each trained on all training
+# its class token was given no task). At `small` there are nine, of as many objectives, each trained on all training
 # images of CIFAR-10. Not in the map at `tiny`: DINO (week 7), whose network was trained on tissue. It would take these
 # images without an error, but a CKA measured outside the world of a network says nothing about how it was trained.
 
@@ -1204,14 +1204,19 @@ if name == "cifar10":
         "supervised": "supervised_cifar10_conv4",
         "rotation": "rotation_cifar10_conv4",
         "SimCLR": "simclr_cifar10_wide",
+        "MoCo": "moco_cifar10_conv4",
         "VICReg": "vicreg_cifar10_conv4",
+        "LeJEPA": "lejepa_cifar10_conv4",
         "DINO": "dino_cifar10_vit8",
         "MAE": "mae_cifar10_whole",
+        "autoencoder": "autoencoder_cifar10",
     }
     for key, file in objectives.items():
         net = models.load_pretrained(file).to(scale.device)
         if key == "MAE":                                                  # the mean of its patches, as above
             part = lambda images, encoder=net.encoder: encoder.encode(encoder.embed(images))[:, 1:].mean(dim=1)
+        elif key == "autoencoder":
+            part = net[:3]                                                # to its code
         else:
             part = net
         spaces[f"{key}, shipped"] = evaluate.extract_features(part, test_set.images[:shown])

@@ -200,16 +200,11 @@ SHIPPED = {
         "VICReg as in week 4 (conv4, 512 dimensions, bfloat16): 24 epochs of all 45,000 training images",
         seed=506,
     ),
-}
-
-# Rows whose training was not run, or not to its end: nothing loads them, and no result stands on them. To train one:
-# `make checkpoints NAMES=...`; its row then moves into SHIPPED.
-PLANNED = {
-    "autoencoder_cifar10": _cifar(
-        _autoencoder,
-        "autoencoder_cifar10",
-        "autoencoder as in week 1, latent size 128: 20 epochs of all 45,000 training images",
-        seed=509,
+    "lejepa_cifar10_conv4": _cifar(
+        lambda: backbone("conv4"),
+        "lejepa_cifar10_conv4",
+        "LeJEPA as in the bonus on JEPA (conv4, bfloat16): 24 epochs of all 45,000 training images",
+        seed=510,
     ),
     "moco_cifar10_conv4": _cifar(
         lambda: backbone("conv4_gn"),
@@ -217,13 +212,17 @@ PLANNED = {
         "MoCo as in week 5 (conv4 with group norm, queue of 6,400): 24 epochs of all 45,000 training images",
         seed=505,
     ),
-    "lejepa_cifar10_conv4": _cifar(
-        lambda: backbone("conv4"),
-        "lejepa_cifar10_conv4",
-        "LeJEPA as in the bonus on JEPA (conv4, bfloat16): 24 epochs of all 45,000 training images",
-        seed=510,
+    "autoencoder_cifar10": _cifar(
+        _autoencoder,
+        "autoencoder_cifar10",
+        "autoencoder as in week 1, latent size 128: 20 epochs of all 45,000 training images",
+        seed=509,
     ),
 }
+
+# Rows whose training was not run, or not to its end: nothing loads them, and no result stands on them. To train one:
+# `make checkpoints NAMES=...`; its row then moves into SHIPPED.
+PLANNED: dict[str, Shipped] = {}
 
 PUBLISHED = {"moco_v2_resnet50": moco_v2_resnet50}
 
