@@ -44,7 +44,7 @@ def test_a_checkpoint_loads_strictly_in_eval_mode(name):
         assert model(input_ids=torch.ones(2, 9, dtype=torch.int64)).logits.shape == (2, 9, model.config.vocab_size)
         return
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
-    if name == "autoencoder_scenes":
+    if name.startswith("autoencoder_"):
         assert model(images).shape == images.shape
         return
     assert model(images).shape == (2, model.num_features)
