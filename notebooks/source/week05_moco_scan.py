@@ -882,7 +882,7 @@ for which, one in spaces.items():
 clusters = classes
 head_epochs = scale.pick(dry=1, tiny=60, small=60, full=100)
 head_batch = 1000
-head_lr = scale.pick(tiny=5e-3, small=2e-2, full=5e-3)
+head_lr = 5e-3
 sharpness = 0.1                                                             # temperature of the softmax of both heads
 
 
