@@ -30,7 +30,7 @@ class Transform:
         """What n calls after one another give, from one look at the images."""
         check_batch(images, generator)
         x = as_float(images).float()
-        lent = self.reads_only() or (n == 1 and x is not images)
+        lent = self.reads_only() or (n == 1 and x.dtype != images.dtype)  # in another dtype it is a copy already
         # The operations are products of small matrices, which autocast would round to two or three digits.
         with torch.autocast(images.device.type, enabled=False):
             return [self.apply(x if lent else x.clone(), generator) for _ in range(n)]

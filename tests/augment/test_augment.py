@@ -256,6 +256,24 @@ def test_output_is_float32_in_the_unit_interval_and_the_input_unchanged(t, chann
     assert t(x[:1]).shape[0] == 1
 
 
+class Plain(torch.Tensor):
+    """As torchvision's tv_tensors.Image: any operation answers with a plain tensor, if need be of the same memory."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        out = super().__torch_function__(function, types, args, kwargs)
+        return out.as_subclass(torch.Tensor) if isinstance(out, cls) else out
+
+
+@every_transform
+def test_images_of_another_class_stay_unchanged_too(t):
+    x = pictures(8, 3)
+    dressed = x.clone().as_subclass(Plain)
+    out = t(dressed, seed(0))
+    assert out.equal(t(x, seed(0)))
+    assert dressed.as_subclass(torch.Tensor).equal(x)
+
+
 @every_transform
 def test_memory_layout_and_size_do_not_matter(t):
     x = pictures(8, 3, 24, 40)
