@@ -13,6 +13,7 @@ from scipy.linalg import blas, lapack
 
 TOLERANCE = 1e-5  # a tenth of what scikit-learn is content with
 STEPS, TURNS = 200, 200  # never needed so far: ends for a loop that rounding keeps from arriving
+SEPARATED = 1e3  # times a loss: below a thousandth a gradient is small far from the optimum, too
 STALE = 16  # turns of one step from which on the Gram matrix of an earlier step is weighted anew
 ROWS = 4096  # of the features, weighted at a time
 
@@ -42,7 +43,7 @@ class Logistic:
             slope = p.copy()
             slope[np.arange(len(p)), self.y] -= 1
             slope = self.x.T @ slope / len(p) + penalty * self.weights  # the gradient, (D + 1, K)
-            if np.abs(slope).max() <= tolerance:
+            if np.abs(slope).max() <= tolerance * min(1, max(SEPARATED * loss, 0.01)):
                 return
             if factor is None or turns > STALE:
                 factor = self._factor(p, penalty)
