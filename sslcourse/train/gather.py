@@ -9,6 +9,8 @@ Each view is gathered by itself, so that row n of both still comes from image n.
 or a synchronised one: its statistics are those of the slice.
 """
 
+import zlib
+
 import torch
 import torch.distributed
 from torch import Tensor
@@ -21,7 +23,7 @@ def gather(z: Tensor) -> Tensor:
 
     Inside `fit` a loss of gathered embeddings has the value and the gradients of one process with the whole batch,
     whether all processes compute the same loss or each that of its own rows. n may differ from process to process; the
-    rest of the shape must not. Every process must call it, equally often. Raises ValueError where shapes differ.
+    rest of the shape and the type must not. Every process must call it, equally often. Raises ValueError where they do.
     """
     arguments.dense("z", z, optional=False)
     if not torch.distributed.is_available() or not torch.distributed.is_initialized():
@@ -59,13 +61,17 @@ class _Gather(torch.autograd.Function):
 
 
 def _sizes(z: Tensor) -> list[int]:
-    """Rows of z on every process; all raise where the rest of the shape differs, so that nobody is waited for."""
-    shape = torch.tensor([len(z), z[0].numel() if len(z) else -1], device=z.device)
-    shapes = [torch.empty_like(shape) for _ in range(torch.distributed.get_world_size())]
-    torch.distributed.all_gather(shapes, shape)
-    sizes, widths = zip(*(part.tolist() for part in shapes), strict=True)
+    """Rows of z on every process; all raise where the rest of the shape or the type differs, so that nobody is waited
+    for."""
+    kind = f"{tuple(z.shape[1:])} of {str(z.dtype).removeprefix('torch.')}"
+    sent = torch.tensor([len(z), zlib.crc32(kind.encode())], device=z.device)
+    received = [torch.empty_like(sent) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(received, sent)
+    sizes, marks = zip(*(part.tolist() for part in received), strict=True)
+    if len(set(marks)) > 1:
+        kinds = [""] * len(sizes)
+        torch.distributed.all_gather_object(kinds, kind)
+        raise ValueError(f"Processes gather rows of {' and '.join(dict.fromkeys(kinds))}; they must be alike.")
     if min(sizes) == 0:
         raise ValueError(f"A process has no rows to gather ({sizes} rows by process); take larger batches.")
-    if len(set(widths)) > 1:
-        raise ValueError(f"Processes gather rows of {widths} numbers; the shape after the first must be the same.")
     return list(sizes)

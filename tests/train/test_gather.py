@@ -172,3 +172,41 @@ def test_another_number_of_processes_goes_on_and_says_so(count, runs):
 def test_on_one_process_it_is_the_identity():
     z = torch.randn(3, 2, requires_grad=True)
     assert train.gather(z) is z
+
+
+UNLIKE = """
+import sys, torch
+from sslcourse import train
+
+torch.distributed.init_process_group("gloo")
+rank = torch.distributed.get_rank()
+unlike = {"width": torch.zeros(2, 3 + rank), "shape": torch.zeros(2, 3 - rank, 2 + rank), "type": torch.zeros(2, 3)}
+unlike["type"] = unlike["type"].to(torch.float64 if rank else torch.float32)
+for name, z in unlike.items():
+    try:
+        train.gather(z)
+    except ValueError as error:
+        print(name, error)
+print(len(train.gather(torch.zeros(2 + rank, 3))))  # and go on
+torch.distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_rows_that_are_not_alike_are_refused_by_every_process(tmp_path):
+    script, port, several = tmp_path / "unlike.py", str(free_port()), []
+    script.write_text(UNLIKE)
+    for rank in ("0", "1"):
+        own = {"WORLD_SIZE": "2", "RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        streams = [tmp_path / f"{stream}{rank}" for stream in ("out", "err")]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **own}
+        ended = plain_program.start(plain_program.server(), [str(script)], tmp_path, environment, *streams)
+        several.append((ended, *streams))
+    for ended, out, told in several:
+        assert ended(100) == 0, told.read_text()
+        assert out.read_text().splitlines() == [
+            "width Processes gather rows of (3,) of float32 and (4,) of float32; they must be alike.",
+            "shape Processes gather rows of (3, 2) of float32 and (2, 3) of float32; they must be alike.",
+            "type Processes gather rows of (3,) of float32 and (3,) of float64; they must be alike.",
+            "5",
+        ]
