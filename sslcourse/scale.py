@@ -77,7 +77,7 @@ def begin(
     notices.forget()
     clock.start(minutes)
     missing.bind(sys._getframe(1).f_globals, row.id)
-    chosen = Scale(name, row.id, seed, _device(name))
+    chosen = Scale(name, row.id, seed, device(name))
     data = ", ".join(row.data.get(name, ())) or "generated data"
     where, long = _describe(chosen.device), _duration(row.minutes.get(name))
     limit = "" if minutes is None else f", limited to {minutes:g} minute{'s' * (minutes != 1)}"
@@ -111,7 +111,7 @@ def _minutes(text: str) -> float | None:
     return float(text)
 
 
-def _device(name: str) -> torch.device:
+def device(name: str) -> torch.device:
     """tiny is always the CPU, so that all see the same numbers; larger scales take the best device there is."""
     if name in ("dry", "tiny"):
         return torch.device("cpu")

@@ -218,6 +218,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.processes:
         if options.record or options.seeds or options.sweeps:
             raise Refusal("--processes runs a program and records nothing; leave out --record, --seeds and --sweeps.")
+        if options.jobs or options.profile:
+            raise Refusal("--jobs and --profile are for notebooks, and --processes runs a program; leave them out.")
         return _module("processes").run(checkout(), options.weeks, options.scale, options.processes)
     if options.record:
         if options.jobs or options.profile:

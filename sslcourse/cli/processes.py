@@ -17,9 +17,11 @@ from pathlib import Path
 
 import torch
 
+from sslcourse import scale as scales
 from sslcourse.cli import Refusal, source
 from sslcourse.cli.kernel import minutes
 from sslcourse.cli.run import alone
+from sslcourse.train.processes import backend
 
 
 def run(root: Path, weeks: list[str], scale: str, count: int) -> int:
@@ -78,15 +80,22 @@ def _script(root: Path, weeks: list[str]) -> Path:
 
 
 def _must_fit(scale: str, count: int) -> None:
-    """As many GPUs as processes, where they are used at all: tiny runs on the CPU, as everywhere."""
+    """As many GPUs as processes, where they are used at all, and a backend that they have: asked before N processes
+    say it N times, each with a traceback."""
     if count < 1:
         raise Refusal(f"--processes {count} starts nothing; give a whole number from 1 on.")
-    wanted = os.environ.get("SSLCOURSE_DEVICE", "cuda" if torch.cuda.is_available() else "cpu")
+    wanted = os.environ.get("SSLCOURSE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     if scale in ("small", "full") and wanted.startswith("cuda") and count > torch.cuda.device_count():
         raise Refusal(
             f"--processes {count} needs {count} GPUs, and torch finds {torch.cuda.device_count()}; start as many "
             "processes as there are, or take the CPU: SSLCOURSE_DEVICE=cpu."
         )
+    try:
+        device = scales.device(scale)
+        if count > 1:
+            backend(device)
+    except ValueError as error:
+        raise Refusal(str(error)) from None
 
 
 class _Both:

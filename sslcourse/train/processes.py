@@ -24,8 +24,8 @@ class Processes:
             from accelerate import PartialState  # half a second, needed by nobody on one device
 
             _must_be_there(device)
-            backend = _backend(device)
-            state = PartialState(cpu=device.type == "cpu", **({"backend": backend} if backend else {}))
+            name = backend(device)
+            state = PartialState(cpu=device.type == "cpu", **({"backend": name} if name else {}))
             self.rank, self.count, self.device = state.process_index, state.num_processes, state.device
 
     def share(self, index: torch.Tensor) -> torch.Tensor:
@@ -116,7 +116,7 @@ def _must_be_there(device: torch.device) -> None:
         )
 
 
-def _backend(device: torch.device) -> str | None:
+def backend(device: torch.device) -> str | None:
     """What SSLCOURSE_BACKEND asks for, if it can be had on this device; None where nothing is asked for."""
     name = os.environ.get("SSLCOURSE_BACKEND") or None
     fits = ["gloo"] if device.type == "cpu" else ["nccl", "gloo"]

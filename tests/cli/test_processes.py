@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[2]
         (["--processes", "2"], "--processes runs one week at a time"),
         (["4", "5", "--processes", "2"], "--processes runs one week at a time"),
         (["4", "--processes", "2", "--record"], "records nothing"),
+        (["4", "--processes", "2", "--jobs", "2"], "--jobs and --profile are for notebooks"),
+        (["4", "--processes", "2", "--profile"], "--jobs and --profile are for notebooks"),
         (["4", "--processes", "9999", "--scale", "full"], "--processes 9999 needs 9999 GPUs, and torch finds"),
     ],
 )
@@ -95,6 +97,22 @@ def test_a_backend_that_cannot_be_had_gets_a_sentence(backend, monkeypatch):
     monkeypatch.setenv("SSLCOURSE_BACKEND", backend)
     with pytest.raises(ValueError, match=f"SSLCOURSE_BACKEND is '{backend}', which cannot be had on cpu.*choose gloo"):
         Processes(torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("SSLCOURSE_BACKEND", "carrier pigeon", "SSLCOURSE_BACKEND is 'carrier pigeon', which cannot be had on cpu"),
+        ("SSLCOURSE_DEVICE", "gpu", "SSLCOURSE_DEVICE is 'gpu'; it should be a device"),
+    ],
+)
+def test_a_wrong_setting_is_refused_once_and_not_by_every_process(name, value, sentence, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("SSLCOURSE_DEVICE", "cpu")
+    monkeypatch.setenv(name, value)
+    monkeypatch.setattr(processes, "_wait", lambda *_, **__: pytest.fail("it was started"))
+    assert cli.main(["run", "4", "--processes", "2", "--scale", "small"]) == 2
+    assert capsys.readouterr().err.startswith(f"sslcourse: {sentence}")
 
 
 def test_a_process_without_a_gpu_gets_a_sentence(monkeypatch):
