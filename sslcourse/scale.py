@@ -116,7 +116,15 @@ def device(name: str) -> torch.device:
     if name in ("dry", "tiny"):
         return torch.device("cpu")
     if wanted := os.environ.get("SSLCOURSE_DEVICE"):
-        return arguments.device("SSLCOURSE_DEVICE", wanted)
+        found = arguments.device("SSLCOURSE_DEVICE", wanted)
+        try:
+            if found.type not in ("cpu", "cuda"):  # torch knows the names of many more than this machine has
+                torch.zeros(1, device=found).item()
+        except (RuntimeError, NotImplementedError, AssertionError):
+            raise ValueError(
+                f"SSLCOURSE_DEVICE is {wanted!r}, which torch cannot compute on here; leave it out."
+            ) from None
+        return found
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

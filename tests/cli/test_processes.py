@@ -104,6 +104,7 @@ def test_a_backend_that_cannot_be_had_gets_a_sentence(backend, monkeypatch):
     [
         ("SSLCOURSE_BACKEND", "carrier pigeon", "SSLCOURSE_BACKEND is 'carrier pigeon', which cannot be had on cpu"),
         ("SSLCOURSE_DEVICE", "gpu", "SSLCOURSE_DEVICE is 'gpu'; it should be a device"),
+        ("SSLCOURSE_DEVICE", "meta", "SSLCOURSE_DEVICE is 'meta', which torch cannot compute on here"),
     ],
 )
 def test_a_wrong_setting_is_refused_once_and_not_by_every_process(name, value, sentence, monkeypatch, capsys):
