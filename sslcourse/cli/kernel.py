@@ -99,11 +99,15 @@ class Watch:
         return 0
 
     def end(self, why: str) -> None:
-        """Kill the kernel; its notebook then fails with this sentence, or is given up where there is none."""
+        """Kill the kernel and what it has started; its notebook then fails with this sentence, or is given up where
+        there is none."""
         self.why, self.interrupted = why, not why
         with contextlib.suppress(psutil.Error):
             if self.pid:
-                psutil.Process(self.pid).kill()
+                kernel = psutil.Process(self.pid)
+                for process in (*kernel.children(recursive=True), kernel):
+                    with contextlib.suppress(psutil.Error):
+                        process.kill()
 
 
 class NotebookFailed(Exception):

@@ -1,8 +1,11 @@
 """Notebooks side by side: who waits, who is ended, what stays; played, without kernels wherever that will do."""
 
+import subprocess
+import sys
 import threading
 import time
 
+import psutil
 import pytest
 from nbformat import v4
 
@@ -144,6 +147,19 @@ def test_a_notebook_that_is_ended_before_its_kernel_is_there_never_runs(tmp_path
     with pytest.raises(kernel.NotebookFailed, match="^cell c0: it was ended.$"):
         kernel.execute(notebook, tmp_path, {}, watch=watch)
     assert not (tmp_path / "ran").exists()
+
+
+def test_what_a_notebook_has_started_ends_with_it():
+    program = "import subprocess, time; print(subprocess.Popen(['sleep', '60']).pid, flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as kernel:
+        started = psutil.Process(int(kernel.stdout.readline()))
+        watch = Watch()
+        watch.pid = kernel.pid
+        watch.end("")
+    deadline = time.monotonic() + 5
+    while started.is_running() and started.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def group(folder, limit, used):
