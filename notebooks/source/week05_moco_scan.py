@@ -876,7 +876,7 @@ for which, one in spaces.items():
 # linear layer on the features, trained on pairs of an image and one of its $k$ neighbours, drawn anew in every batch.
 # Of both a random view is taken, as the SCAN authors augment both; the features of the views are those computed
 # above. All three are fitted to training images without labels and judged on test images. The layer starts at random;
-# at `small`, where that is worth more, it starts where k-means ends, with its centres for weights.
+# at `small` it starts where k-means ends, with its centres for weights, and two lines below say what that is worth.
 
 # %%
 clusters = classes
