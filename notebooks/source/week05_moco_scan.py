@@ -1012,13 +1012,6 @@ plot.show(
     ),
     alt="Consistency and entropy of the mean over the epochs of SCAN, with the level ln C.",
 )
-if scale.name == "small":
-    other = scan(scale.seed, head=first_head(scale.seed, white, at_random=True))
-    for start, head in {"k-means' centres": first_scan, "a random start": other}.items():
-        both_terms(head)
-        loss = watched["consistency"][-1] - 5 * watched["entropy"][-1]
-        hits, _ = cluster_accuracy(assign(head), test_set.labels)
-        print(f"from {start}: SCAN's loss {loss:.3f}, accuracy {hits:.3f}")
 
 # %% [markdown]
 # Now all three methods in both spaces, over several seeds, which draw the start of the heads and the pairs. Three
@@ -1036,6 +1029,15 @@ found = {
     ("PMI", "as they are"): [assign(pmi(seed, raw), raw) for seed in seeds],
     ("PMI", "whitened"): [assign(pmi(seed)) for seed in seeds],
 }
+if scale.name == "small":
+    others = [scan(seed, head=first_head(seed, white, at_random=True)) for seed in seeds]
+    nearest = white.neighbours[:, 0].to(scale.device)
+    for start, heads in {"k-means' centres": scan_heads, "a random start": others}.items():
+        with torch.no_grad():
+            ends = [(head(white.x_views[0]) / sharpness, head(white.x_views[1, nearest]) / sharpness) for head in heads]
+        loss = sum(float(scan_loss(*logits, 5.0)) for logits in ends) / len(seeds)
+        hits = sum(cluster_accuracy(assign(head), test_set.labels)[0] for head in heads) / len(seeds)
+        print(f"SCAN whitened, {len(seeds)} heads, from {start}: loss {loss:.3f}, accuracy {hits:.3f}")
 
 
 def scores(assignments: torch.Tensor) -> tuple[float, float, float]:
