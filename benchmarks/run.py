@@ -75,7 +75,7 @@ def rows() -> Iterator[Row]:
         if failed:
             sys.exit(f"{', '.join(sorted(failed))} failed; a comparison would mean nothing.")
 
-    for name, seconds in each_now.items():
+    for name, seconds in sorted(each_now.items()):
         yield Row(name, f"{seconds:.0f} s", "then", f"{each_then[name]:.0f} s", note="beside another notebook now")
     what, peer = f"{len(each_now)} notebooks", f"commit {THEN}"
     yield Row(what, f"{took_now:.0f} s", peer, f"{took_then:.0f} s", took_then / took_now, goal=1.82, note="one round")
