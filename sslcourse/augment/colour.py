@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sslcourse import arguments
-from sslcourse.augment.transform import Transform, check_probability, chosen, uniform
+from sslcourse.augment.transform import Transform, check_probability, chosen, drawn, uniform
 
 GREY = (0.2989, 0.587, 0.114)  # luma of ITU-R 601, rounded as torchvision rounds it
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
@@ -51,7 +51,7 @@ class ColourJitter(Transform):
 
     def apply(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
         n, x = len(x), x.contiguous()
-        jittered = torch.rand(n, 1, generator=generator, device=x.device) < self.p
+        jittered = drawn(n, self.p, x, generator)
         order = torch.rand(n, 4, generator=generator, device=x.device).argsort(dim=1)  # (N, turn): a step
         *factors, shift = (uniform(n, *limits, x, generator) for limits in self.ranges)  # (N,) each
 
@@ -59,7 +59,7 @@ class ColourJitter(Transform):
         # or behind them. Images whose hue turns at the same time lie side by side, those left alone at the end: blends
         # then read a stretch of one batch and write that of another, hues turn where they are, and none asks for
         # memory, which costs as much as the arithmetic.
-        turn_of_hue = (order == HUE).int().argmax(dim=1).where(jittered[:, 0], 4)  # (N,)
+        turn_of_hue = (order == HUE).int().argmax(dim=1).where(jittered, 4)  # (N,)
         place = turn_of_hue.argsort()
         counts = turn_of_hue.bincount(minlength=5).tolist()[:4]
         order, shift = order[place], shift[place]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sslcourse import arguments
-from sslcourse.augment.transform import Transform, check_range, uniform
+from sslcourse.augment.transform import Transform, check_range, drawn, uniform
 
 TRIES = 10  # boxes drawn per image before the centre is taken; torchvision's number
 TOGETHER = 64  # images at a time: fewer need as many operations, and of more the cache holds too little
@@ -44,8 +44,7 @@ class RandomResizedCrop(Transform):
     def apply_and_flip(self, x: Tensor, p: float, generator: torch.Generator | None) -> Tensor:
         """What a RandomFlip(p) behind it would make of the crops, from the same numbers, at the cost of the crops."""
         boxes = random_boxes(x, self.scale, self.ratio, generator)
-        mirrored = torch.rand(len(x), generator=generator, device=x.device) < p
-        return resized_crop(x, *boxes, self.size, mirrored)
+        return resized_crop(x, *boxes, self.size, drawn(len(x), p, x, generator))
 
 
 def random_boxes(x: Tensor, scale: tuple, ratio: tuple, generator: torch.Generator | None) -> tuple[Tensor, ...]:

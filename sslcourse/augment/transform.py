@@ -70,9 +70,14 @@ def uniform(n: int, low: float, high: float, like: Tensor, generator: torch.Gene
     return torch.rand(n, generator=generator, device=like.device).mul_(high - low).add_(low)  # (n,)
 
 
+def drawn(n: int, p: float, like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Which of n samples are chosen, each on its own with probability p: bool (n,) on the device of `like`."""
+    return torch.rand(n, generator=generator, device=like.device) < p
+
+
 def chosen(n: int, p: float, like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Positions (about p n of them) of the samples that are chosen, each on its own with probability p."""
-    return (torch.rand(n, generator=generator, device=like.device) < p).nonzero().squeeze(1)
+    """Positions of the samples that are `drawn`, about p n of them."""
+    return drawn(n, p, like, generator).nonzero().squeeze(1)
 
 
 def check_probability(p: float) -> float:

@@ -76,7 +76,7 @@ def two_views(images: Tensor, augment, generator: torch.Generator | None = None)
     arguments.function("augment", augment, "images")
     arguments.images("images", images)
     arguments.generator(generator)
-    if type(augment) is Compose:
+    if type(augment) is Compose:  # what else is given may look at the images in its own way
         return tuple(augment.several(images, 2, generator))
     return augment(images, generator), augment(images, generator)
 

@@ -2,10 +2,9 @@
 
     python -m sslcourse.cli.checkpoints [NAME ...]
 
-All that ship where none is named; rows that are only planned are trained when they are. A file holds its weights in
-half precision and says in its header how it was made and what it reached; what is measured is the network as it comes
-out of the file, not as it was before rounding. Trainings of an hour keep their state in runs/checkpoints/ and go on
-there after an interruption. `--table` writes the table of what ships and trains nothing.
+All where none is named. A file holds its weights in half precision and says in its header how it was made and what it
+reached; what is measured is the network as it comes out of the file, not as it was before rounding. Trainings of an
+hour keep their state in runs/checkpoints/ and go on there after an interruption.
 """
 
 import argparse
@@ -28,7 +27,7 @@ LARGEST = 15_000_000  # bytes, all files together: they travel with every instal
 
 def make(name: str) -> Path:
     """Train one checkpoint and write its file, replaced whole. Returns the file."""
-    row = known()[name]
+    row = pretrained.SHIPPED[name]
     path = pretrained.FOLDER / f"{name}.safetensors"
     said = {"name": name, "seed": row.seed, "toy": row.toy, "version": row.version}
     state = unfinished(name) if row.resumes else None
@@ -42,13 +41,9 @@ def make(name: str) -> Path:
     return path
 
 
-def known() -> dict[str, pretrained.Shipped]:
-    return pretrained.SHIPPED | pretrained.PLANNED
-
-
 def unfinished(name: str) -> Path:
     """Where a training keeps its state. A recipe that was edited meanwhile starts anew: its hash is in the name."""
-    module = importlib.import_module(known()[name].recipe.split(":")[0])
+    module = importlib.import_module(pretrained.SHIPPED[name].recipe.split(":")[0])
     digest = hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest()[:8]
     return pretrained.FOLDER.parents[1] / "runs" / "checkpoints" / f"{name}-{digest}.pt"
 
@@ -108,18 +103,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m sslcourse.cli.checkpoints", description="Make shipped checkpoints."
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known())}; else all that ship")
-    parser.add_argument("--table", action="store_true", help="write the table, as after a row has moved to SHIPPED")
-    options = parser.parse_args(arguments)
-    names = [] if options.table else options.names or list(pretrained.SHIPPED)
-    if unknown := [name for name in names if name not in known()]:
-        parser.error(f"there is no shipped checkpoint {unknown[0]!r}; choose among {', '.join(known())}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(pretrained.SHIPPED)}; else all")
+    names = parser.parse_args(arguments).names or list(pretrained.SHIPPED)
+    if unknown := [name for name in names if name not in pretrained.SHIPPED]:
+        parser.error(f"there is no shipped checkpoint {unknown[0]!r}; choose among {', '.join(pretrained.SHIPPED)}")
 
     for name in names:
         path = make(name)
         print(f"{path}: {path.stat().st_size:,} bytes, {pretrained.notes(path)['quality']}")
-        if name in pretrained.PLANNED:
-            print(f"It does not ship yet: move the row of {name} from PLANNED to SHIPPED, then write the --table.")
     size = sum(path.stat().st_size for path in pretrained.FOLDER.glob("*.safetensors"))
     if size > LARGEST:
         print(f"All checkpoints take {size:,} bytes, more than {LARGEST:,}; make networks smaller.", file=sys.stderr)

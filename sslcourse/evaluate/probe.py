@@ -82,7 +82,7 @@ class _Standardised:
         self.spread = inputs.power(_largest(x))
         x.div_(self.spread)
         self.mean = x.mean(dim=0)
-        self.std = x.sub_(self.mean).square().mean(dim=0).sqrt()  # torch's own takes twenty times as long
+        self.std = x.sub_(self.mean).square().mean(dim=0).sqrt()  # torch's own takes longer
         self.std[self.std == 0] = float("inf")  # a constant feature becomes 0
         self.model = Logistic(x.div_(self.std).numpy(), y.numpy())
 

@@ -220,10 +220,6 @@ SHIPPED = {
     ),
 }
 
-# Rows whose training was not run, or not to its end: nothing loads them, and no result stands on them. To train one:
-# `make checkpoints NAMES=...`; its row then moves into SHIPPED.
-PLANNED: dict[str, Shipped] = {}
-
 PUBLISHED = {"moco_v2_resnet50": moco_v2_resnet50}
 
 

@@ -181,25 +181,21 @@ def long(seed, file):
     return network
 
 
-def test_a_planned_row_is_made_and_not_loaded(monkeypatch, tmp_path, capsys):
-    """Its file is written; the table and what loads know of it when its row has moved."""
+def test_a_new_row_is_made_listed_and_loaded(monkeypatch, tmp_path):
     name = "supervised_cifar10_conv4"
     (tmp_path / "checkpoints").mkdir()
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "checkpoints")
-    monkeypatch.setattr(pretrained, "SHIPPED", {})
     row = pretrained.Shipped(
         lambda: models.backbone("conv4"), "it", f"{__name__}:untrained", f"{__name__}:mean", 3, "cifar10", None
     )
-    monkeypatch.setattr(pretrained, "PLANNED", {name: row})
-    monkeypatch.setattr(checkpoints, "function", lambda place: globals()[place.split(":")[1]])
-    assert checkpoints.main([]) == 0 and not list((tmp_path / "checkpoints").glob("*.safetensors"))
-    assert checkpoints.main([name]) == 0 and "move the row" in capsys.readouterr().out
-    assert name not in checkpoints.table()
-    with pytest.raises(ValueError, match="There is no checkpoint"):
-        models.load_pretrained(name)
     monkeypatch.setattr(pretrained, "SHIPPED", {name: row})
-    assert checkpoints.main(["--table"]) == 0 and models.load_pretrained(name).num_features == 128
-    assert (tmp_path / "checkpoints" / "README.md").read_text() == checkpoints.table()
+    monkeypatch.setattr(checkpoints, "function", lambda place: globals()[place.split(":")[1]])
+    assert checkpoints.main([name]) == 0
+    expected = untrained(3)
+    for key, value in models.load_pretrained(name).state_dict().items():
+        torch.testing.assert_close(value, expected.state_dict()[key].half().to(value.dtype), rtol=0, atol=0)
+    written = (tmp_path / "checkpoints" / "README.md").read_text()
+    assert f"| `{name}` | it | 3 |" in written and "| mean 0.500 |" in written
 
 
 def untrained(seed):
